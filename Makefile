@@ -1,0 +1,33 @@
+# `make run` and `make test` need nothing done by hand before; `make help` lists the rest.
+.DEFAULT_GOAL := help
+CARGO := cargo
+export PATH := $(HOME)/.cargo/bin:$(PATH)
+
+.PHONY: help
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: setup
+setup: ## find or install nats-server and the embedded Lean into .cache
+	@scripts/setup
+
+.PHONY: build
+build: ## compile everything
+	@$(CARGO) build --locked --workspace
+
+.PHONY: run
+run: setup ## formalize examples/numbers and write a report
+	@$(CARGO) build --locked -p atlas
+	@target/debug/atlas run -f examples/numbers/atlasrun.yaml
+
+.PHONY: test
+test: setup ## run every test
+	@scripts/test
+
+.PHONY: lint
+lint: ## rustfmt, clippy, cargo deny
+	@scripts/lint
+
+.PHONY: clean
+clean: ## remove the runs (not the cache, not target)
+	@rm -rf runs
