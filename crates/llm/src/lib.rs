@@ -1,1 +1,12 @@
-//! TO BE WRITTEN
+//! Models: who answers an agent's turn, what it costs, and how to go on when it does not answer.
+//!
+//! [`Models`] holds the models of a run by the names that its AtlasRun gives them. [`Models::call`] asks one: it waits for the
+//! model's limits, sends the [`Call`] to Anthropic, to a server that speaks OpenAI's API or to a [`Recording`], tries again
+//! what may pass, and gives an [`Answer`] with its usage and cost, or a [`ModelError`] that says what to do.
+
+mod call;
+mod error;
+
+pub use atlas_api::{KeySource, Limits, Model as ModelOptions, Price, Provider, SecretKey};
+pub use call::{Answer, Call, CallKey, Content, Message, Speaker, Stop, ToolSpec};
+pub use error::ModelError;
