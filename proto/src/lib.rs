@@ -3,6 +3,8 @@
 
 mod convert;
 
+pub use convert::InvalidTarget;
+
 /// Messages of package `atlas.v1`; the `.proto` files document them.
 #[allow(missing_docs, clippy::all, clippy::large_enum_variant)]
 pub mod v1 {

@@ -1,0 +1,154 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::TargetKind;
+
+fn id(name: &str) -> TargetId {
+    TargetId::new(name).unwrap()
+}
+
+fn target(name: &str, statement: &[&str], proof: &[&str]) -> Target {
+    Target {
+        id: id(name),
+        kind: TargetKind::Theorem,
+        chapter: "01".into(),
+        title: String::new(),
+        statement: format!("statement of {name}"),
+        proof: String::new(),
+        statement_depends_on: statement.iter().map(|d| id(d)).collect(),
+        proof_depends_on: proof.iter().map(|d| id(d)).collect(),
+        declaration: format!("N.{name}"),
+        module: "N.One".into(),
+        line: 7,
+        source: "book.md".into(),
+        parent: None,
+    }
+}
+
+#[test]
+fn a_cycle_is_refused_and_shown_as_a_path() {
+    let errors = Blueprint::new(vec![
+        target("even", &[], &[]),
+        target("a", &["even"], &["b"]),
+        target("b", &[], &["c"]),
+        target("c", &["a"], &[]),
+    ])
+    .unwrap_err();
+    assert_eq!(
+        errors[0].to_string(),
+        "targets depend on each other in a circle: a → b → c → a; remove one of these dependencies"
+    );
+}
+
+#[test]
+fn duplicates_and_unknown_references_are_all_reported_at_once() {
+    let mut second = target("even", &["evn"], &["nowhere-near-anything"]);
+    second.line = 40;
+    let errors = Blueprint::new(vec![
+        target("even", &[], &[]),
+        second,
+        target("odd", &["evne"], &["nowhere-near-anything"]),
+    ])
+    .unwrap_err();
+    let words: Vec<String> = errors.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        words,
+        [
+            "the label `even` is used twice, at book.md:7 and at book.md:40; rename one of them",
+            "book.md:7: `odd` depends on `evne`, which is no target; did you mean `even`?",
+            "book.md:7: `odd` depends on `nowhere-near-anything`, which is no target; remove it or add that target",
+        ]
+    );
+}
+
+#[test]
+fn work_becomes_possible_as_the_library_grows() {
+    let mut b =
+        Blueprint::new(vec![target("even", &[], &[]), target("lemma", &[], &[]), target("sum", &["even"], &["lemma"])])
+            .unwrap();
+    let (even, lemma, sum) = (b.find("even").unwrap(), b.find("lemma").unwrap(), b.find("sum").unwrap());
+    assert!(b.can_state(even) && b.can_state(lemma) && !b.can_state(sum));
+    assert_eq!(b.set_standing(even, Standing::Stated), [even, sum]);
+    assert!(b.can_state(sum) && !b.can_prove(sum));
+    b.set_standing(sum, Standing::Stated);
+    assert!(!b.can_prove(sum), "its lemma is not stated");
+    b.set_standing(lemma, Standing::Stated);
+    assert!(b.can_prove(sum) && !b.can_land(sum));
+    b.set_standing(lemma, Standing::Certified);
+    b.set_standing(even, Standing::Certified);
+    assert!(b.can_land(sum));
+
+    // Decomposed: the whole waits until its parts hold.
+    let parts = b.decompose(sum, vec![target("sum-1", &["even"], &[]), target("sum-2", &[], &["sum-1"])]).unwrap();
+    assert!(!b.can_prove(sum));
+    for part in &parts {
+        b.set_standing(*part, Standing::Certified);
+    }
+    assert!(b.can_prove(sum) && b.can_land(sum));
+    assert_eq!(b.target(parts[0]).parent, Some(id("sum")));
+
+    // A refuted dependency blocks until the edge goes.
+    b.set_standing(lemma, Standing::Refuted);
+    assert!(!b.can_prove(sum));
+    b.unlink(sum, lemma);
+    assert!(b.can_prove(sum) && b.can_land(sum));
+}
+
+#[test]
+fn a_decomposition_that_closes_a_circle_changes_nothing() {
+    let mut b = Blueprint::new(vec![target("sum", &[], &[]), target("after", &[], &["sum"])]).unwrap();
+    let sum = b.find("sum").unwrap();
+    let errors = b.decompose(sum, vec![target("part", &[], &["after"])]).unwrap_err();
+    assert!(errors[0].to_string().contains("circle"), "{errors:?}");
+    assert_eq!(b.len(), 2);
+    assert!(b.find("part").is_none() && b.parts(sum).is_empty());
+}
+
+#[test]
+fn heights_count_the_work_that_waits() {
+    let b = Blueprint::new(vec![target("a", &[], &[]), target("b", &["a"], &[]), target("c", &[], &["b"])]).unwrap();
+    let h = |name: &str| {
+        let ix = b.find(name).unwrap();
+        (b.statement_height(ix), b.proof_height(ix))
+    };
+    // c: state, prove. b: prove, then c's proof. a: its proof, b's, c's.
+    assert_eq!((h("c"), h("b"), h("a")), ((2, 1), (3, 2), (4, 3)));
+}
+
+proptest! {
+    /// Counters and heights that were kept step by step equal those counted from nothing.
+    #[test]
+    fn increments_agree_with_counting_from_nothing(
+        edges in proptest::collection::vec((0usize..30, 0usize..30, any::<bool>()), 0..90),
+        steps in proptest::collection::vec((0usize..30, 0u8..4), 0..60),
+    ) {
+        let mut targets: Vec<Target> = (0..30).map(|i| target(&format!("t{i}"), &[], &[])).collect();
+        for (a, b, statement) in edges {
+            let (low, high) = (a.min(b), a.max(b));
+            if low == high { continue; }
+            let to = id(&format!("t{low}"));
+            if statement { targets[high].statement_depends_on.push(to) } else { targets[high].proof_depends_on.push(to) }
+        }
+        let mut b = Blueprint::new(targets.clone()).unwrap();
+        let ids: Vec<TargetIx> = b.targets().map(|(ix, _)| ix).collect();
+        for (i, standing) in steps {
+            let standing = [Standing::Unstated, Standing::Stated, Standing::Certified, Standing::Refuted][standing as usize];
+            b.set_standing(ids[i], standing);
+        }
+        let order = b.in_dependency_order();
+        prop_assert_eq!(order.len(), 30);
+        for &ix in &ids {
+            let (s, p) = (b.statement_edges(ix).to_vec(), b.proof_edges(ix).to_vec());
+            let usable = |e: &TargetIx| b.standing(*e).is_usable();
+            prop_assert_eq!(b.can_state(ix), s.iter().all(usable));
+            prop_assert_eq!(b.can_prove(ix), b.standing(ix).is_usable() && s.iter().chain(&p).all(usable));
+            prop_assert_eq!(b.can_land(ix), s.iter().chain(&p).all(|e| b.standing(*e) == Standing::Certified));
+            let place = |ix: TargetIx| order.iter().position(|o| *o == ix);
+            for edge in s.iter().chain(&p) {
+                prop_assert!(place(*edge) < place(ix));
+                prop_assert!(b.proof_height(*edge) > b.proof_height(ix));
+                prop_assert!(b.statement_height(*edge) > b.proof_height(ix));
+            }
+        }
+    }
+}
