@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::KeySource;
+
 /// A model that roles can name.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -81,29 +83,6 @@ impl std::fmt::Display for Provider {
     }
 }
 
-/// Where a key is; exactly one of the three. The key itself never stands in an AtlasRun.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub enum KeySource {
-    /// An environment variable's name.
-    Env(String),
-    /// A file that holds the key alone.
-    File(PathBuf),
-    /// A Kubernetes secret that is mounted into the agent runner.
-    Secret(SecretKey),
-}
-
-/// One entry of a Kubernetes secret. It is read from `$ATLAS_SECRETS/<name>/<key>`, where `ATLAS_SECRETS` is
-/// `/etc/atlas/secrets` unless set.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct SecretKey {
-    /// The secret's name.
-    pub name: String,
-    /// The entry.
-    pub key: String,
-}
-
 /// US dollars per million tokens, by class of token.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
@@ -114,17 +93,24 @@ pub struct Price {
     /// Output.
     #[schemars(range(min = 0.0))]
     pub output: f64,
-    /// Input read from the provider's prompt cache.
+    /// Input read from the provider's prompt cache; as fresh input when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0.0))]
-    pub cache_read: f64,
-    /// Input written to it.
+    pub cache_read: Option<f64>,
+    /// Input written to it; as fresh input when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0.0))]
-    pub cache_write: f64,
+    pub cache_write: Option<f64>,
 }
 
 impl From<Price> for atlas_domain::Price {
     fn from(price: Price) -> Self {
-        Self { input: price.input, output: price.output, cache_read: price.cache_read, cache_write: price.cache_write }
+        Self {
+            input: price.input,
+            output: price.output,
+            cache_read: price.cache_read.unwrap_or(price.input),
+            cache_write: price.cache_write.unwrap_or(price.input),
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! The document and its specification.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -87,6 +87,11 @@ impl AtlasRunSpec {
             .get(role)
             .and_then(|r| r.model.as_deref())
             .or_else(|| self.models.first().map(|m| m.name.as_str()))
+    }
+
+    /// The names of the models that some role uses.
+    pub fn used_models(&self) -> BTreeSet<&str> {
+        crate::ROLES.iter().filter(|role| **role != "automation").filter_map(|role| self.model_of(role)).collect()
     }
 
     /// Turns that one attempt of `role` may take.
