@@ -1,1 +1,31 @@
-//! TO BE WRITTEN
+//! The one crate that knows NATS: subjects, stream specs, journal, inboxes, work queues, requests,
+//! leases, objects, status, and the nats-server that a run owns.
+//!
+//! [`Bus`] is a cheap handle on one connection. What is stored where is in [`Spec`]; [`Bus::ensure`]
+//! creates it and refuses a stream that differs. Every message and record carries a W3C trace context.
+
+mod archive;
+mod connect;
+mod dead;
+mod error;
+mod inbox;
+mod journal;
+mod lease;
+mod object;
+mod read;
+mod request;
+pub mod server;
+mod spec;
+mod status;
+mod subject;
+mod work;
+
+pub use connect::{Bus, Options};
+pub use error::{AppendError, Error};
+pub use inbox::{Delivery, Inbox};
+pub use lease::Lease;
+pub use request::{Asked, RequestError, ServeLimit};
+pub use server::{Server, ServerError, ServerOptions};
+pub use spec::Spec;
+pub use status::StatusWriter;
+pub use work::{KeepAlive, Work};

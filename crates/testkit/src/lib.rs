@@ -1,1 +1,5 @@
-//! TO BE WRITTEN
+//! Real parts for tests: a nats-server of a test's own.
+
+mod nats;
+
+pub use nats::{TestNats, nats_server};

@@ -1,0 +1,199 @@
+//! The connection.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_nats::jetstream::context::ContextBuilder;
+use async_nats::jetstream::object_store::ObjectStore;
+use async_nats::jetstream::{self, kv};
+use async_nats::{Client, ConnectOptions, Event, HeaderMap};
+use bytes::Bytes;
+use tokio::sync::OnceCell;
+
+use crate::object::FileCache;
+use crate::spec::{LEASES, OBJECTS, STATUS};
+use crate::{Error, subject};
+
+/// The oldest nats-server that has all that the bus uses.
+pub(crate) const MINIMUM: (u64, u64) = (2, 12);
+pub(crate) const MINIMUM_TEXT: &str = "2.12";
+
+/// How long the server may take over one JetStream operation. Generous: each is on disk, by fsync,
+/// before it is acknowledged.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Where NATS is and who asks.
+#[derive(Clone)]
+pub struct Options {
+    /// E.g. `nats://127.0.0.1:4222`; several, comma-separated, for a cluster.
+    pub url: String,
+    /// User and password.
+    pub user: Option<(String, String)>,
+    /// The service's name, for the server's monitoring.
+    pub name: String,
+}
+
+impl std::fmt::Debug for Options {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let user = self.user.as_ref().map(|(user, _)| user);
+        f.debug_struct("Options").field("url", &self.url).field("user", &user).field("name", &self.name).finish()
+    }
+}
+
+/// A connection to the bus. Cheap to clone.
+#[derive(Clone)]
+pub struct Bus {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    client: Client,
+    js: jetstream::Context,
+    partitions: OnceCell<u16>,
+    leases: OnceCell<kv::Store>,
+    status: OnceCell<kv::Store>,
+    objects: OnceCell<ObjectStore>,
+    files: FileCache,
+}
+
+impl std::fmt::Debug for Bus {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Bus").field("state", &self.inner.client.connection_state()).finish_non_exhaustive()
+    }
+}
+
+impl Bus {
+    /// Connects, and checks that the server is nats-server 2.12 or newer with JetStream. A connection
+    /// that breaks later is taken up again for ever.
+    ///
+    /// # Errors
+    /// [`Error::Connect`], [`Error::TooOld`], [`Error::NoJetStream`].
+    pub async fn connect(options: &Options) -> Result<Self, Error> {
+        let mut connect = ConnectOptions::new()
+            .name(&options.name)
+            .connection_timeout(Duration::from_secs(5))
+            .request_timeout(Some(PATIENCE))
+            .reconnect_delay_callback(|attempts| Duration::from_millis(50 * attempts.min(20) as u64))
+            .event_callback(|event| async move {
+                match event {
+                    Event::Connected => tracing::debug!("connected to NATS"),
+                    Event::Closed | Event::Draining => tracing::debug!(%event, "NATS connection"),
+                    _ => tracing::warn!(%event, "NATS connection"),
+                }
+            });
+        if let Some((user, password)) = &options.user {
+            connect = connect.user_and_password(user.clone(), password.clone());
+        }
+        let servers: Vec<&str> = options.url.split(',').map(str::trim).collect();
+        let client = connect
+            .connect(servers)
+            .await
+            .map_err(|error| Error::Connect { url: options.url.clone(), cause: error.to_string() })?;
+        let info = client.server_info();
+        if version(&info.version).is_none_or(|found| found < MINIMUM) {
+            return Err(Error::TooOld { url: options.url.clone(), found: info.version, minimum: MINIMUM_TEXT });
+        }
+        let js = ContextBuilder::new().timeout(PATIENCE).ack_timeout(PATIENCE).build(client.clone());
+        js.query_account()
+            .await
+            .map_err(|error| Error::NoJetStream { url: options.url.clone(), cause: error.to_string() })?;
+        let inner = Inner {
+            client,
+            js,
+            partitions: OnceCell::new(),
+            leases: OnceCell::new(),
+            status: OnceCell::new(),
+            objects: OnceCell::new(),
+            files: FileCache::new(),
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Waits until all that was published has left this process.
+    ///
+    /// # Errors
+    /// [`Error::Failed`] when the connection is down.
+    pub async fn flush(&self) -> Result<(), Error> {
+        self.client().flush().await.map_err(|error| Error::failed("flush the connection", error))
+    }
+
+    pub(crate) fn client(&self) -> &Client {
+        &self.inner.client
+    }
+
+    pub(crate) fn js(&self) -> &jetstream::Context {
+        &self.inner.js
+    }
+
+    pub(crate) fn partition_cell(&self) -> &OnceCell<u16> {
+        &self.inner.partitions
+    }
+
+    pub(crate) fn files(&self) -> &FileCache {
+        &self.inner.files
+    }
+
+    pub(crate) async fn leases(&self) -> Result<&kv::Store, Error> {
+        self.inner.leases.get_or_try_init(|| self.bucket(LEASES)).await
+    }
+
+    pub(crate) async fn statuses(&self) -> Result<&kv::Store, Error> {
+        self.inner.status.get_or_try_init(|| self.bucket(STATUS)).await
+    }
+
+    pub(crate) async fn objects(&self) -> Result<&ObjectStore, Error> {
+        let open = || async {
+            let opened = self.js().get_object_store(OBJECTS).await;
+            opened.map_err(|error| Error::failed(format!("open object store {OBJECTS}"), error))
+        };
+        self.inner.objects.get_or_try_init(open).await
+    }
+
+    async fn bucket(&self, name: &str) -> Result<kv::Store, Error> {
+        self.js().get_key_value(name).await.map_err(|error| Error::failed(format!("open bucket {name}"), error))
+    }
+
+    /// The journal subject of `actor`.
+    pub(crate) async fn journal_subject(&self, actor: &atlas_domain::ActorId) -> Result<String, Error> {
+        subject::journal(actor, self.partitions().await?)
+    }
+
+    /// Publishes into a stream and waits until it is stored. Returns the sequence.
+    pub(crate) async fn store(
+        &self,
+        subject: String,
+        headers: HeaderMap,
+        payload: Bytes,
+    ) -> Result<u64, jetstream::context::PublishError> {
+        // Awaited twice: the first sends, the second waits for the acknowledgement.
+        let acknowledgement = self.js().publish_with_headers(subject, headers, payload).await?.await?;
+        Ok(acknowledgement.sequence)
+    }
+
+    /// Refuses what NATS would refuse, with a message that helps. `what` names it. Headers get 64 KiB.
+    pub(crate) fn fits(&self, what: impl FnOnce() -> String, size: usize) -> Result<(), Error> {
+        let limit = self.client().max_payload().saturating_sub(64 << 10);
+        if size > limit { Err(Error::TooLarge { what: what(), size, limit }) } else { Ok(()) }
+    }
+}
+
+/// Major and minor of a version like `2.15.1` or `v2.12.0-beta.1`.
+pub(crate) fn version(text: &str) -> Option<(u64, u64)> {
+    let mut parts = text.trim().trim_start_matches('v').split(['.', '-']);
+    Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
+}
+
+/// Headers that carry the current span's trace context.
+pub(crate) fn trace_headers() -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    let traceparent = atlas_telemetry::trace::current_traceparent();
+    if !traceparent.is_empty() {
+        headers.insert(atlas_telemetry::trace::HEADER, traceparent);
+    }
+    headers
+}
+
+/// A header as text; empty when it is missing.
+pub(crate) fn header<'a>(headers: Option<&'a HeaderMap>, name: &str) -> &'a str {
+    headers.and_then(|headers| headers.get(name)).map_or("", async_nats::HeaderValue::as_str)
+}

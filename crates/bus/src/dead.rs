@@ -1,0 +1,85 @@
+//! Dead letters: what nobody could take, kept with the reason.
+
+use atlas_domain::RunId;
+use atlas_proto::DeadLetter;
+use bytes::Bytes;
+use prost::Message as _;
+
+use crate::connect::{header, trace_headers};
+use crate::spec::DEAD;
+use crate::{Bus, Error, subject};
+
+/// Deliveries after which work is given up. A work-queue stream would keep it for ever.
+pub(crate) const MAX_DELIVERIES: u64 = 10;
+
+/// The header that names the actor a letter is for.
+pub(crate) const ACTOR: &str = "Atlas-Actor";
+
+impl Bus {
+    /// Puts a dead letter down.
+    ///
+    /// # Errors
+    /// [`Error::Failed`].
+    pub async fn bury(&self, letter: &DeadLetter) -> Result<(), Error> {
+        tracing::error!(subject = letter.subject, actor = letter.actor, id = letter.id, reason = letter.reason, "dead letter");
+        let mut headers = trace_headers();
+        // The same letter is buried once, also if its burial was not acknowledged in time.
+        headers.insert(async_nats::header::NATS_MESSAGE_ID, format!("{}/{}", letter.subject, letter.id));
+        let stored = self.store(subject::dead(&letter.subject), headers, Bytes::from(letter.encode_to_vec())).await;
+        stored.map(drop).map_err(|error| Error::failed(format!("bury {} of {}", letter.id, letter.subject), error))
+    }
+
+    /// The dead letters of a run, oldest first.
+    ///
+    /// # Errors
+    /// [`Error::Failed`], [`Error::Corrupt`].
+    pub async fn dead_letters(&self, run: &RunId) -> Result<Vec<DeadLetter>, Error> {
+        let mut letters = Vec::new();
+        self.read(DEAD, &format!("atlas.dead.{run}.>"), |stored| {
+            let letter = DeadLetter::decode(stored.payload).map_err(|error| Error::Corrupt {
+                what: format!("dead letter {}", stored.sequence),
+                cause: error.to_string(),
+            })?;
+            letters.push(letter);
+            Ok(())
+        })
+        .await?;
+        Ok(letters)
+    }
+
+    /// Buries `message` and then takes it off its queue. Failing that, it is left to be delivered again.
+    pub(crate) async fn bury_message(&self, message: &async_nats::jetstream::Message, reason: String) {
+        let headers = message.headers.as_ref();
+        let info = message.info().ok();
+        let letter = DeadLetter {
+            subject: message.subject.to_string(),
+            actor: header(headers, ACTOR).to_owned(),
+            id: message_id(message),
+            reason,
+            deliveries: info.map_or(0, |info| info.delivered.unsigned_abs()),
+            time_ms: now_ms(),
+            traceparent: header(headers, atlas_telemetry::trace::HEADER).to_owned(),
+            payload: message.payload.to_vec(),
+        };
+        let done = match self.bury(&letter).await {
+            Ok(()) => message.ack().await.map_err(|error| error.to_string()),
+            Err(error) => Err(error.to_string()),
+        };
+        if let Err(error) = done {
+            tracing::warn!(id = letter.id, %error, "a dead letter could not be put down; it will come again");
+        }
+    }
+}
+
+/// The message's id; for one without, its place in the stream.
+pub(crate) fn message_id(message: &async_nats::jetstream::Message) -> String {
+    match header(message.headers.as_ref(), "Nats-Msg-Id") {
+        "" => format!("sequence-{}", message.info().map_or(0, |info| info.stream_sequence)),
+        id => id.to_owned(),
+    }
+}
+
+/// Unix time in milliseconds.
+pub(crate) fn now_ms() -> u64 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64)
+}

@@ -1,0 +1,214 @@
+//! Inboxes: letters to actors, one durable consumer per partition.
+
+use std::time::Duration;
+
+use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, PullConsumer, pull};
+use async_nats::jetstream::{AckKind, Message};
+use atlas_domain::{ActorId, ActorKind, RunId};
+use atlas_proto::Letter;
+use bytes::Bytes;
+use futures::StreamExt as _;
+use prost::Message as _;
+
+use crate::connect::{header, trace_headers};
+use crate::dead::{ACTOR, MAX_DELIVERIES, message_id};
+use crate::spec::WORK;
+use crate::{Bus, Error, subject};
+
+/// How long a letter may lie with a host before it is delivered again. Short, for a letter is
+/// acknowledged as soon as one record is stored, and a dead host's letters should follow its lease
+/// (10 s) closely; a letter that comes twice is known by its id.
+const ACK_WAIT: Duration = Duration::from_secs(15);
+/// Letters that may lie with a host unacknowledged, per partition. The server's default of 1,000 would do
+/// for 64 partitions of 30,000 agents; a planner has but one.
+const MAX_PENDING: i64 = 4096;
+/// Letters asked for at once.
+const PREFETCH: usize = 128;
+
+impl Bus {
+    /// Puts a letter into an actor's inbox; returns once it is on disk. `id` names the letter for
+    /// ever: the actor acts on it once however often it is sent.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`], [`Error::Failed`]. After the latter send it again, with the same id.
+    pub async fn send(&self, to: &ActorId, letter: Letter, id: &str) -> Result<(), Error> {
+        let subject = subject::work(&to.run, to.kind.as_str(), to.partition(self.partitions().await?))?;
+        subject::token(&to.id)?;
+        let payload = Bytes::from(letter.encode_to_vec());
+        self.fits(|| format!("letter {id} to {to}"), payload.len())?;
+        let mut headers = trace_headers();
+        headers.insert(ACTOR, to.id.as_str());
+        // The server's own dedup (2 minutes) only spares traffic. Ids are unique per receiver.
+        headers.insert(async_nats::header::NATS_MESSAGE_ID, format!("{to}:{id}"));
+        headers.insert(LETTER, id);
+        let stored = self.store(subject, headers, payload).await;
+        stored.map(drop).map_err(|error| Error::failed(format!("send letter {id} to {to}"), error))
+    }
+
+    /// Opens the inbox of a partition. Only the holder of its lease should.
+    ///
+    /// # Errors
+    /// [`Error::Failed`].
+    pub async fn inbox(&self, run: &RunId, kind: ActorKind, partition: u16) -> Result<Inbox, Error> {
+        let mut inbox = Inbox { bus: self.clone(), run: run.clone(), kind, partition, messages: None };
+        inbox.open().await?;
+        Ok(inbox)
+    }
+
+    /// Creates or finds the durable consumer of one work subject.
+    pub(crate) async fn consumer(
+        &self,
+        run: &RunId,
+        queue: &str,
+        partition: u16,
+        ack_wait: Duration,
+        max_ack_pending: i64,
+    ) -> Result<PullConsumer, Error> {
+        let name = subject::consumer(run, queue, partition);
+        let failed = |cause: crate::error::Cause| Error::failed(format!("open consumer {name} of stream {WORK}"), cause);
+        let config = pull::Config {
+            durable_name: Some(name.clone()),
+            filter_subject: subject::work(run, queue, partition)?,
+            deliver_policy: DeliverPolicy::All,
+            ack_policy: AckPolicy::Explicit,
+            ack_wait,
+            // We count ourselves, and bury: the server would leave the message in the stream for ever.
+            max_deliver: -1,
+            max_ack_pending,
+            ..pull::Config::default()
+        };
+        self.js().create_consumer_on_stream(config, WORK).await.map_err(|error| failed(error.into()))
+    }
+}
+
+/// The header with a letter's id as its sender gave it.
+const LETTER: &str = "Atlas-Letter";
+
+/// A partition's inbox, open.
+pub struct Inbox {
+    bus: Bus,
+    run: RunId,
+    kind: ActorKind,
+    partition: u16,
+    messages: Option<pull::Stream>,
+}
+
+impl std::fmt::Debug for Inbox {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Inbox({}/{}/{})", self.run, self.kind, self.partition)
+    }
+}
+
+impl Inbox {
+    async fn open(&mut self) -> Result<&mut pull::Stream, Error> {
+        if self.messages.is_none() {
+            let consumer = self.bus.consumer(&self.run, self.kind.as_str(), self.partition, ACK_WAIT, MAX_PENDING).await?;
+            let messages = consumer
+                .stream()
+                .max_messages_per_batch(PREFETCH)
+                .expires(Duration::from_secs(30))
+                .heartbeat(Duration::from_secs(5))
+                .messages()
+                .await;
+            self.messages = Some(messages.map_err(|error| Error::failed(format!("pull from {self:?}"), error))?);
+        }
+        // Just filled.
+        self.messages.as_mut().ok_or_else(|| Error::failed("open an inbox", "it is closed"))
+    }
+
+    /// The next letter. What is no letter, or was delivered too often, is buried. Waits for ever,
+    /// across a server that restarts. May be dropped and called again.
+    pub async fn next(&mut self) -> Delivery {
+        let mut pause = Duration::from_millis(100);
+        loop {
+            let next = match self.open().await {
+                Ok(messages) => messages.next().await.map(|next| next.map_err(|error| error.to_string())),
+                Err(error) => Some(Err(error.to_string())),
+            };
+            match next {
+                Some(Ok(message)) => {
+                    if let Some(delivery) = self.parse(message).await {
+                        return delivery;
+                    }
+                }
+                broken => {
+                    let error = broken.and_then(Result::err).unwrap_or_else(|| "closed".to_owned());
+                    tracing::debug!(inbox = ?self, error, "pulling again");
+                    self.messages = None;
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(Duration::from_secs(2));
+                }
+            }
+        }
+    }
+
+    async fn parse(&self, message: Message) -> Option<Delivery> {
+        let headers = message.headers.as_ref();
+        let actor = header(headers, ACTOR);
+        let deliveries = message.info().map_or(1, |info| info.delivered.unsigned_abs());
+        let reason = if actor.is_empty() {
+            format!("it has no header {ACTOR}")
+        } else if deliveries > MAX_DELIVERIES {
+            format!("it was delivered {MAX_DELIVERIES} times and never acknowledged")
+        } else {
+            match Letter::decode(message.payload.clone()) {
+                Ok(letter) => {
+                    let actor = ActorId { run: self.run.clone(), kind: self.kind, id: actor.to_owned() };
+                    let id = match header(headers, LETTER) {
+                        "" => message_id(&message),
+                        id => id.to_owned(),
+                    };
+                    let traceparent = header(headers, atlas_telemetry::trace::HEADER).to_owned();
+                    return Some(Delivery { actor, letter, id, traceparent, deliveries, message, bus: self.bus.clone() });
+                }
+                Err(error) => format!("it is not a letter: {error}"),
+            }
+        };
+        self.bus.bury_message(&message, reason).await;
+        None
+    }
+}
+
+/// A letter as it was delivered. Dropped without a word, it comes again.
+pub struct Delivery {
+    /// Whom it is for.
+    pub actor: ActorId,
+    /// What it says.
+    pub letter: Letter,
+    /// Its id, as the sender gave it.
+    pub id: String,
+    /// The sender's trace context; may be empty.
+    pub traceparent: String,
+    /// How often it was delivered, this time included.
+    pub deliveries: u64,
+    message: Message,
+    bus: Bus,
+}
+
+impl std::fmt::Debug for Delivery {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Delivery").field("actor", &self.actor).field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+impl Delivery {
+    /// Takes it off the inbox. Once is enough: an acknowledgement that gets lost means one more
+    /// delivery of a letter whose id is known.
+    pub async fn ack(self) {
+        if let Err(error) = self.message.ack().await {
+            tracing::debug!(id = self.id, %error, "a letter was not acknowledged; it will come again");
+        }
+    }
+
+    /// Has it delivered again after `pause`.
+    pub async fn retry(self, pause: Duration) {
+        if let Err(error) = self.message.ack_with(AckKind::Nak(Some(pause))).await {
+            tracing::debug!(id = self.id, %error, "a letter was not handed back; it will come again later");
+        }
+    }
+
+    /// Buries it with `reason`.
+    pub async fn bury(self, reason: impl Into<String>) {
+        self.bus.bury_message(&self.message, reason.into()).await;
+    }
+}

@@ -1,0 +1,150 @@
+//! Journals: one subject per actor, written by compare-and-set.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use async_nats::jetstream::context::PublishErrorKind;
+use atlas_domain::{ActorId, ActorKind, RunId};
+use atlas_proto::Record;
+use backon::BackoffBuilder as _;
+use bytes::Bytes;
+use futures::TryStreamExt as _;
+use prost::Message as _;
+
+use crate::connect::trace_headers;
+use crate::read::Stored;
+use crate::spec::JOURNAL;
+use crate::{AppendError, Bus, Error, subject};
+
+/// How long an append is tried while the server does not answer.
+const APPEND_PATIENCE: Duration = Duration::from_secs(60);
+
+/// What replaces the journal of an actor that was archived: it stays as the only record, so that a
+/// late letter or a host that lost its lease finds the actor finished instead of unborn.
+pub(crate) const ARCHIVED: &str = "atlas:archived";
+
+impl Bus {
+    /// Appends `record` to the actor's journal if `after` is the journal's last sequence (0: it has
+    /// none). Returns the record's sequence, once it is on disk. Safe across a server that dies in the
+    /// middle: what it may or may not have stored is looked up.
+    ///
+    /// # Errors
+    /// [`AppendError::Conflict`] when somebody else has written: this host must not act for the actor
+    /// before it has read the journal again. Any other error leaves open whether the record is stored.
+    pub async fn append(&self, actor: &ActorId, record: &Record, after: u64) -> Result<u64, AppendError> {
+        let subject = self.journal_subject(actor).await?;
+        let payload = Bytes::from(record.encode_to_vec());
+        self.fits(|| format!("a record of {actor}"), payload.len())?;
+        let deadline = tokio::time::Instant::now() + APPEND_PATIENCE;
+        let mut pauses = backon::ExponentialBuilder::default()
+            .with_min_delay(Duration::from_millis(50))
+            .with_max_delay(Duration::from_secs(2))
+            .without_max_times()
+            .build();
+        // True once an attempt's outcome is unknown.
+        let mut uncertain = false;
+        loop {
+            let mut headers = trace_headers();
+            headers.insert(async_nats::header::NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, async_nats::HeaderValue::from(after));
+            let error = match self.store(subject.clone(), headers, payload.clone()).await {
+                Ok(sequence) => return Ok(sequence),
+                Err(error) => error,
+            };
+            if wrong_last_sequence(&error) {
+                if uncertain && let Some(last) = self.last(&subject).await? && last.payload == payload {
+                    return Ok(last.sequence);
+                }
+                return Err(AppendError::Conflict { actor: actor.to_string(), after });
+            }
+            uncertain = true;
+            if tokio::time::Instant::now() >= deadline {
+                return Err(Error::failed(format!("append to the journal of {actor}"), error).into());
+            }
+            tracing::warn!(%actor, %error, "a record was not acknowledged; trying again");
+            tokio::time::sleep(pauses.next().unwrap_or_default()).await;
+        }
+    }
+
+    /// The actor's records with their sequences, oldest first, from its journal or its archive. Empty: there is no such actor.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] for a record that does not parse.
+    pub async fn records(&self, actor: &ActorId) -> Result<Vec<(u64, Record)>, Error> {
+        let subject = self.journal_subject(actor).await?;
+        let mut records = Vec::new();
+        self.read(JOURNAL, &subject, |stored| {
+            records.push((stored.sequence, decode(&stored)?));
+            Ok(())
+        })
+        .await?;
+        match records.last() {
+            Some((_, last)) if is_tombstone(last) => self.archived_records(actor).await,
+            _ => Ok(records),
+        }
+    }
+
+    /// The ids of a run's actors of one kind, living and archived, in one partition or all.
+    ///
+    /// # Errors
+    /// [`Error::Failed`].
+    pub async fn actors(&self, run: &RunId, kind: ActorKind, partition: Option<u16>) -> Result<Vec<ActorId>, Error> {
+        let failed = |cause: crate::error::Cause| Error::failed(format!("list the {kind} actors of {run}"), cause);
+        let stream = self.js().get_stream_no_info(JOURNAL).await.map_err(|e| failed(e.into()))?;
+        let info = stream.info_with_subjects(subject::journals(run, kind, partition)).await.map_err(|e| failed(e.into()))?;
+        let subjects: Vec<(String, usize)> = info.try_collect().await.map_err(|e| failed(e.into()))?;
+        let actors: BTreeSet<ActorId> = subjects.iter().filter_map(|(subject, _)| subject::actor_of_journal(subject)).collect();
+        Ok(actors.into_iter().collect())
+    }
+
+    /// Hands every record of a partition's live journals to `visit` in stream order; of archived actors
+    /// comes one record for which [`is_archived`](Bus::is_archived) holds.
+    ///
+    /// # Errors
+    /// Those of `visit`, and as [`Bus::records`].
+    pub async fn sweep(
+        &self,
+        run: &RunId,
+        kind: ActorKind,
+        partition: u16,
+        mut visit: impl FnMut(ActorId, u64, Record) -> Result<(), Error> + Send,
+    ) -> Result<(), Error> {
+        self.read(JOURNAL, &subject::journals(run, kind, Some(partition)), |stored| {
+            match subject::actor_of_journal(&stored.subject) {
+                Some(actor) => visit(actor, stored.sequence, decode(&stored)?),
+                None => Ok(()),
+            }
+        })
+        .await
+    }
+
+    /// Is this the record that stands for a journal that was archived?
+    pub fn is_archived(record: &Record) -> bool {
+        is_tombstone(record)
+    }
+
+    async fn last(&self, subject: &str) -> Result<Option<Stored>, Error> {
+        let mut last = None;
+        self.read(JOURNAL, subject, |stored| {
+            last = Some(stored);
+            Ok(())
+        })
+        .await?;
+        Ok(last)
+    }
+}
+
+pub(crate) fn is_tombstone(record: &Record) -> bool {
+    record.cause == ARCHIVED
+}
+
+fn decode(stored: &Stored) -> Result<Record, Error> {
+    Record::decode(stored.payload.clone()).map_err(|error| Error::Corrupt {
+        what: format!("record {} of {}", stored.sequence, stored.subject),
+        cause: error.to_string(),
+    })
+}
+
+/// The server has two codes for it; the second one is younger than the client's list.
+fn wrong_last_sequence(error: &async_nats::jetstream::context::PublishError) -> bool {
+    error.kind() == PublishErrorKind::WrongLastSequence || error.to_string().contains("wrong last sequence")
+}

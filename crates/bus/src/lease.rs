@@ -1,0 +1,222 @@
+//! Leases: who hosts a partition. Decided by compare-and-set alone; what is read is a hint.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_nats::jetstream::kv::{CreateErrorKind, Operation, Store, UpdateErrorKind};
+use atlas_domain::{ActorKind, RunId};
+use bytes::Bytes;
+use futures::{Stream, StreamExt as _};
+use tokio::sync::Mutex;
+use tokio::time::{Instant, sleep, timeout_at};
+use tokio_util::sync::CancellationToken;
+
+use crate::spec::{LEASES, WORK};
+use crate::{Bus, Error, subject};
+
+/// Pause between attempts at a renewal that the server does not answer.
+const RENEWAL_PAUSE: Duration = Duration::from_millis(200);
+
+/// A partition that this process hosts, until [`Lease::lost`] says otherwise.
+///
+/// It is renewed at a third of its life. When two thirds of it have passed without a renewal, by this
+/// machine's monotonic clock, the holder gives up by itself, before anyone else can have it. Even so it
+/// is no lock: a process that was stopped may wake up late. Journals are therefore fenced by
+/// their own sequence, and [`Lease::epoch`] tells writers apart.
+#[derive(Debug)]
+pub struct Lease {
+    tenure: Arc<Tenure>,
+    renewal: tokio::task::JoinHandle<()>,
+}
+
+#[derive(Debug)]
+struct Tenure {
+    store: Store,
+    key: String,
+    /// Says whose the key is; unique to this tenure.
+    value: Bytes,
+    epoch: u64,
+    ttl: Duration,
+    /// Of the last write of ours to the key.
+    revision: Mutex<u64>,
+    lost: CancellationToken,
+}
+
+/// What came of a renewal.
+enum Renewed {
+    Yes,
+    /// Another holds it, or nobody: it ran out.
+    No,
+    /// The server did not say.
+    Unknown(String),
+}
+
+impl Bus {
+    /// Takes the lease of a partition if nobody holds it. `holder` is for people to read.
+    ///
+    /// # Errors
+    /// [`Error::Failed`] when the server cannot be asked.
+    pub async fn try_lease(&self, run: &RunId, kind: ActorKind, partition: u16, holder: &str) -> Result<Option<Lease>, Error> {
+        let store = self.leases().await?.clone();
+        let ttl = store.stream.cached_info().config.max_age;
+        let key = subject::lease(run, kind, partition);
+        let tenure = format!("{:032x}", rand::random::<u128>());
+        let value = Bytes::from(serde_json::json!({ "holder": holder, "tenure": tenure }).to_string());
+        let begun = Instant::now();
+        let epoch = match store.create(&key, value.clone()).await {
+            Ok(revision) => revision,
+            Err(error) if error.kind() == CreateErrorKind::AlreadyExists => return Ok(None),
+            // Two hosts reached for a lease that was just given back: the client reports it as another kind.
+            Err(error) if error.to_string().contains("wrong last") => return Ok(None),
+            Err(error) => return Err(Error::failed(format!("take the lease {key}"), error)),
+        };
+        let tenure =
+            Arc::new(Tenure { store, key, value, epoch, ttl, revision: Mutex::new(epoch), lost: CancellationToken::new() });
+        let renewal = tokio::spawn(tenure.clone().keep(begun));
+        Ok(Some(Lease { tenure, renewal }))
+    }
+
+    /// The partitions of a kind whose leases become free from now on. A hint when to try; it may miss some.
+    ///
+    /// # Errors
+    /// [`Error::Failed`].
+    pub async fn freed_leases(&self, run: &RunId, kind: ActorKind) -> Result<impl Stream<Item = u16> + Send + use<>, Error> {
+        let keys = format!("{run}.{kind}.*");
+        let watch = self.leases().await?.watch(&keys).await.map_err(|error| Error::failed(format!("watch the leases {keys}"), error))?;
+        Ok(watch.filter_map(|entry| async move {
+            let entry = entry.ok().filter(|entry| entry.operation != Operation::Put)?;
+            entry.key.rsplit('.').next()?.parse().ok()
+        }))
+    }
+
+    /// Frees all leases of a run and has all its unacknowledged work delivered again at once, instead
+    /// of when they run out. Only for a process that knows that nobody else works on the run: one that has
+    /// just started the NATS server that the run lives on.
+    ///
+    /// # Errors
+    /// [`Error::Failed`].
+    pub async fn take_over(&self, run: &RunId) -> Result<(), Error> {
+        let mut keys = Vec::new();
+        let prefix = format!("$KV.{LEASES}.");
+        self.read(&format!("KV_{LEASES}"), &format!("{prefix}{run}.>"), |stored| {
+            if stored.headers.get("KV-Operation").is_none() && stored.headers.get("Nats-Marker-Reason").is_none() {
+                keys.extend(stored.subject.strip_prefix(&prefix).map(str::to_owned));
+            }
+            Ok(())
+        })
+        .await?;
+        for key in keys {
+            let freed = self.leases().await?.delete(&key).await;
+            freed.map_err(|error| Error::failed(format!("free the lease {key}"), error))?;
+        }
+        let failed = |error: crate::error::Cause| Error::failed(format!("reset the work of {run}"), error);
+        let stream = self.js().get_stream_no_info(WORK).await.map_err(|error| failed(error.into()))?;
+        let mut names = stream.consumer_names();
+        let mut stale = Vec::new();
+        while let Some(name) = names.next().await {
+            stale.extend(name.ok().filter(|name| subject::consumer_belongs(name, run)));
+        }
+        for name in stale {
+            // The work stays in the stream; whoever opens the queue creates the consumer anew.
+            stream.delete_consumer(&name).await.map_err(|error| failed(error.into()))?;
+        }
+        Ok(())
+    }
+}
+
+impl Lease {
+    /// Grows with every tenure of this partition: the revision of the write that won it.
+    pub fn epoch(&self) -> u64 {
+        self.tenure.epoch
+    }
+
+    /// Cancelled once the partition is, or may be, another's.
+    pub fn lost(&self) -> CancellationToken {
+        self.tenure.lost.clone()
+    }
+
+    /// Asks the server, by a renewal, whether the lease still holds. Says no when the server does not answer in time.
+    pub async fn verify(&self) -> bool {
+        let deadline = Instant::now() + self.tenure.ttl / 3;
+        let held = matches!(timeout_at(deadline, self.tenure.renew()).await, Ok(Renewed::Yes));
+        if !held {
+            self.tenure.lost.cancel();
+        }
+        held
+    }
+
+    /// Gives the partition back, so that another host can have it at once.
+    pub async fn release(self) {
+        self.renewal.abort();
+        if self.tenure.lost.is_cancelled() {
+            return;
+        }
+        self.tenure.lost.cancel();
+        let revision = *self.tenure.revision.lock().await;
+        let freed = self.tenure.store.delete_expect_revision(&self.tenure.key, Some(revision)).await;
+        if let Err(error) = freed {
+            tracing::debug!(lease = self.tenure.key, %error, "a lease was not given back; it will run out");
+        }
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.renewal.abort();
+        self.tenure.lost.cancel();
+    }
+}
+
+impl Tenure {
+    /// Renews until the lease is lost. `begun`: when the write that won it was sent.
+    async fn keep(self: Arc<Self>, begun: Instant) {
+        let mut renewed = begun;
+        loop {
+            tokio::time::sleep_until(renewed + self.ttl / 3).await;
+            let suspend = renewed + self.ttl * 2 / 3;
+            loop {
+                let sent = Instant::now();
+                match timeout_at(suspend, self.renew()).await {
+                    Ok(Renewed::Yes) => {
+                        renewed = sent;
+                        break;
+                    }
+                    Ok(Renewed::Unknown(error)) if Instant::now() < suspend => {
+                        tracing::debug!(lease = self.key, error, "a lease was not renewed; trying again");
+                        sleep(RENEWAL_PAUSE.min(self.ttl / 10)).await;
+                    }
+                    Ok(Renewed::No | Renewed::Unknown(_)) | Err(_) => {
+                        tracing::warn!(lease = self.key, epoch = self.epoch, "lost a lease");
+                        self.lost.cancel();
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    async fn renew(&self) -> Renewed {
+        let mut revision = self.revision.lock().await;
+        for _ in 0..2 {
+            match self.store.update(&self.key, self.value.clone(), *revision).await {
+                Ok(new) => {
+                    *revision = new;
+                    return Renewed::Yes;
+                }
+                Err(error) if error.kind() == UpdateErrorKind::WrongLastRevision => {
+                    // An earlier renewal whose answer got lost may have been ours. The reading is a
+                    // hint; the write that follows decides.
+                    match self.store.entry(&self.key).await {
+                        Ok(Some(entry)) if entry.operation == Operation::Put && entry.value == self.value => {
+                            *revision = entry.revision;
+                        }
+                        Ok(_) => return Renewed::No,
+                        Err(error) => return Renewed::Unknown(error.to_string()),
+                    }
+                }
+                Err(error) => return Renewed::Unknown(error.to_string()),
+            }
+        }
+        Renewed::No
+    }
+}

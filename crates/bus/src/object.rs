@@ -1,0 +1,155 @@
+//! Objects: library files by content, manifests by commit, archives, and whatever else is large.
+
+use std::sync::Arc;
+
+use async_nats::jetstream::object_store::{InfoErrorKind, ObjectMetadata};
+use atlas_proto::Manifest;
+use bytes::{Bytes, BytesMut};
+use prost::Message as _;
+use quick_cache::Weighter;
+use quick_cache::sync::Cache;
+use sha2::{Digest as _, Sha256};
+
+use crate::spec::OBJECTS;
+use crate::{Bus, Error};
+
+/// Bytes of objects kept in memory.
+const CACHE_BYTES: u64 = 128 << 20;
+/// Objects expected there, to size the table.
+const CACHE_OBJECTS: usize = 8192;
+/// Bytes a message that an object is cut into.
+const CHUNK: usize = 1 << 20;
+
+/// Objects whose name says what they hold, so that they never change.
+#[derive(Clone)]
+pub(crate) struct FileCache(Arc<Cache<String, Bytes, ByBytes>>);
+
+#[derive(Clone)]
+struct ByBytes;
+
+impl Weighter<String, Bytes> for ByBytes {
+    fn weight(&self, name: &String, bytes: &Bytes) -> u64 {
+        // Never 0: such an entry would never be evicted.
+        (name.len() + bytes.len() + 64) as u64
+    }
+}
+
+impl FileCache {
+    pub(crate) fn new() -> Self {
+        Self(Arc::new(Cache::with_weighter(CACHE_OBJECTS, CACHE_BYTES, ByBytes)))
+    }
+}
+
+impl Bus {
+    /// Stores a file under its content and returns its SHA-256 in hex. Storing it again costs nothing.
+    ///
+    /// # Errors
+    /// [`Error::Failed`].
+    pub async fn put_file(&self, bytes: Bytes) -> Result<String, Error> {
+        let sha256 = hex::encode(Sha256::digest(&bytes));
+        self.put_constant(format!("file/{sha256}"), bytes).await?;
+        Ok(sha256)
+    }
+
+    /// The file with this SHA-256 (hex).
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; [`Error::Corrupt`] when the stored bytes have another digest.
+    pub async fn file(&self, sha256: &str) -> Result<Bytes, Error> {
+        let name = format!("file/{sha256}");
+        let bytes = self.constant(&name).await?;
+        let found = hex::encode(Sha256::digest(&bytes));
+        if found != sha256 {
+            self.files().0.remove(&name);
+            return Err(Error::Corrupt { what: name, cause: format!("its SHA-256 is {found}") });
+        }
+        Ok(bytes)
+    }
+
+    /// Stores the manifest of a commit.
+    ///
+    /// # Errors
+    /// [`Error::Failed`].
+    pub async fn put_manifest(&self, manifest: &Manifest) -> Result<(), Error> {
+        self.put_constant(format!("manifest/{}", manifest.commit), Bytes::from(manifest.encode_to_vec())).await
+    }
+
+    /// The manifest of a commit (hex object id).
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::Corrupt`].
+    pub async fn manifest(&self, commit: &str) -> Result<Manifest, Error> {
+        let name = format!("manifest/{commit}");
+        let bytes = self.constant(&name).await?;
+        Manifest::decode(bytes).map_err(|error| Error::Corrupt { what: name, cause: error.to_string() })
+    }
+
+    /// Stores an object under a name of its own, in place of what was there.
+    ///
+    /// # Errors
+    /// [`Error::Failed`].
+    pub async fn put_object(&self, name: &str, bytes: Bytes) -> Result<(), Error> {
+        let meta = ObjectMetadata { name: name.to_owned(), chunk_size: Some(CHUNK), ..ObjectMetadata::default() };
+        let mut reader = bytes.as_ref();
+        let stored = self.objects().await?.put(meta, &mut reader).await;
+        stored.map(drop).map_err(|error| Error::failed(format!("store object {name}"), error))
+    }
+
+    /// The object of this name.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; [`Error::Corrupt`] when parts of it are missing.
+    pub async fn object(&self, name: &str) -> Result<Bytes, Error> {
+        let mut again = true;
+        loop {
+            match self.read_object(name).await {
+                // Somebody stored it anew between our two looks: the second time both are of the new one.
+                Err(Error::Corrupt { .. }) if again => again = false,
+                other => return other,
+            }
+        }
+    }
+
+    async fn read_object(&self, name: &str) -> Result<Bytes, Error> {
+        let info = self.objects().await?.info(name).await.map_err(|error| match error.kind() {
+            InfoErrorKind::NotFound => Error::NotFound { what: name.to_owned() },
+            _ => Error::failed(format!("look up object {name}"), error),
+        })?;
+        if info.deleted {
+            return Err(Error::NotFound { what: name.to_owned() });
+        }
+        let mut bytes = BytesMut::with_capacity(info.size);
+        // Not through the client's own reader, which creates a consumer for every object.
+        self.read(&format!("OBJ_{OBJECTS}"), &format!("$O.{OBJECTS}.C.{}", info.nuid), |chunk| {
+            bytes.extend_from_slice(&chunk.payload);
+            Ok(())
+        })
+        .await?;
+        if bytes.len() != info.size {
+            let cause = format!("it has {} of {} bytes", bytes.len(), info.size);
+            return Err(Error::Corrupt { what: format!("object {name}"), cause });
+        }
+        Ok(bytes.freeze())
+    }
+
+    /// Stores an object that its name determines, unless it is there.
+    async fn put_constant(&self, name: String, bytes: Bytes) -> Result<(), Error> {
+        if self.files().0.get(&name).is_some() {
+            return Ok(());
+        }
+        if self.objects().await?.info(&name).await.is_err() {
+            self.put_object(&name, bytes.clone()).await?;
+        }
+        self.files().0.insert(name, bytes);
+        Ok(())
+    }
+
+    async fn constant(&self, name: &str) -> Result<Bytes, Error> {
+        if let Some(bytes) = self.files().0.get(name) {
+            return Ok(bytes);
+        }
+        let bytes = self.object(name).await?;
+        self.files().0.insert(name.to_owned(), bytes.clone());
+        Ok(bytes)
+    }
+}

@@ -1,0 +1,191 @@
+//! What lies on the server: every stream and bucket, in one place.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use async_nats::jetstream::context::{CreateStreamErrorKind, GetStreamErrorKind};
+use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, StorageType};
+use serde_json::Value;
+
+use crate::{Bus, Error, subject};
+
+pub(crate) const JOURNAL: &str = "ATLAS_JOURNAL";
+pub(crate) const WORK: &str = "ATLAS_WORK";
+pub(crate) const DEAD: &str = "ATLAS_DEAD";
+pub(crate) const LEASES: &str = "ATLAS_LEASES";
+pub(crate) const STATUS: &str = "ATLAS_STATUS";
+pub(crate) const OBJECTS: &str = "ATLAS_OBJECTS";
+
+/// In the journal stream's metadata: how many partitions agents lie in. Fixed for the life of a NATS
+/// system, for it decides the subjects.
+const PARTITIONS: &str = "atlas.partitions";
+
+/// How far back JetStream knows message ids. A help only: receivers know causes from their journals.
+const DUPLICATES: Duration = Duration::from_secs(120);
+
+/// How the streams are laid out on a NATS system.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Spec {
+    /// Partitions that agents lie in.
+    pub partitions: u16,
+    /// Copies of each stream: 1, or 3 on a cluster.
+    pub replicas: usize,
+    /// How long a lease holds without renewal, whole seconds. Renewed at a third of it.
+    pub lease_ttl: Duration,
+}
+
+impl Spec {
+    /// One copy, leases of 10 s: with 64 partitions that is 19 small writes a second, and a dead
+    /// host's partitions are taken over within 10 s.
+    pub fn new(partitions: u16) -> Self {
+        Self { partitions: partitions.max(1), replicas: 1, lease_ttl: Duration::from_secs(10) }
+    }
+
+    /// Every stream; buckets are streams too (ADR-8 and ADR-20 of NATS give their form).
+    pub(crate) fn streams(&self) -> Vec<Config> {
+        let base = |name: &str, subjects: &[&str]| Config {
+            name: name.to_owned(),
+            subjects: subjects.iter().map(|&s| s.to_owned()).collect(),
+            storage: StorageType::File,
+            retention: RetentionPolicy::Limits,
+            // Full means refuse, never forget.
+            discard: DiscardPolicy::New,
+            max_messages: -1,
+            max_bytes: -1,
+            max_messages_per_subject: -1,
+            duplicate_window: DUPLICATES,
+            num_replicas: self.replicas,
+            allow_direct: true,
+            ..Config::default()
+        };
+        let bucket = |name: &str| Config {
+            max_messages_per_subject: 1,
+            allow_rollup: true,
+            deny_delete: true,
+            ..base(&format!("KV_{name}"), &[&format!("$KV.{name}.>")])
+        };
+        vec![
+            Config {
+                deny_delete: true,
+                metadata: HashMap::from([(PARTITIONS.to_owned(), self.partitions.to_string())]),
+                ..base(JOURNAL, &[subject::JOURNALS])
+            },
+            Config { retention: RetentionPolicy::WorkQueue, ..base(WORK, &[subject::WORK]) },
+            base(DEAD, &[subject::DEAD]),
+            Config {
+                max_age: self.lease_ttl,
+                duplicate_window: self.lease_ttl.min(DUPLICATES),
+                // An expired lease leaves a marker, so that those who wait for it are told.
+                allow_message_ttl: true,
+                subject_delete_marker_ttl: Some(self.lease_ttl),
+                ..bucket(LEASES)
+            },
+            bucket(STATUS),
+            Config {
+                allow_rollup: true,
+                ..base(&format!("OBJ_{OBJECTS}"), &[&format!("$O.{OBJECTS}.C.>"), &format!("$O.{OBJECTS}.M.>")])
+            },
+        ]
+    }
+}
+
+impl Bus {
+    /// Creates what is missing for agents in `partitions` partitions and checks what is there.
+    ///
+    /// # Errors
+    /// [`Error::Drift`] when a stream exists that is not as it should be.
+    pub async fn ensure(&self, partitions: u16) -> Result<(), Error> {
+        self.ensure_spec(&Spec::new(partitions)).await
+    }
+
+    /// As [`Bus::ensure`], with every choice open.
+    ///
+    /// # Errors
+    /// As [`Bus::ensure`].
+    pub async fn ensure_spec(&self, spec: &Spec) -> Result<(), Error> {
+        for wanted in spec.streams() {
+            let name = wanted.name.clone();
+            let found = match self.js().get_stream(&name).await {
+                Ok(stream) => stream.cached_info().config.clone(),
+                Err(error) if missing(&error) => match self.js().create_stream(&wanted).await {
+                    Ok(_) => continue,
+                    // Another service was faster.
+                    Err(error) if error.kind() == CreateStreamErrorKind::TimedOut || name_taken(&error) => {
+                        let stream = self.js().get_stream(&name).await;
+                        stream.map_err(|error| Error::failed(format!("create stream {name}"), error))?.cached_info().config.clone()
+                    }
+                    Err(error) => return Err(Error::failed(format!("create stream {name}"), error)),
+                },
+                Err(error) => return Err(Error::failed(format!("look up stream {name}"), error)),
+            };
+            let differences = differences(&wanted, &found);
+            if !differences.is_empty() {
+                return Err(Error::Drift { stream: name, differences });
+            }
+        }
+        // Set before only if it was read from this very stream, with which `spec` agrees.
+        let _ = self.partition_cell().set(spec.partitions);
+        Ok(())
+    }
+
+    /// How many partitions agents lie in, as the journal stream says.
+    ///
+    /// # Errors
+    /// [`Error::NotPrepared`] before the first [`Bus::ensure`] on this NATS system.
+    pub async fn partitions(&self) -> Result<u16, Error> {
+        self.partition_cell()
+            .get_or_try_init(|| async {
+                let stream = self.js().get_stream(JOURNAL).await.map_err(|error| match missing(&error) {
+                    true => Error::NotPrepared { stream: JOURNAL.to_owned() },
+                    false => Error::failed(format!("look up stream {JOURNAL}"), error),
+                })?;
+                let metadata = &stream.cached_info().config.metadata;
+                metadata.get(PARTITIONS).and_then(|count| count.parse().ok()).ok_or_else(|| Error::Drift {
+                    stream: JOURNAL.to_owned(),
+                    differences: vec![format!("metadata `{PARTITIONS}` is missing")],
+                })
+            })
+            .await
+            .copied()
+    }
+}
+
+fn missing(error: &async_nats::jetstream::context::GetStreamError) -> bool {
+    matches!(error.kind(), GetStreamErrorKind::JetStream(ref e) if e.error_code() == async_nats::jetstream::ErrorCode::STREAM_NOT_FOUND)
+}
+
+fn name_taken(error: &async_nats::jetstream::context::CreateStreamError) -> bool {
+    matches!(error.kind(), CreateStreamErrorKind::JetStream(ref e) if e.error_code() == async_nats::jetstream::ErrorCode::STREAM_NAME_EXIST)
+}
+
+/// What of `found` is not as `wanted`. More replicas than wanted, and fields that the server added, are fine.
+fn differences(wanted: &Config, found: &Config) -> Vec<String> {
+    const FIELDS: [&str; 13] = [
+        "subjects", "retention", "storage", "discard", "max_msgs", "max_bytes", "max_age", "max_msgs_per_subject",
+        "duplicate_window", "allow_direct", "allow_rollup_hdrs", "deny_delete", "subject_delete_marker_ttl",
+    ];
+    let json = |config: &Config| serde_json::to_value(config).unwrap_or_default();
+    let (wanted_json, found_json) = (json(wanted), json(found));
+    // The server leaves out what is false or zero.
+    let field = |config: &Value, name: &str| match &config[name] {
+        Value::Bool(false) => Value::Null,
+        Value::Number(n) if n.as_i64() == Some(0) => Value::Null,
+        other => other.clone(),
+    };
+    let mut differences: Vec<String> = FIELDS
+        .into_iter()
+        .map(|name| (name, field(&found_json, name), field(&wanted_json, name)))
+        .filter(|(_, found, wanted)| found != wanted)
+        .map(|(name, found, wanted)| format!("{name} is {found}, not {wanted}"))
+        .collect();
+    for (key, value) in &wanted.metadata {
+        let there = found.metadata.get(key);
+        if there != Some(value) {
+            differences.push(format!("{key} is {}, not {value}", there.map_or("missing", String::as_str)));
+        }
+    }
+    if found.num_replicas < wanted.num_replicas {
+        differences.push(format!("num_replicas is {}, not {}", found.num_replicas, wanted.num_replicas));
+    }
+    differences
+}
