@@ -1,0 +1,19 @@
+//! The commands, one file each.
+
+pub mod models;
+pub mod report;
+pub mod validate;
+
+use clap::CommandFactory;
+
+use crate::args::Cli;
+use crate::failure::Exit;
+
+/// `atlas completions`.
+pub fn completions(shell: clap_complete::Shell) -> Exit {
+    // To memory first: a reader that leaves in the middle is no fault.
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "atlas", &mut script);
+    let _ = std::io::Write::write_all(&mut std::io::stdout(), &script);
+    Exit::Done
+}

@@ -1,0 +1,254 @@
+//! What the full-screen view draws; a pure function of what is known.
+
+use std::collections::VecDeque;
+
+use atlas_domain::TargetState;
+use ratatui::Frame;
+use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::style::{Color, Modifier, Style};
+use ratatui::text::{Line, Span};
+use ratatui::widgets::{Block, Borders, Paragraph, Wrap};
+
+use crate::format::{duration, short, usd};
+use crate::progress::{Progress, STATES};
+
+/// All that one frame shows.
+pub struct Screen<'a> {
+    /// Where the run stands.
+    pub progress: &'a Progress,
+    /// Recent events with their time, oldest first.
+    pub events: &'a VecDeque<(u64, String)>,
+    /// Time left, estimated.
+    pub left_ms: Option<u64>,
+    /// Now.
+    pub now_ms: u64,
+}
+
+/// Draws one frame. Without colours (`NO_COLOR`) letters tell the states apart.
+pub fn draw(frame: &mut Frame<'_>, screen: &Screen<'_>) {
+    let colours = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let questions = &screen.progress.planner.escalations;
+    let ask = if questions.is_empty() { 0 } else { 2 + 2 * questions.len().min(3) as u16 };
+    let [head, bar, figures, asks, events, foot] = Layout::vertical([
+        Constraint::Length(1),
+        Constraint::Length(4),
+        Constraint::Length(6),
+        Constraint::Length(ask),
+        Constraint::Min(3),
+        Constraint::Length(1),
+    ])
+    .areas(frame.area());
+    frame.render_widget(header(screen), head);
+    targets(frame, bar, screen, colours);
+    numbers(frame, figures, screen);
+    if ask > 0 {
+        questions_box(frame, asks, screen, colours);
+    }
+    recent(frame, events, screen);
+    let keys = " q leave this view, the run goes on   Ctrl-C stop softly, twice at once ";
+    frame.render_widget(Paragraph::new(keys).style(Style::new().add_modifier(Modifier::DIM)), foot);
+}
+
+fn header<'a>(screen: &Screen<'a>) -> Paragraph<'a> {
+    let planner = &screen.progress.planner;
+    let since = if planner.started_ms == 0 { 0 } else { screen.now_ms.saturating_sub(planner.started_ms) };
+    let name = if planner.run.is_empty() { "atlas" } else { &planner.run };
+    let phase = if planner.phase.is_empty() { "starting" } else { &planner.phase };
+    let mut text = vec![
+        Span::styled(format!(" {name} "), Style::new().add_modifier(Modifier::BOLD | Modifier::REVERSED)),
+        Span::raw(format!("  {phase}, {}", duration(since))),
+    ];
+    if let Some(left) = screen.left_ms {
+        text.push(Span::raw(format!(", about {} left", duration(left))));
+    }
+    Paragraph::new(Line::from(text))
+}
+
+/// Colour and letter of a state.
+fn look(state: TargetState) -> (Color, char) {
+    match state {
+        TargetState::Certified => (Color::Green, '█'),
+        TargetState::Refuted => (Color::Magenta, '▓'),
+        TargetState::Proving => (Color::Blue, '▒'),
+        TargetState::Stated => (Color::Cyan, '▒'),
+        TargetState::Stating => (Color::LightBlue, '░'),
+        TargetState::Escalated => (Color::Yellow, '?'),
+        TargetState::Open => (Color::DarkGray, '·'),
+    }
+}
+
+fn targets(frame: &mut Frame<'_>, area: Rect, screen: &Screen<'_>, colours: bool) {
+    let counts = screen.progress.states();
+    let all: u64 = counts.iter().sum();
+    let block = Block::new().borders(Borders::TOP).title(format!(" {all} targets "));
+    let inner = block.inner(area);
+    frame.render_widget(block, area);
+    let widths = shares(&counts, inner.width.into());
+    let paint = |state| {
+        let (colour, _) = look(state);
+        if colours { Style::new().fg(colour) } else { Style::new() }
+    };
+    let bar: Line<'_> = STATES
+        .iter()
+        .zip(&widths)
+        .map(|(&state, &width)| Span::styled(look(state).1.to_string().repeat(width), paint(state)))
+        .collect();
+    let keys: Line<'_> = STATES
+        .iter()
+        .zip(counts)
+        .filter(|(_, count)| *count > 0)
+        .flat_map(|(&state, count)| {
+            [
+                Span::styled(format!("{} ", look(state).1), paint(state)),
+                Span::raw(format!("{count} {state}   ")),
+            ]
+        })
+        .collect();
+    frame.render_widget(Paragraph::new(vec![bar.clone(), bar, keys]), inner);
+}
+
+/// `width` cells shared out by `counts`; whatever is there at all gets a cell.
+fn shares(counts: &[u64], width: usize) -> Vec<usize> {
+    let all: u64 = counts.iter().sum();
+    if all == 0 {
+        return vec![0; counts.len()];
+    }
+    let mut widths: Vec<usize> = counts
+        .iter()
+        .map(|&count| if count == 0 { 0 } else { ((count as usize * width) / all as usize).max(1) })
+        .collect();
+    let used: usize = widths.iter().sum();
+    if let Some(widest) = widths.iter_mut().max() {
+        *widest = (*widest + width).saturating_sub(used);
+    }
+    widths
+}
+
+fn numbers(frame: &mut Frame<'_>, area: Rect, screen: &Screen<'_>) {
+    let progress = screen.progress;
+    let planner = &progress.planner;
+    let usage = progress.usage();
+    let of = |limit: u64, text: String| if limit == 0 { String::new() } else { format!(" of {text}") };
+    let agents: Vec<String> = if progress.agents.by_role.is_empty() { &planner.agents } else { &progress.agents.by_role }
+        .iter()
+        .filter(|(_, count)| **count > 0)
+        .map(|(role, count)| format!("{count} {role}"))
+        .collect();
+    let left = vec![
+        row("agents", format!("{}  {}", progress.active(), agents.join(", "))),
+        row("checks", format!(
+            "{} at {:.1}/s, {} from cache, {} waiting",
+            short(progress.verifier.checks),
+            progress.verifier.per_second,
+            short(progress.verifier.cache_hits),
+            progress.verifier.queue
+        )),
+        row("landings", format!(
+            "{}, {} refused, {} in the queue, {} building",
+            planner.landings.max(progress.merge.landed),
+            progress.merge.refused,
+            progress.merge.queue,
+            progress.merge.verifying
+        )),
+    ];
+    let right = vec![
+        row("money", usd(usage.cost_microdollars as f64 / 1e6)
+            + &of(planner.budget.microdollars, usd(planner.budget.microdollars as f64 / 1e6))),
+        row("tokens", short(usage.tokens()) + &of(planner.budget.tokens, short(planner.budget.tokens))),
+        row("calls", format!("{} model calls", short(usage.model_calls))),
+        row("deadline", match planner.budget.deadline_ms {
+            0 => "none".into(),
+            at => format!("in {}", duration(at.saturating_sub(screen.now_ms))),
+        }),
+    ];
+    let [one, two] = Layout::horizontal([Constraint::Percentage(60), Constraint::Percentage(40)]).areas(area);
+    frame.render_widget(Paragraph::new(left).block(Block::new().borders(Borders::TOP).title(" at work ")), one);
+    frame.render_widget(Paragraph::new(right).block(Block::new().borders(Borders::TOP).title(" spent ")), two);
+}
+
+fn row(name: &str, value: String) -> Line<'static> {
+    Line::from(vec![Span::styled(format!("{name:<10}"), Style::new().add_modifier(Modifier::DIM)), Span::raw(value)])
+}
+
+fn questions_box(frame: &mut Frame<'_>, area: Rect, screen: &Screen<'_>, colours: bool) {
+    let style = if colours { Style::new().fg(Color::Yellow) } else { Style::new().add_modifier(Modifier::BOLD) };
+    let lines: Vec<Line<'_>> = screen
+        .progress
+        .planner
+        .escalations
+        .iter()
+        .take(3)
+        .flat_map(|escalation| {
+            [
+                Line::from(format!("{}: {}", escalation.target, escalation.question)),
+                Line::styled(format!("  atlas reply {} \"…\"", escalation.target), style),
+            ]
+        })
+        .collect();
+    let block = Block::new().borders(Borders::TOP).title(" questions to you ").title_style(style);
+    frame.render_widget(Paragraph::new(lines).block(block), area);
+}
+
+fn recent(frame: &mut Frame<'_>, area: Rect, screen: &Screen<'_>) {
+    let block = Block::new().borders(Borders::TOP).title(" recent ");
+    let room = block.inner(area).height as usize;
+    let skip = screen.events.len().saturating_sub(room);
+    let lines: Vec<Line<'_>> = screen
+        .events
+        .iter()
+        .skip(skip)
+        .map(|(at, text)| {
+            let ago = duration(screen.now_ms.saturating_sub(*at));
+            let first = text.lines().next().unwrap_or_default();
+            Line::from(vec![
+                Span::styled(format!("{ago:>13} ago  "), Style::new().add_modifier(Modifier::DIM)),
+                Span::raw(first.to_owned()),
+            ])
+        })
+        .collect();
+    frame.render_widget(Paragraph::new(lines).block(block).wrap(Wrap { trim: false }), area);
+}
+
+#[cfg(test)]
+mod tests {
+    use ratatui::Terminal;
+    use ratatui::backend::TestBackend;
+
+    use super::*;
+    use crate::progress::{Budget, Escalation, Planner, Target};
+
+    #[test]
+    fn a_run_at_work_fits_a_small_terminal() {
+        let states = [(8, TargetState::Certified), (1, TargetState::Refuted), (2, TargetState::Proving), (1, TargetState::Escalated)];
+        let targets = states.iter().flat_map(|&(count, state)| {
+            (0..count).map(move |_| Target { state, ..Target::default() })
+        });
+        let mut progress = Progress {
+            planner: Planner {
+                run: "numbers".into(),
+                phase: "working".into(),
+                started_ms: 1_000,
+                targets: targets.collect(),
+                agents: [("prover".into(), 2)].into(),
+                escalations: vec![Escalation { target: "perfect".into(), question: "Proper divisors?".into() }],
+                landings: 17,
+                budget: Budget { microdollars: 5_000_000, ..Budget::default() },
+                ..Planner::default()
+            },
+            ..Progress::default()
+        };
+        progress.verifier.per_second = 3.5;
+        let events: VecDeque<_> = [(60_000, "even-add: certified".to_owned())].into();
+        let screen = Screen { progress: &progress, events: &events, left_ms: Some(90_000), now_ms: 61_000 };
+        let mut terminal = Terminal::new(TestBackend::new(80, 22)).unwrap();
+        terminal.draw(|frame| draw(frame, &screen)).unwrap();
+        insta::assert_snapshot!(terminal.backend());
+    }
+
+    #[test]
+    fn the_bar_is_full_and_shows_what_is_rare() {
+        assert_eq!(shares(&[1, 0, 999], 50), [1, 0, 49]);
+        assert_eq!(shares(&[0, 0], 10), [0, 0]);
+        assert_eq!(shares(&[1, 1, 1], 10).iter().sum::<usize>(), 10);
+    }
+}
