@@ -1,0 +1,232 @@
+//! An image: the embedded Lean made ready for this machine, in one directory.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use wasmtime::{Engine, Module};
+
+use crate::Error;
+use crate::engine;
+use crate::guest::{Guest, Reader, Setup};
+use crate::imports;
+use crate::manifest::{CODE, INDEX, LIBRARY, Manifest, SNAPSHOT, SYMBOLS, Step};
+use crate::memory::WASM_PAGE;
+use crate::schedule::{Ended, Machine, TICK};
+use crate::snapshot::Snapshot;
+use crate::symbols::Symbols;
+
+/// A usable image. Cheap to share between threads by reference; each check runs on the thread that asks.
+pub struct Image {
+    directory: PathBuf,
+    machine: Machine,
+    symbols: Arc<Symbols>,
+    base: Snapshot,
+    _clock: Clock,
+}
+
+/// Advances the epoch that running code looks at for deadlines, until it is dropped.
+pub(crate) struct Clock {
+    stop: Arc<AtomicBool>,
+}
+
+impl Clock {
+    pub(crate) fn start(engine: &Engine) -> Self {
+        let (stop, engine) = (Arc::new(AtomicBool::new(false)), engine.weak());
+        let stopped = stop.clone();
+        std::thread::spawn(move || {
+            while let Some(engine) = engine.upgrade() {
+                if stopped.load(Ordering::Relaxed) {
+                    break;
+                }
+                engine.increment_epoch();
+                drop(engine);
+                std::thread::sleep(TICK);
+            }
+        });
+        Self { stop }
+    }
+}
+
+impl Drop for Clock {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+}
+
+/// One run of the session in a fresh copy of a snapshot.
+pub struct Job {
+    /// What the session reads as its request.
+    pub request: Vec<u8>,
+    /// Files for the guest by absolute path, e.g. `/library/Numbers/Parity.olean`.
+    pub inputs: BTreeMap<String, Arc<[u8]>>,
+    /// How long it may take.
+    pub deadline: Duration,
+    /// Bytes by which the guest's memory may outgrow the snapshot.
+    pub extra_memory: u64,
+    /// Reads the objects that the session hands over.
+    pub reader: Option<Reader>,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum End {
+    /// The session answered.
+    Answered(Vec<u8>),
+    /// The deadline passed first.
+    TimedOut,
+    /// Memory beyond the limit was refused and the guest gave up.
+    OutOfMemory,
+    /// It ended otherwise without an answer: a trap, an uncaught exception, an exit.
+    Crashed(String),
+}
+
+/// A finished run.
+pub struct Outcome {
+    /// How it ended.
+    pub end: End,
+    /// The guest's scratch files by absolute path.
+    pub written: BTreeMap<String, Vec<u8>>,
+    /// What it wrote to its standard streams, the first 64 KiB.
+    pub log: String,
+    /// Size of the guest's memory at the end; it never shrinks.
+    pub memory_bytes: u64,
+    /// Wall time of the run, the copying included.
+    pub elapsed: Duration,
+}
+
+impl Image {
+    /// Opens the image in `directory`: checks that it was made by this program's code, for this machine, and that its
+    /// files have the right sizes. [`crate::verify`] checks their digests too.
+    ///
+    /// # Errors
+    /// [`Error::Image`] when it has to be built (again).
+    pub fn open(directory: &Path) -> Result<Self, Error> {
+        Self::open_after(directory, Step::Index)
+    }
+
+    /// Opens an image of which the steps up to `last` are done.
+    pub(crate) fn open_after(directory: &Path, last: Step) -> Result<Self, Error> {
+        let engine = engine::engine()?;
+        let manifest = Manifest::usable(directory, &engine, last)?;
+        let code = directory.join(CODE);
+        // SAFETY: wasmtime must only be given what it compiled itself. The file was written by `build` on this machine
+        // (the manifest names wasmtime's version, settings and CPU features, compared above), into a directory that only
+        // the image's owner writes, and renamed into place when complete.
+        let module = unsafe { Module::deserialize_file(&engine, &code) }.map_err(Error::wasm("load the compiled Lean"))?;
+        let symbols = directory.join(SYMBOLS);
+        let symbols = Arc::new(Symbols::new(std::fs::read(&symbols).map_err(Error::io("read", &symbols))?));
+        let saved = manifest.saved(directory)?;
+        let base = Snapshot::open(&directory.join(SNAPSHOT), saved.pages, saved.globals.clone(), saved.action)?;
+        let machine = Machine { linker: imports::linker(&engine).map_err(Error::wasm("define host functions"))?, engine, module };
+        let clock = Clock::start(&machine.engine);
+        Ok(Self { directory: directory.into(), machine, symbols, base, _clock: clock })
+    }
+
+    /// The warm state that the image holds.
+    pub fn base(&self) -> &Snapshot {
+        &self.base
+    }
+
+    /// Where the image lies.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// The text of the index of the toolchain's declarations.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the file cannot be read.
+    pub fn index(&self) -> Result<String, Error> {
+        let path = self.directory.join(INDEX);
+        std::fs::read_to_string(&path).map_err(Error::io("read", &path))
+    }
+
+    /// Runs `job` in a fresh copy of `from`. Blocks the calling thread.
+    ///
+    /// # Errors
+    /// An [`Error`] is the machine's fault: no memory for the copy. Everything that the guest does is in the outcome.
+    pub fn run(&self, from: &Snapshot, job: Job) -> Result<Outcome, Error> {
+        self.run_guest(from, job).map(|(outcome, _)| outcome)
+    }
+
+    /// Like [`Image::run`], for a request after which the session registers an action: the copy as it then is, to be
+    /// copied in turn. What it adds to the base lies in an unnamed file in `directory`.
+    ///
+    /// # Errors
+    /// As [`Image::run`]; also when the layer cannot be written.
+    pub fn extend(&self, from: &Snapshot, job: Job, directory: &Path) -> Result<(Outcome, Option<Snapshot>), Error> {
+        let (outcome, guest) = self.run_guest(from, job)?;
+        let layer = match (&outcome.end, guest.registered) {
+            (End::Answered(_), Some(action)) => Some(from.layer(&guest.memory, guest.globals.clone(), action, directory)?),
+            _ => None,
+        };
+        Ok((outcome, layer))
+    }
+
+    fn run_guest(&self, from: &Snapshot, job: Job) -> Result<(Outcome, Guest), Error> {
+        let started = Instant::now();
+        let nonce = format!("{:032x}", rand::random::<u128>());
+        let setup = Setup {
+            toolchain: self.directory.join(LIBRARY),
+            symbols: self.symbols.clone(),
+            pages: from.pages,
+            most_pages: u64::from(from.pages) + job.extra_memory / WASM_PAGE as u64,
+            deadline: started + job.deadline,
+            inputs: job.inputs,
+            request: Some((job.request.into(), nonce)),
+            reader: job.reader,
+        };
+        let guest = Guest::new(&self.machine.engine, setup).map_err(Error::wasm("make a guest's memory"))?;
+        from.map_over(&guest.memory).map_err(Error::wasm("copy the warm state"))?;
+        let (ended, mut guest) = self.machine.resume(guest, from.globals.clone(), from.action);
+        let (written, log) = guest.files.take_written();
+        let log = String::from_utf8_lossy(&log).into_owned();
+        let end = match (guest.answer.take(), ended) {
+            (Some(answer), Ended::With(_)) => End::Answered(answer),
+            (_, Ended::TimedOut) => End::TimedOut,
+            (None, _) if guest.refused_growth => End::OutOfMemory,
+            (None, Ended::With(status)) => End::Crashed(format!("Lean ended with status {status} and no answer{}", tail(&log))),
+            (_, Ended::Crashed(why)) => End::Crashed(format!("{why}{}", tail(&log))),
+        };
+        let memory_bytes = guest.memory.len() as u64;
+        Ok((Outcome { end, written, log, memory_bytes, elapsed: started.elapsed() }, guest))
+    }
+}
+
+/// The last lines of a log, for a message.
+fn tail(log: &str) -> String {
+    let lines: Vec<&str> = log.lines().filter(|l| !l.starts_with("[DEBUG") && !l.starts_with("  ")).collect();
+    match &lines[lines.len().saturating_sub(3)..] {
+        [] => String::new(),
+        last => format!(": {}", last.join("; ")),
+    }
+}
+
+/// Runs the session to its warm state in a new guest: the snapshot's file at `path`, and what else must be kept.
+pub(crate) fn warm_up(machine: &Machine, directory: &Path, session: &str, path: &Path) -> Result<crate::manifest::Saved, Error> {
+    let symbols = directory.join(SYMBOLS);
+    let symbols = Arc::new(Symbols::new(std::fs::read(&symbols).map_err(Error::io("read", &symbols))?));
+    let setup = Setup {
+        toolchain: directory.join(LIBRARY),
+        symbols,
+        pages: 256,
+        most_pages: u64::from(crate::guest::MOST_PAGES),
+        deadline: Instant::now() + Duration::from_secs(600),
+        inputs: BTreeMap::from([("/session/Session.lean".to_owned(), Arc::from(session.as_bytes()))]),
+        request: None,
+        reader: None,
+    };
+    let guest = Guest::new(&machine.engine, setup).map_err(Error::wasm("make a guest's memory"))?;
+    let (ended, mut guest) = machine.start(guest, vec!["lean".into(), "/session/Session.lean".into()]);
+    let Some(action) = guest.registered else {
+        let log = guest.files.take_written().1;
+        let lines: Vec<String> =
+            String::from_utf8_lossy(&log).lines().filter(|l| !l.starts_with("[DEBUG")).take(20).map(str::to_owned).collect();
+        return Err(Error::Session(format!("{ended:?}: {}", lines.join("\n"))));
+    };
+    crate::snapshot::save(&guest.memory, path)?;
+    Ok(crate::manifest::Saved { pages: (guest.memory.len() / WASM_PAGE) as u32, action, globals: guest.globals.clone() })
+}
