@@ -1,6 +1,6 @@
 //! Dead letters: what nobody could take, kept with the reason.
 
-use atlas_domain::RunId;
+use atlas_domain::{ActorId, RunId};
 use atlas_proto::DeadLetter;
 use bytes::Bytes;
 use prost::Message as _;
@@ -24,9 +24,27 @@ impl Bus {
         tracing::error!(subject = letter.subject, actor = letter.actor, id = letter.id, reason = letter.reason, "dead letter");
         let mut headers = trace_headers();
         // The same letter is buried once, also if its burial was not acknowledged in time.
-        headers.insert(async_nats::header::NATS_MESSAGE_ID, format!("{}/{}", letter.subject, letter.id));
+        headers.insert(async_nats::header::NATS_MESSAGE_ID, format!("{}/{}/{}", letter.subject, letter.actor, letter.id));
         let stored = self.store(subject::dead(&letter.subject), headers, Bytes::from(letter.encode_to_vec())).await;
         stored.map(drop).map_err(|error| Error::failed(format!("bury {} of {}", letter.id, letter.subject), error))
+    }
+
+    /// Puts down that an effect of `actor` failed for good.
+    ///
+    /// # Errors
+    /// [`Error::Failed`].
+    pub async fn bury_effect(&self, actor: &ActorId, key: &str, reason: &str) -> Result<(), Error> {
+        let letter = DeadLetter {
+            subject: subject::work(&actor.run, actor.kind.as_str(), actor.partition(self.partitions().await?))?,
+            actor: actor.id.clone(),
+            id: key.to_owned(),
+            reason: reason.to_owned(),
+            deliveries: 0,
+            time_ms: now_ms(),
+            traceparent: atlas_telemetry::trace::current_traceparent(),
+            payload: Vec::new(),
+        };
+        self.bury(&letter).await
     }
 
     /// The dead letters of a run, oldest first.

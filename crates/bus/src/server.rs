@@ -138,6 +138,8 @@ impl Server {
         // The child's standard input is the locked file: the lock lives exactly as long as the child,
         // also if this process is killed.
         command.stdin(Stdio::from(lock)).stdout(Stdio::null()).stderr(Stdio::piped());
+        // Ctrl-C in a terminal goes to the whole process group: the run, not the key, ends its server.
+        command.process_group(0);
         die_with_parent(&mut command);
         let (spawned_sender, spawned) = oneshot::channel();
         let (ready_sender, ready) = oneshot::channel();

@@ -1,0 +1,86 @@
+//! The pure side of an actor and the side that acts for it.
+
+use std::future::Future;
+use std::time::Duration;
+
+use atlas_domain::{ActorId, ActorKind};
+use atlas_proto::Letter;
+
+/// A durable actor as a state machine without I/O.
+///
+/// `apply` alone changes state, and must be deterministic: hosts fold journals with it years later.
+pub trait Machine: Send + Sync + Sized + 'static {
+    /// What it is.
+    const KIND: ActorKind;
+    /// Version of [`Machine::Event`]'s schema. A record of a newer version is refused.
+    const VERSION: u32;
+    /// What is journaled.
+    type Event: prost::Message + Default + Clone;
+    /// A decoded letter, or the result of an effect.
+    type Command: Send + 'static;
+    /// Something that is to be done in the world.
+    type Effect: Clone + Send + Sync + 'static;
+
+    /// The actor before its first event.
+    fn new(id: &ActorId) -> Self;
+
+    /// Folds one event in. `time_ms`: when it was recorded, Unix time.
+    fn apply(&mut self, event: &Self::Event, time_ms: u64);
+
+    /// What a command makes happen; empty: nothing to record. `now_ms`: Unix time.
+    fn decide(&self, command: Self::Command, now_ms: u64) -> Vec<Self::Event>;
+
+    /// What the state waits for now, by key. Keys are unique over the actor's life: a key whose result is
+    /// journaled never runs again.
+    fn effects(&self) -> Vec<(String, Self::Effect)>;
+
+    /// No more effects ever, and no letter changes that: the actor may be archived.
+    fn is_finished(&self) -> bool;
+}
+
+/// On whose behalf an effect runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scope {
+    /// The actor.
+    pub actor: ActorId,
+    /// The effect's key: with the actor its idempotency key.
+    pub key: String,
+    /// Fencing token of the host: grows with every change of hands.
+    pub epoch: u64,
+    /// W3C trace context of the effect's span; may be empty.
+    pub traceparent: String,
+}
+
+/// Why an effect did not come to a result.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EffectError {
+    /// It may work later: the host runs it again, after `after` at the earliest and later the more often it failed.
+    #[error("{cause}")]
+    Retry {
+        /// The least pause.
+        after: Duration,
+        /// What went wrong.
+        cause: String,
+    },
+    /// It never will: the host buries a dead letter and stops the actor until its next activation.
+    #[error("{0}")]
+    Fatal(String),
+}
+
+/// Does in the world what machines of one kind ask for.
+pub trait Executor<M: Machine>: Send + Sync + 'static {
+    /// A letter as a command; `None`: not for this kind of actor, so that it is buried.
+    fn command(&self, letter: Letter) -> Option<M::Command>;
+
+    /// Runs one effect, inside a span `effect <kind>`. `Some(command)` is decided on and journaled with the key as its
+    /// cause. `None`: done; it runs again only after a restart, so that what it sends must be idempotent by the key.
+    /// When the key vanishes from [`Machine::effects`] the future is dropped.
+    fn execute(
+        &self,
+        scope: Scope,
+        effect: M::Effect,
+    ) -> impl Future<Output = Result<Option<M::Command>, EffectError>> + Send;
+
+    /// Called after an actor is loaded and after each record: for status, must be cheap.
+    fn observed(&self, _actor: &ActorId, _machine: &M) {}
+}
