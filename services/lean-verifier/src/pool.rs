@@ -1,0 +1,94 @@
+//! Runs checks on threads of their own, as many at once as there is room for, certifications first.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use atlas_bus::Bus;
+use atlas_lean::Toolchain;
+use atlas_proto::{CheckLevel, CheckReply, CheckRequest, LookupReply, LookupRequest, ModuleSource, Outcome};
+use tokio::sync::Semaphore;
+
+use crate::status::Counters;
+
+/// Diagnostics that a reply carries at most; what a person or a model can use.
+const MAX_DIAGNOSTICS: usize = 200;
+
+pub(crate) struct Pool {
+    toolchain: Arc<dyn Toolchain>,
+    bus: Bus,
+    slots: Semaphore,
+    counters: Arc<Counters>,
+    defaults: Defaults,
+}
+
+/// Limits of a check that names none.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Defaults {
+    pub deadline: Duration,
+    pub memory_bytes: u64,
+}
+
+impl Pool {
+    pub(crate) fn new(toolchain: Arc<dyn Toolchain>, bus: Bus, concurrency: usize, counters: Arc<Counters>, defaults: Defaults) -> Self {
+        Self { toolchain, bus, slots: Semaphore::new(concurrency.max(1)), counters, defaults }
+    }
+
+    /// Answers one check. Whatever goes wrong outside of Lean is an environment fault, never a verdict on the content.
+    pub(crate) async fn check(&self, mut request: CheckRequest) -> CheckReply {
+        let asked = Instant::now();
+        let id = request.id.clone();
+        let certified = request.level() == CheckLevel::Certified;
+        let _waiting = self.counters.waiting(certified);
+        if request.deadline_ms == 0 {
+            request.deadline_ms = u32::try_from(self.defaults.deadline.as_millis()).unwrap_or(u32::MAX);
+        }
+        if request.memory_bytes == 0 {
+            request.memory_bytes = self.defaults.memory_bytes;
+        }
+        let mut reply = match self.fetch(&mut request.modules).await {
+            Ok(()) => self.run(request, asked).await,
+            Err(why) => fault(why),
+        };
+        reply.id = id;
+        reply.diagnostics.truncate(MAX_DIAGNOSTICS);
+        self.counters.answered(certified, &reply);
+        reply
+    }
+
+    async fn run(&self, request: CheckRequest, asked: Instant) -> CheckReply {
+        // The semaphore is never closed.
+        let Ok(_slot) = self.slots.acquire().await else { return fault("the verifier is shutting down".to_owned()) };
+        let queued = asked.elapsed();
+        let toolchain = Arc::clone(&self.toolchain);
+        let mut reply = match tokio::task::spawn_blocking(move || toolchain.check(&request)).await {
+            Ok(reply) => reply,
+            Err(error) => fault(format!("the check's thread died: {error}")),
+        };
+        reply.queue_ms = u32::try_from(queued.as_millis()).unwrap_or(u32::MAX);
+        reply
+    }
+
+    pub(crate) async fn lookup(&self, mut request: LookupRequest) -> LookupReply {
+        if let Err(fault) = self.fetch(&mut request.modules).await {
+            return LookupReply { fault, ..LookupReply::default() };
+        }
+        let toolchain = Arc::clone(&self.toolchain);
+        match tokio::task::spawn_blocking(move || toolchain.lookup(&request)).await {
+            Ok(reply) => reply,
+            Err(error) => LookupReply { fault: format!("the look-up's thread died: {error}"), ..LookupReply::default() },
+        }
+    }
+
+    /// Fetches the sources that are named by digest only.
+    async fn fetch(&self, modules: &mut [ModuleSource]) -> Result<(), String> {
+        for module in modules.iter_mut().filter(|module| module.source.is_none()) {
+            let bytes = self.bus.file(&module.sha256).await.map_err(|error| format!("the source of {} cannot be had: {error}", module.name))?;
+            module.source = Some(bytes.to_vec());
+        }
+        Ok(())
+    }
+}
+
+fn fault(why: String) -> CheckReply {
+    CheckReply { outcome: Outcome::EnvironmentFault.into(), fault: why, ..CheckReply::default() }
+}

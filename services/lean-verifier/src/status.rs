@@ -1,0 +1,130 @@
+//! What the verifier tells of itself: a status document for people, metrics for Prometheus.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use atlas_bus::StatusWriter;
+use atlas_proto::{CheckReply, Outcome};
+use atlas_telemetry::Metrics;
+use parking_lot::Mutex;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use serde::{Deserialize, Serialize};
+
+/// The window over which checks per second are counted.
+const WINDOW: Duration = Duration::from_secs(10);
+
+/// The status document.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Document {
+    /// Checks answered, certifications among them.
+    pub checks: u64,
+    /// Certifications answered.
+    pub certifications: u64,
+    /// Over the last ten seconds.
+    pub per_second: f64,
+    /// Answered from the cache.
+    pub cache_hits: u64,
+    /// Answers by outcome, `accepted` and so on.
+    pub by_outcome: BTreeMap<String, u64>,
+    /// Checks asked and not yet answered.
+    pub queue: u64,
+    /// Milliseconds spent in Lean, over all threads.
+    pub lean_ms: u64,
+    /// The toolchain's name.
+    pub toolchain: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Labels {
+    level: String,
+    outcome: String,
+}
+
+pub(crate) struct Counters {
+    writer: StatusWriter,
+    state: Mutex<State>,
+    checks: Family<Labels, Counter>,
+    cache_hits: Counter,
+    waiting: Gauge,
+    seconds: Histogram,
+}
+
+struct State {
+    document: Document,
+    recent: VecDeque<Instant>,
+}
+
+impl Counters {
+    pub(crate) fn new(writer: StatusWriter, metrics: &Metrics, toolchain: String) -> Self {
+        let counters = Self {
+            writer,
+            state: Mutex::new(State { document: Document { toolchain, ..Document::default() }, recent: VecDeque::new() }),
+            checks: metrics.register("checks", "Checks answered, by level and outcome"),
+            cache_hits: metrics.register("check_cache_hits", "Checks answered from the cache"),
+            waiting: metrics.register("checks_waiting", "Checks asked and not yet answered"),
+            seconds: metrics.insert("check_seconds", "Time that a check took in Lean", Histogram::new(exponential_buckets(0.005, 2.0, 16))),
+        };
+        counters.writer.set(&counters.state.lock().document);
+        counters
+    }
+
+    /// Counts a check as asked until the guard is dropped.
+    pub(crate) fn waiting(&self, _certified: bool) -> Waiting<'_> {
+        self.waiting.inc();
+        self.state.lock().document.queue += 1;
+        Waiting(self)
+    }
+
+    pub(crate) fn answered(&self, certified: bool, reply: &CheckReply) {
+        let outcome = word(reply.outcome());
+        let level = if certified { "certified" } else { "elaborated" };
+        self.checks.get_or_create(&Labels { level: level.to_owned(), outcome: outcome.to_owned() }).inc();
+        self.seconds.observe(f64::from(reply.lean_ms) / 1000.0);
+        let mut state = self.state.lock();
+        let now = Instant::now();
+        state.recent.push_back(now);
+        while state.recent.front().is_some_and(|at| now.duration_since(*at) > WINDOW) {
+            state.recent.pop_front();
+        }
+        let rate = state.recent.len() as f64 / WINDOW.as_secs_f64();
+        let document = &mut state.document;
+        document.checks += 1;
+        document.certifications += u64::from(certified);
+        document.per_second = rate;
+        document.lean_ms += u64::from(reply.lean_ms);
+        *document.by_outcome.entry(outcome.to_owned()).or_default() += 1;
+        if reply.cached {
+            document.cache_hits += 1;
+            self.cache_hits.inc();
+        }
+        self.writer.set(&*document);
+    }
+}
+
+/// A check that waits for its answer.
+pub(crate) struct Waiting<'a>(&'a Counters);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.dec();
+        let mut state = self.0.state.lock();
+        state.document.queue -= 1;
+        self.0.writer.set(&state.document);
+    }
+}
+
+fn word(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Unspecified => "unspecified",
+        Outcome::Accepted => "accepted",
+        Outcome::Rejected => "rejected",
+        Outcome::TimedOut => "timed-out",
+        Outcome::OutOfMemory => "out-of-memory",
+        Outcome::Crashed => "crashed",
+        Outcome::EnvironmentFault => "environment-fault",
+    }
+}
