@@ -113,8 +113,13 @@ pub struct Call {
 impl Call {
     /// Size of all text of the call, in bytes.
     pub(crate) fn bytes(&self) -> u64 {
+        self.prefix_bytes(self.messages.len())
+    }
+
+    /// The same with the first `messages` messages only.
+    pub(crate) fn prefix_bytes(&self, messages: usize) -> u64 {
         let tools: usize = self.tools.iter().map(ToolSpec::bytes).sum();
-        let messages: usize = self.messages.iter().map(Message::bytes).sum();
+        let messages: usize = self.messages.iter().take(messages).map(Message::bytes).sum();
         (self.system.len() + tools + messages) as u64
     }
 }
@@ -155,6 +160,11 @@ pub enum Stop {
 }
 
 impl Stop {
+    /// Whether the answer should hold something.
+    pub(crate) const fn is_whole(self) -> bool {
+        matches!(self, Self::EndTurn | Self::ToolUse)
+    }
+
     /// The value of `gen_ai.response.finish_reasons`.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -169,7 +179,7 @@ impl Stop {
 /// What a model answered.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Answer {
-    /// Words and tool uses, in order; never empty unless it is a refusal.
+    /// Words and tool uses, in order; empty only when `stop` is a refusal or the longest answer.
     pub content: Vec<Content>,
     /// Tokens and cost of the call that gave this answer.
     pub usage: Usage,

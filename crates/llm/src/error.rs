@@ -62,6 +62,14 @@ pub enum ModelError {
         /// The provider's words.
         cause: String,
     },
+    /// The account has no credit left (402, or what the provider says in words).
+    #[error("model `{model}`: the account has no credit: {cause}; top it up, then run the same command again: it goes on where it was")]
+    Unpaid {
+        /// The model's name in the AtlasRun.
+        model: String,
+        /// The provider's words.
+        cause: String,
+    },
     /// The provider says that the call itself is wrong (400, 413, 422 and the like): the same call would fail again.
     #[error("model `{model}`: the provider refused the call with status {status}: {cause}")]
     BadRequest {
@@ -146,6 +154,7 @@ impl ModelError {
             Self::UnknownModel { .. } => "unknown_model",
             Self::RateLimited { .. } => "rate_limited",
             Self::Overloaded { .. } => "overloaded",
+            Self::Unpaid { .. } => "unpaid",
             Self::BadRequest { .. } => "bad_request",
             Self::Cut { .. } => "cut",
             Self::Nonsense { .. } => "nonsense",
@@ -154,4 +163,37 @@ impl ModelError {
             Self::Record { .. } => "record",
         }
     }
+}
+
+/// Why the run's models cannot be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Two models with one name.
+    #[error("two models are named `{0}`; give each its own name")]
+    DuplicateModel(String),
+    /// A key that cannot be read.
+    #[error("model `{model}`: {cause}; set it, or change `key` in the AtlasRun")]
+    Key {
+        /// The model's name in the AtlasRun.
+        model: String,
+        /// Why, without the key.
+        cause: String,
+    },
+    /// A `recorded` model without a recording.
+    #[error("model `{0}` is `recorded` but names no `recording`")]
+    NoRecording(String),
+    /// Mistakes in a recording.
+    #[error("the recording has mistakes:\n{0}")]
+    Recording(#[from] atlas_api::Problems),
+    /// A file that cannot be opened for appending.
+    #[error("cannot append to {path}: {cause}")]
+    File {
+        /// The file.
+        path: std::path::PathBuf,
+        /// Why.
+        cause: std::io::Error,
+    },
+    /// No HTTP client.
+    #[error("cannot set up HTTP with TLS: {0}; is a bundle of root certificates installed (package ca-certificates)?")]
+    Client(String),
 }

@@ -5,8 +5,21 @@
 //! what may pass, and gives an [`Answer`] with its usage and cost, or a [`ModelError`] that says what to do.
 
 mod call;
+mod convert;
 mod error;
+mod fault;
+mod journal;
+mod limit;
+mod models;
+mod recorded;
+mod recorder;
+mod recording;
+mod remote;
+pub mod semconv;
 
 pub use atlas_api::{KeySource, Limits, Model as ModelOptions, Price, Provider, SecretKey};
 pub use call::{Answer, Call, CallKey, Content, Message, Speaker, Stop, ToolSpec};
-pub use error::ModelError;
+pub use error::{Error, ModelError};
+pub use models::Models;
+pub use recorder::Recorder;
+pub use recording::{Fault, FaultKind, Recording, Turn};
