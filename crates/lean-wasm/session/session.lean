@@ -10,6 +10,7 @@ A request is a line with a command, lines with options, a line `---`, and the so
       replay                      check every new declaration again in the kernel, in an environment that the
                                   source has not touched
       facts                       describe the new declarations, and hand them over as objects
+      describe Numbers.Tree.rec   among them this one, although Lean made it
       goals 12 4                  report the goals at line 12, column 4
     import                      import the modules of the `use` lines and register an action that has them
       use Numbers.Parity
@@ -51,6 +52,7 @@ structure Request where
   facts : Bool := false
   goals : Option Position := none
   uses : List Name := []
+  asked : List Name := []
   source : String := ""
 
 def option (r : Request) (line : String) : Request :=
@@ -59,6 +61,7 @@ def option (r : Request) (line : String) : Request :=
   | ["replay"] => { r with replay := true }
   | ["facts"] => { r with facts := true }
   | ["module", n] => { r with module := n.toName }
+  | ["describe", n] => { r with asked := n.toName :: r.asked }
   | ["use", n] => { r with uses := n.toName :: r.uses }
   | ["goals", l, c] => { r with goals := some ⟨l.toNat!, c.toNat!⟩ }
   | _ => r
@@ -245,11 +248,19 @@ def showExpr (env : Environment) (e : Expr) : IO String :=
   (MessageData.withContext { env := env, mctx := {}, lctx := {}, opts := {} } (MessageData.ofExpr e)).toString
 
 /-- Names that Lean makes up for its own use. -/
+def isNumbered (s before : String) : Bool :=
+  match s.splitOn before with
+  | ["", rest] => rest.isNat
+  | _ => false
+
+def derivedParts : List String :=
+  ["rec", "recOn", "casesOn", "below", "brecOn", "ibelow", "binductionOn", "noConfusion", "noConfusionType", "injEq", "inj",
+   "sizeOf_spec", "ctorIdx", "toCtorIdx", "ctorElim", "ctorElimType", "elim", "induct", "induct_unfolding", "fun_cases",
+   "fun_cases_unfolding", "ndrec", "ndrecOn", "congr_simp", "hinj", "eq_def", "eq_unfold"]
+
 def isAuxiliaryPart (s : String) : Bool :=
-  s.startsWith "_" || s.startsWith "match_" || s.startsWith "eq_" || s.startsWith "proof_" || s.startsWith "below_" || s.startsWith "rec_"
-  || s.startsWith "brecOn_" || s.startsWith "instDecidableEq" && s.endsWith "decEq"
-  || ["rec", "recOn", "casesOn", "below", "brecOn", "ibelow", "binductionOn", "noConfusion", "noConfusionType", "injEq", "inj", "sizeOf_spec",
-      "ctorIdx", "toCtorIdx", "ctorElim", "ctorElimType", "elim", "induct", "induct_unfolding", "fun_cases", "fun_cases_unfolding", "ndrec", "ndrecOn", "congr_simp", "hinj"].contains s
+  s.startsWith "_" || isNumbered s "match_" || isNumbered s "eq_" || isNumbered s "proof_" || isNumbered s "below_"
+  || isNumbered s "rec_" || isNumbered s "brecOn_" || derivedParts.contains s
 
 def isAuxiliary : Name → Bool
   | .anonymous => false
@@ -262,18 +273,18 @@ where
     | .num _ _ => true
     | .str p s => s.startsWith "_" || isInner p
 
-/-- One frame for each new declaration that a person would name: its place among the objects handed over, what else it
+/-- One frame for each new declaration that a person would name or that was asked for: its place among the objects handed over, what else it
 is, its type as text. -/
-partial def declarations (env : Environment) (cs : Array ConstantInfo) (i : Nat) (out : String) : IO String := do
+partial def declarations (env : Environment) (asked : List Name) (cs : Array ConstantInfo) (i : Nat) (out : String) : IO String := do
   if h : i < cs.size then
     let c := cs[i]
-    if isAuxiliary c.name then declarations env cs (i + 1) out
+    if isAuxiliary c.name && !asked.contains c.name then declarations env asked cs (i + 1) out
     else
       let kind :=
         if isClass env c.name then "class" else if isStructure env c.name then "structure"
         else if Meta.isInstanceCore env c.name then "instance" else ""
       let text ← showExpr env c.type
-      declarations env cs (i + 1) (frame out "declaration" [toString i, kind, text])
+      declarations env asked cs (i + 1) (frame out "declaration" [toString i, kind, text])
   else return out
 
 mutual
@@ -333,7 +344,7 @@ def check (base : Environment) (nonce : String) (r : Request) : IO String := do
     let handed := (cs, libraryData base 0 #[])
     let handed ← unsafe Runtime.markPersistent handed
     IO.FS.writeFile "/host/object" (nonce ++ toString (unsafe ptrAddrUnsafe handed))
-    out ← declarations env cs 0 out
+    out ← declarations env r.asked cs 0 out
   if r.olean then
     writeModule env "/work/out.olean"
   let finished ← IO.monoMsNow

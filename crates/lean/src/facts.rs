@@ -1,0 +1,231 @@
+//! Facts of declarations, worked out by the host from the terms in the guest.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::rc::Rc;
+
+use atlas_lean_wasm::{Heap, Malformed};
+
+use crate::name::NameId;
+use crate::terms::{Digest, Kind, Terms, digest};
+
+/// Axioms that the toolchain has. At the level at which its library is shipped every one of its theorems looks like an
+/// axiom too, so the true ones are told by name.
+const TOOLCHAIN_AXIOMS: &[&[&str]] = &[
+    &["propext"],
+    &["Classical", "choice"],
+    &["Quot", "sound"],
+    &["sorryAx"],
+    &["Lean", "ofReduceBool"],
+    &["Lean", "ofReduceNat"],
+    &["Lean", "trustCompiler"],
+];
+
+/// What the terms say of one new declaration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct TermFacts {
+    pub(crate) name: String,
+    pub(crate) kind: Kind,
+    pub(crate) auxiliary: bool,
+    pub(crate) is_unsafe: bool,
+    pub(crate) statement_hash: String,
+    pub(crate) negation_hash: String,
+    pub(crate) axioms: Vec<String>,
+    pub(crate) statement_constants: Vec<String>,
+    pub(crate) proof_constants: Vec<String>,
+    /// Digest of everything that the declaration is, its proof included.
+    pub(crate) whole: String,
+}
+
+/// What the session handed over.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Handed {
+    /// The new declarations, in the order of the session's `declaration` frames.
+    pub(crate) new: Vec<TermFacts>,
+    /// Of every declaration of the imported library modules: its name and the digest of all that it is.
+    pub(crate) imported: BTreeMap<String, String>,
+}
+
+/// Reads the pair that the session hands over: the new constants, and the data of the imported library modules.
+pub(crate) fn read(heap: &Heap<'_>, address: u32) -> Result<Handed, Malformed> {
+    let mut terms = Terms::new(heap);
+    let mut imported = vec![];
+    for module in heap.array(heap.field(address, 1)?)? {
+        // `ModuleData`: imports, names, constants, …
+        for constant in heap.array(heap.field(module, 2)?)? {
+            imported.push(terms.add(constant)?);
+        }
+    }
+    let new = heap.array(heap.field(address, 0)?)?.into_iter().map(|c| terms.add(c)).collect::<Result<Vec<_>, _>>()?;
+    let mut facts = Facts::new(terms);
+    let new = new.into_iter().map(|name| facts.of(name)).collect::<Result<_, _>>()?;
+    let imported = imported
+        .into_iter()
+        .map(|name| Ok((hex::encode(facts.terms.names.key(name)), hex::encode(facts.whole(name)?))))
+        .collect::<Result<_, Malformed>>()?;
+    Ok(Handed { new, imported })
+}
+
+struct Facts<'h> {
+    terms: Terms<'h>,
+    axioms: HashSet<NameId>,
+    not: Digest,
+    contents: HashMap<NameId, Digest>,
+    content_uses: HashMap<NameId, Rc<[NameId]>>,
+    dependencies: HashMap<NameId, Rc<[NameId]>>,
+}
+
+impl<'h> Facts<'h> {
+    fn new(mut terms: Terms<'h>) -> Self {
+        let axioms = TOOLCHAIN_AXIOMS.iter().map(|parts| terms.names.of(parts)).collect();
+        let not = terms.names.of(&["Not"]);
+        // The constant `Not` as `Terms` digests it: by name, without universe levels.
+        let not = digest("constant", &[&digest("name", &[&terms.names.key(not)])]);
+        Self { terms, axioms, not, contents: HashMap::new(), content_uses: HashMap::new(), dependencies: HashMap::new() }
+    }
+
+    fn of(&mut self, name: NameId) -> Result<TermFacts, Malformed> {
+        let constant = self.terms.constant(name).cloned().ok_or(Malformed { address: 0, what: "unknown constant" })?;
+        let statement = self.statement(name)?;
+        let negation_hash = if constant.kind == Kind::Theorem {
+            let kind_of = self.terms.term(constant.kind_of)?;
+            let negated = digest("application", &[&self.not, &kind_of]);
+            let content = self.terms.content_with(&constant, negated)?;
+            hex::encode(self.seal(content, &statement)?)
+        } else {
+            String::new()
+        };
+        let content = self.content(name)?;
+        let statement_hash = hex::encode(self.seal(content, &statement)?);
+        let mut proof = BTreeSet::new();
+        if let Some(value) = constant.value {
+            for used in self.terms.uses(value)? {
+                if used != name && self.terms.constant(used).is_some() && !statement.contains(&used) {
+                    proof.insert(used);
+                }
+            }
+        }
+        Ok(TermFacts {
+            name: self.terms.names.text(name),
+            kind: constant.kind,
+            auxiliary: self.terms.names.is_auxiliary(name),
+            is_unsafe: constant.is_unsafe,
+            statement_hash,
+            negation_hash,
+            axioms: self.axioms_of(name)?,
+            statement_constants: self.texts(&statement),
+            proof_constants: self.texts(&proof),
+            whole: hex::encode(self.whole(name)?),
+        })
+    }
+
+    /// The names that people would use, sorted.
+    fn texts(&self, names: &BTreeSet<NameId>) -> Vec<String> {
+        let mut texts: Vec<String> =
+            names.iter().filter(|n| !self.terms.names.is_auxiliary(**n)).map(|n| self.terms.names.text(*n)).collect();
+        texts.sort();
+        texts
+    }
+
+    /// The library constants that a declaration's statement rests on, at any depth: its own name is not among them unless
+    /// it refers to itself (an inductive type).
+    fn statement(&mut self, name: NameId) -> Result<BTreeSet<NameId>, Malformed> {
+        let mut closure = BTreeSet::new();
+        let mut todo = self.content_uses(name)?.to_vec();
+        while let Some(used) = todo.pop() {
+            if self.terms.constant(used).is_some() && closure.insert(used) {
+                todo.extend(self.content_uses(used)?.iter());
+            }
+        }
+        Ok(closure)
+    }
+
+    /// The constants that what a declaration says refers to.
+    fn content_uses(&mut self, name: NameId) -> Result<Rc<[NameId]>, Malformed> {
+        if let Some(known) = self.content_uses.get(&name) {
+            return Ok(known.clone());
+        }
+        let mut uses = vec![];
+        if let Some(constant) = self.terms.constant(name).cloned() {
+            uses = self.terms.uses(constant.kind_of)?;
+            if let (Kind::Definition | Kind::Opaque, Some(value)) = (constant.kind, constant.value) {
+                uses.extend(self.terms.uses(value)?);
+            }
+            uses.extend(constant.relatives);
+        }
+        let uses: Rc<[NameId]> = uses.into();
+        self.content_uses.insert(name, uses.clone());
+        Ok(uses)
+    }
+
+    /// Every constant that a library declaration names, its proof included; of others none.
+    fn dependencies(&mut self, name: NameId) -> Result<Rc<[NameId]>, Malformed> {
+        if let Some(known) = self.dependencies.get(&name) {
+            return Ok(known.clone());
+        }
+        let mut found = vec![];
+        if let Some(constant) = self.terms.constant(name).cloned() {
+            found = self.terms.names_in(constant.kind_of)?;
+            if let Some(value) = constant.value {
+                found.extend(self.terms.names_in(value)?);
+            }
+            found.extend(constant.relatives);
+        }
+        found.sort();
+        found.dedup();
+        let found: Rc<[NameId]> = found.into();
+        self.dependencies.insert(name, found.clone());
+        Ok(found)
+    }
+
+    fn content(&mut self, name: NameId) -> Result<Digest, Malformed> {
+        if let Some(known) = self.contents.get(&name) {
+            return Ok(*known);
+        }
+        let constant = self.terms.constant(name).cloned().ok_or(Malformed { address: 0, what: "unknown constant" })?;
+        let content = self.terms.content(&constant)?;
+        self.contents.insert(name, content);
+        Ok(content)
+    }
+
+    /// The hash of a statement: what it says, and what each constant says that it rests on.
+    fn seal(&mut self, content: Digest, closure: &BTreeSet<NameId>) -> Result<Digest, Malformed> {
+        let mut entries: Vec<(Vec<u8>, Digest)> = vec![];
+        for name in closure {
+            entries.push((self.terms.names.key(*name), self.content(*name)?));
+        }
+        // By name: ids depend on the order in which names were met.
+        entries.sort();
+        let parts: Vec<&[u8]> =
+            std::iter::once(&content[..]).chain(entries.iter().flat_map(|(key, content)| [&key[..], &content[..]])).collect();
+        Ok(digest("atlas statement 1", &parts))
+    }
+
+    /// The digest of everything that a constant is.
+    fn whole(&mut self, name: NameId) -> Result<Digest, Malformed> {
+        let constant = self.terms.constant(name).cloned().ok_or(Malformed { address: 0, what: "unknown constant" })?;
+        let content = self.content(name)?;
+        let proof = match (constant.kind, constant.value) {
+            (Kind::Theorem, Some(value)) => self.terms.term(value)?.to_vec(),
+            _ => vec![],
+        };
+        Ok(digest("whole", &[&self.terms.names.key(name), &content, &proof, &[u8::from(constant.is_unsafe)]]))
+    }
+
+    /// The axioms that a declaration rests on, through its proof and all library declarations that it uses.
+    fn axioms_of(&mut self, name: NameId) -> Result<Vec<String>, Malformed> {
+        let mut found = BTreeSet::new();
+        let mut seen = HashSet::new();
+        let mut todo = vec![name];
+        while let Some(at) = todo.pop() {
+            if !seen.insert(at) {
+                continue;
+            }
+            let own = self.terms.constant(at).map(|c| c.kind);
+            if own == Some(Kind::Axiom) || own.is_none() && self.axioms.contains(&at) {
+                found.insert(self.terms.names.text(at));
+            }
+            todo.extend(self.dependencies(at)?.iter());
+        }
+        Ok(found.into_iter().collect())
+    }
+}
