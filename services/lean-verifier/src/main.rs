@@ -1,2 +1,40 @@
 //! The verifier as a process of its own; `atlas run` links the same service in.
-fn main() {}
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use atlas_lean::{Embedded, EmbeddedOptions};
+use atlas_lean_verifier::Options;
+use atlas_process::Process;
+use serde::Deserialize;
+
+/// The file given by `--config`.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Config {
+    verifier: Options,
+    /// The embedded Lean's image, made by `lean-image build`.
+    image: PathBuf,
+    /// Where results are kept by content.
+    cache: PathBuf,
+    /// Warm guests with imported modules that are kept.
+    #[serde(default = "default_layers")]
+    layers: usize,
+}
+
+fn default_layers() -> usize {
+    4
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let about = "Answers questions to Lean: agents' checks and the merge queue's certifications";
+    atlas_process::run("lean-verifier", about, async |config: Config, process: Process| {
+        let open = EmbeddedOptions { image: config.image, cache: config.cache, layers: config.layers };
+        let toolchain = Embedded::with_options(&open).context("the embedded Lean cannot be opened")?;
+        let options = Options { metrics: process.metrics, readiness: process.readiness, ..config.verifier };
+        atlas_lean_verifier::run(options, Arc::new(toolchain), process.bus, process.shutdown).await.map_err(anyhow::Error::from)
+    })
+    .await
+}
