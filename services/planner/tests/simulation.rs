@@ -1,0 +1,499 @@
+//! Whole runs of the planner's machine on one thread against a modelled world: agents that succeed, fail
+//! and answer nonsense, a merge queue that refuses, letters that come twice, hosts that die, people who
+//! answer or do not.
+
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::cmp::Reverse;
+
+use atlas_actor::Machine;
+use atlas_domain::{ActorId, ActorKind, Blueprint, RunId, Target, TargetId, TargetKind, TargetState};
+use atlas_planner::{Command, Effect, Planner};
+use atlas_proto::{
+    Decision, DeclarationFacts, Decompose, Extraction, HumanReply, Landed, MergeOutcome, PlannerEvent, Policy, Refused,
+    Report, Review, RunSpec, Submission, Task, Triage, Usage, merge_outcome, report, triage,
+};
+use proptest::prelude::*;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+
+/// How the world treats the run, as chances of 1000.
+#[derive(Debug, Clone, Copy)]
+struct Weather {
+    author_fails: u32,
+    reviewer_objects: u32,
+    queue_refuses: u32,
+    letter_comes_twice: u32,
+    host_dies: u32,
+    person_answers: u32,
+    nonsense: u32,
+}
+
+const FAIR: Weather = Weather {
+    author_fails: 150,
+    reviewer_objects: 100,
+    queue_refuses: 100,
+    letter_comes_twice: 20,
+    host_dies: 0,
+    person_answers: 1000,
+    nonsense: 10,
+};
+
+struct World {
+    rng: StdRng,
+    weather: Weather,
+    planner: Planner,
+    journal: Vec<(PlannerEvent, u64)>,
+    now_ms: u64,
+    /// Effects done or under way since the host started.
+    asked: BTreeSet<String>,
+    /// What the world will say, by time.
+    pending: BinaryHeap<Reverse<(u64, u64)>>,
+    says: BTreeMap<u64, Saying>,
+    letters: u64,
+    /// Attempts that agents know of.
+    agents: BTreeSet<String>,
+    /// Submissions that the merge queue knows of.
+    queue: BTreeSet<String>,
+    commits: u64,
+    stated: BTreeMap<String, u32>,
+    settled: BTreeSet<String>,
+    spent: u64,
+    max_agents: usize,
+    steps: u64,
+    answers: BTreeSet<String>,
+}
+
+enum Saying {
+    Command(Command),
+    /// The merge queue has made up its mind: the library changes now.
+    Lands { submission: Submission, purpose: Purpose },
+}
+
+#[derive(Clone, Copy)]
+enum Purpose {
+    Layout,
+    State,
+    Settle,
+}
+
+fn actor() -> ActorId {
+    ActorId::singleton(&RunId::new("simulated").unwrap(), ActorKind::Plan)
+}
+
+impl World {
+    fn new(seed: u64, weather: Weather, max_agents: u32) -> Self {
+        Self {
+            rng: StdRng::seed_from_u64(seed),
+            weather,
+            planner: Planner::new(&actor()),
+            journal: Vec::new(),
+            now_ms: 1_700_000_000_000,
+            asked: BTreeSet::new(),
+            pending: BinaryHeap::new(),
+            says: BTreeMap::new(),
+            letters: 0,
+            agents: BTreeSet::new(),
+            queue: BTreeSet::new(),
+            commits: 0,
+            stated: BTreeMap::new(),
+            settled: BTreeSet::new(),
+            spent: 0,
+            max_agents: max_agents as usize,
+            steps: 0,
+            answers: BTreeSet::new(),
+        }
+    }
+
+    fn chance(&mut self, of_1000: u32) -> bool {
+        self.rng.random_range(0..1000) < of_1000
+    }
+
+    fn say(&mut self, after_ms: u64, saying: Saying) {
+        self.letters += 1;
+        self.pending.push(Reverse((self.now_ms + after_ms, self.letters)));
+        self.says.insert(self.letters, saying);
+    }
+
+    /// A letter on its way to the planner; some come twice.
+    fn post(&mut self, after_ms: u64, command: Command) {
+        if self.chance(self.weather.letter_comes_twice) {
+            let again = after_ms + self.rng.random_range(1..60_000);
+            self.say(again, Saying::Command(command.clone()));
+        }
+        self.say(after_ms, Saying::Command(command));
+    }
+
+    fn tell(&mut self, command: Command) {
+        let events = self.planner.decide(command, self.now_ms);
+        for event in events {
+            self.planner.apply(&event, self.now_ms);
+            self.journal.push((event, self.now_ms));
+        }
+        let status_agents: u64 = if self.steps % 16 == 0 { self.planner.status().agents.values().sum() } else { 0 };
+        assert!(status_agents as usize <= self.max_agents, "more agents at work than allowed");
+        if self.chance(self.weather.host_dies) {
+            self.restart();
+        }
+    }
+
+    /// The host dies: all that it knows is the journal, and it asks for every effect anew.
+    fn restart(&mut self) {
+        let mut reborn = Planner::new(&actor());
+        for (event, time) in &self.journal {
+            reborn.apply(event, *time);
+        }
+        assert_eq!(picture(&reborn), picture(&self.planner), "a replay is the live state");
+        self.planner = reborn;
+        self.asked.clear();
+    }
+
+    fn run(&mut self, spec: RunSpec) {
+        self.tell(Command::Open(Box::new(spec.clone())));
+        loop {
+            self.steps += 1;
+            assert!(self.steps < 2_000_000, "the run does not come to an end");
+            let effects = self.planner.effects();
+            let wanted: BTreeSet<&String> = effects.iter().map(|(key, _)| key).collect();
+            self.asked.retain(|key| wanted.contains(key));
+            let fresh = effects.into_iter().find(|(key, _)| !self.asked.contains(key));
+            if let Some((key, effect)) = fresh {
+                self.asked.insert(key);
+                self.perform(effect);
+                continue;
+            }
+            if let Some(Reverse((at, letter))) = self.pending.pop() {
+                self.now_ms = self.now_ms.max(at);
+                let Some(saying) = self.says.remove(&letter) else { continue };
+                self.hear(saying);
+                continue;
+            }
+            // Nothing is under way and nothing comes: the run is over, or it waits for people.
+            let status = self.planner.status();
+            let waits: Vec<String> = status.escalations.iter().map(|e| e.target.clone()).collect();
+            let mut answered = false;
+            for target in waits {
+                let first = self.answers.insert(format!("{target}-{}", self.steps));
+                if first && self.chance(self.weather.person_answers) && self.answers.len() < 400 {
+                    self.tell(Command::Reply(HumanReply { escalation: target, text: "Try harder.".into() }));
+                    answered = true;
+                }
+            }
+            if !answered {
+                break;
+            }
+        }
+    }
+
+    fn hear(&mut self, saying: Saying) {
+        match saying {
+            Saying::Command(command) => self.tell(command),
+            Saying::Lands { submission, purpose } => {
+                self.commits += 1;
+                let target = submission.target.clone();
+                match purpose {
+                    Purpose::Layout => {}
+                    Purpose::State => {
+                        *self.stated.entry(target.clone()).or_default() += 1;
+                        assert!(!self.settled.contains(&target), "`{target}` was settled before it was stated");
+                    }
+                    Purpose::Settle => {
+                        assert!(self.settled.insert(target.clone()), "`{target}` landed twice");
+                    }
+                }
+                let outcome = MergeOutcome {
+                    submission: submission.id.clone(),
+                    target: target.clone(),
+                    result: Some(merge_outcome::Result::Landed(Landed {
+                        commit: format!("{:040x}", self.commits),
+                        declarations: vec![DeclarationFacts {
+                            name: format!("N.{}", target.replace('-', "_")),
+                            kind: "theorem".into(),
+                            statement: format!("statement of {target}"),
+                            statement_hash: format!("hash of {target}"),
+                            uses_sorry: true,
+                            ..DeclarationFacts::default()
+                        }],
+                        sequence: self.commits,
+                    })),
+                };
+                self.post(1, Command::Merged(Box::new(outcome)));
+            }
+        }
+    }
+
+    fn perform(&mut self, effect: Effect) {
+        match effect {
+            Effect::OpenLedger { number, .. } => self.tell(Command::LedgerOpened(number)),
+            Effect::Plan => self.tell(Command::Plan),
+            Effect::WatchBudget => {}
+            Effect::Deadline { at_ms } => {
+                let wait = at_ms.saturating_sub(self.now_ms);
+                self.say(wait, Saying::Command(Command::Stop { kind: "deadline", reason: "the deadline has passed".into() }));
+            }
+            Effect::WriteTargets(_) => self.tell(Command::TargetsWritten),
+            Effect::Revoke { attempt } => assert!(self.agents.contains(&attempt)),
+            Effect::Start(task) => self.agent(&task),
+            Effect::Skeleton { id, .. } | Effect::MakeRoom { id, .. } => self.merge(
+                Submission { id, role: "planner".into(), ..Submission::default() },
+                Purpose::Layout,
+            ),
+            Effect::Merge(order) => {
+                let request = order.request();
+                let expectation = &request.expectations[0];
+                let purpose = if expectation.may_sorry || expectation.definition { Purpose::State } else { Purpose::Settle };
+                if matches!(purpose, Purpose::Settle) {
+                    assert_eq!(expectation.statement_hash, format!("hash of {}", expectation.target));
+                    let ix = self.planner.blueprint().find(&expectation.target).unwrap();
+                    assert!(self.planner.blueprint().can_land(ix), "landed before what it rests on");
+                }
+                self.merge(request.submission.unwrap(), purpose);
+            }
+        }
+    }
+
+    /// The merge queue: each submission once, however often it is sent.
+    fn merge(&mut self, submission: Submission, purpose: Purpose) {
+        if !self.queue.insert(submission.id.clone()) {
+            return;
+        }
+        let wait = self.rng.random_range(100..20_000);
+        if self.chance(self.weather.queue_refuses) {
+            let kind = ["conflict", "build", "statement", "environment"][self.rng.random_range(0..4)];
+            let outcome = MergeOutcome {
+                submission: submission.id,
+                target: submission.target,
+                result: Some(merge_outcome::Result::Refused(Refused {
+                    kind: kind.into(),
+                    reason: "it does not fit".into(),
+                    ..Refused::default()
+                })),
+            };
+            self.post(wait, Command::Merged(Box::new(outcome)));
+        } else {
+            self.say(wait, Saying::Lands { submission, purpose });
+        }
+    }
+
+    /// An agent: knows each attempt once, however often it is sent.
+    fn agent(&mut self, task: &Task) {
+        if !self.agents.insert(task.attempt.clone()) {
+            return;
+        }
+        let target = task.target.clone().unwrap();
+        self.check_start(task, &target.id);
+        let wait = self.rng.random_range(1_000..600_000);
+        self.spent += 10;
+        let result = self.result(task, &target.id);
+        let report = Report {
+            attempt: task.attempt.clone(),
+            role: task.role.clone(),
+            target: target.id,
+            number: task.number,
+            usage: Some(Usage { input_tokens: 10, model_calls: 1, ..Usage::default() }),
+            turns: 1,
+            result,
+            ..Report::default()
+        };
+        self.post(wait, Command::Report(Box::new(report)));
+    }
+
+    /// No blocked work is ever started.
+    fn check_start(&self, task: &Task, target: &str) {
+        let blueprint = self.planner.blueprint();
+        let Some(ix) = blueprint.find(target) else { return };
+        assert!(!self.settled.contains(target), "work on `{target}`, which is settled");
+        match task.role.as_str() {
+            "formalizer" => assert!(blueprint.can_state(ix), "`{target}` cannot be stated yet"),
+            "prover" | "automation" => {
+                assert!(blueprint.can_prove(ix), "`{target}` cannot be proved yet");
+                assert!(self.stated.contains_key(target));
+                for &edge in blueprint.statement_edges(ix).iter().chain(blueprint.proof_edges(ix)) {
+                    assert!(self.stated.contains_key(blueprint.target(edge).id.as_str()));
+                }
+                assert!(!task.frozen_statement.is_empty());
+            }
+            "fixer" => assert!(task.subject.is_some() && !task.refusal.is_empty()),
+            "mathematical-reviewer" | "engineering-reviewer" => assert!(task.subject.is_some()),
+            _ => {}
+        }
+        assert!(!task.base_commit.is_empty());
+    }
+
+    fn result(&mut self, task: &Task, target: &str) -> Option<report::Result> {
+        if self.chance(self.weather.nonsense) {
+            return Some(report::Result::Extraction(Extraction::default())).filter(|_| task.role != "extractor");
+        }
+        Some(match task.role.as_str() {
+            "automation" if self.chance(600) => report::Result::GaveUp("no tactic closes it".into()),
+            "formalizer" | "prover" | "fixer" if self.chance(self.weather.author_fails) => {
+                report::Result::GaveUp("no idea".into())
+            }
+            "automation" | "formalizer" | "prover" | "fixer" => report::Result::Submission(Submission {
+                id: format!("{}.1", task.attempt),
+                attempt: task.attempt.clone(),
+                target: target.to_owned(),
+                role: task.role.clone(),
+                base_commit: task.base_commit.clone(),
+                ..Submission::default()
+            }),
+            "mathematical-reviewer" | "engineering-reviewer" => {
+                let objects = self.chance(self.weather.reviewer_objects);
+                report::Result::Review(Review {
+                    submission: task.subject.as_ref().unwrap().id.clone(),
+                    decision: if objects { Decision::RequestChanges } else { Decision::Approve }.into(),
+                    reasons: vec!["not what the book says".into()],
+                })
+            }
+            "triage" => report::Result::Triage(Triage { action: Some(self.triage(task, target)) }),
+            other => panic!("a task for {other}"),
+        })
+    }
+
+    fn triage(&mut self, task: &Task, target: &str) -> triage::Action {
+        match self.rng.random_range(0..6) {
+            0 => triage::Action::Escalate("What does the book mean?".into()),
+            1 => triage::Action::Refute("n = 2 contradicts it".into()),
+            2 => triage::Action::CorrectStatement("it forgets n > 0".into()),
+            3 if target.len() < 12 => {
+                let part = |n: u32| atlas_proto::Target {
+                    id: format!("{target}-p{}{n}", task.number),
+                    statement: "A part.".into(),
+                    ..atlas_proto::Target::default()
+                };
+                let (first, mut second) = (part(1), part(2));
+                second.proof_depends_on = vec![first.id.clone()];
+                triage::Action::Decompose(Decompose { targets: vec![first, second], reason: "in two steps".into() })
+            }
+            4 => triage::Action::Decompose(Decompose::default()), // nonsense
+            _ => triage::Action::Retry("use induction".into()),
+        }
+    }
+
+    /// Every target is settled, waits for a person, or waits for such a one; nothing paid for is lost.
+    fn check_end(&self) {
+        let status = self.planner.status();
+        let finished = status.finished.as_ref().unwrap_or_else(|| panic!("not finished: {status:?}"));
+        let by_id: BTreeMap<&str, TargetState> = status.targets.iter().map(|t| (t.id.as_str(), t.state)).collect();
+        let blueprint = self.planner.blueprint();
+        for (ix, target) in blueprint.targets() {
+            let state = by_id[target.id.as_str()];
+            assert_eq!(state == TargetState::Certified || state == TargetState::Refuted, self.is_settled(target));
+            if finished.exit_code == 4 || state.is_final() || state == TargetState::Escalated {
+                continue;
+            }
+            let mut edges = blueprint.statement_edges(ix).iter().chain(blueprint.proof_edges(ix));
+            let open = edges.any(|&edge| !by_id[blueprint.target(edge).id.as_str()].is_final());
+            assert!(open, "`{}` is {state} and nothing keeps it", target.id);
+        }
+        let used: u64 = status.usage.values().map(atlas_domain::Usage::tokens).sum();
+        assert_eq!(used, self.spent, "an attempt was lost or counted twice");
+        let all_settled = by_id.values().all(|state| state.is_final());
+        assert_eq!(finished.exit_code == 0, all_settled);
+    }
+
+    fn is_settled(&self, target: &Target) -> bool {
+        let id = target.id.as_str();
+        self.settled.contains(id) || (target.kind.is_definition() && self.stated.contains_key(id))
+    }
+}
+
+/// All that can be seen of a planner.
+fn picture(planner: &Planner) -> String {
+    let attempts: Vec<_> = planner.targets().iter().map(|target| planner.attempts(&target.id)).collect();
+    let effects: Vec<String> = planner.effects().iter().map(|effect| format!("{effect:?}")).collect();
+    format!("{:?}\n{attempts:?}\n{effects:?}", planner.status())
+}
+
+fn targets(count: usize, edges: &[(usize, usize, bool)], definitions: &[bool]) -> Vec<Target> {
+    let id = |n: usize| TargetId::new(format!("t{n}")).unwrap();
+    let mut targets: Vec<Target> = (0..count)
+        .map(|n| Target {
+            id: id(n),
+            kind: if definitions[n % definitions.len()] { TargetKind::Definition } else { TargetKind::Theorem },
+            chapter: format!("{:02}", n / 20),
+            title: String::new(),
+            statement: format!("Statement {n}."),
+            proof: String::new(),
+            statement_depends_on: vec![],
+            proof_depends_on: vec![],
+            declaration: format!("N.t{n}"),
+            module: format!("N.C{}", n / 20),
+            line: u32::try_from(n).unwrap(),
+            source: "book.md".into(),
+            parent: None,
+        })
+        .collect();
+    for &(a, b, statement) in edges {
+        let (low, high) = (a.min(b) % count, a.max(b) % count);
+        let (low, high) = (low.min(high), low.max(high));
+        if low == high {
+            continue;
+        }
+        let list = if statement { &mut targets[high].statement_depends_on } else { &mut targets[high].proof_depends_on };
+        list.push(id(low));
+    }
+    targets
+}
+
+fn spec(targets: Vec<Target>, policy: Policy) -> RunSpec {
+    Blueprint::new(targets.clone()).unwrap();
+    RunSpec {
+        run: "simulated".into(),
+        targets: targets.iter().map(Into::into).collect(),
+        package: "N".into(),
+        policy: Some(policy),
+        base_commit: String::new(),
+        ..RunSpec::default()
+    }
+}
+
+fn policy(max_agents: u32, racing: u32, automation: bool) -> Policy {
+    Policy { max_agents, racing, automation, attempts_per_task: 3, triage_limit: 2, max_turns: 10, ..Policy::default() }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, max_shrink_iters: 200, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_run_ends_and_nothing_is_lost(
+        seed in any::<u64>(),
+        count in 1usize..24,
+        edges in proptest::collection::vec((0usize..24, 0usize..24, any::<bool>()), 0..50),
+        definitions in proptest::collection::vec(any::<bool>(), 1..6),
+        (max_agents, racing, automation) in (1u32..9, 1u32..4, any::<bool>()),
+        (author_fails, reviewer_objects, queue_refuses) in (0u32..900, 0u32..600, 0u32..700),
+        (letter_comes_twice, host_dies, person_answers) in (0u32..300, 0u32..60, 0u32..1000),
+    ) {
+        let weather = Weather {
+            author_fails, reviewer_objects, queue_refuses, letter_comes_twice, host_dies, person_answers, nonsense: 30,
+        };
+        let mut world = World::new(seed, weather, max_agents);
+        world.run(spec(targets(count, &edges, &definitions), policy(max_agents, racing, automation)));
+        world.restart();
+        world.check_end();
+    }
+
+    #[test]
+    fn a_deadline_ends_every_run_and_finishes_what_is_paid_for(seed in any::<u64>(), minutes in 1u64..200) {
+        let mut world = World::new(seed, FAIR, 4);
+        let edges: Vec<_> = (1..30).map(|n| (n, n / 2, n % 3 == 0)).collect();
+        let limits = Policy { deadline_unix_ms: world.now_ms + minutes * 60_000, ..policy(4, 2, true) };
+        world.run(spec(targets(30, &edges, &[false, true, false]), limits));
+        world.check_end();
+        let status = world.planner.status();
+        prop_assert!(matches!(status.finished.unwrap().exit_code, 0 | 4));
+    }
+}
+
+#[test]
+fn a_book_of_a_thousand_targets_is_planned_in_a_second_or_two() {
+    let mut world = World::new(7, FAIR, 64);
+    let edges: Vec<_> = (1..1200usize).flat_map(|n| [(n, n * 7 / 9, n % 2 == 0), (n, n - 1 - n % 17 % n.min(5), false)]).collect();
+    let began = std::time::Instant::now();
+    world.run(spec(targets(1200, &edges, &[true, false, false, false]), policy(64, 2, true)));
+    let took = began.elapsed();
+    world.check_end();
+    let status = world.planner.status();
+    println!("{} events in {took:?}, {:?}, {:?}", world.journal.len(), status.counts, status.finished);
+    assert!(took < std::time::Duration::from_secs(20), "planning took {took:?}");
+}
