@@ -14,7 +14,6 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use serde::Deserialize;
 use tokio::sync::{oneshot, watch};
 
 use crate::Options;
@@ -126,7 +125,6 @@ impl Server {
         std::fs::create_dir_all(&dir).map_err(unusable)?;
         let dir = std::fs::canonicalize(&dir).map_err(unusable)?;
         let lock = lock(&dir).await?;
-        remove_ports_files(&dir);
         let password = password(&dir).map_err(unusable)?;
         let config = dir.join("nats-server.conf");
         write_private(&config, &configuration(&dir, options.port, &password)).map_err(unusable)?;
@@ -169,12 +167,10 @@ impl Server {
 
         match tokio::time::timeout(STARTUP, ready).await {
             Err(_) => return Err(ServerError::NotReady { log }),
-            Ok(Ok(())) => {}
+            Ok(Ok(port)) => server.port = port,
             // The log ended: so did the server.
             Ok(Err(_)) => return Err(server.post_mortem(&options, &log).await),
         }
-        let ports = dir.join(format!("{}_{id}.ports", file_name(&options.binary)));
-        server.port = read_port(&ports).map_err(unusable)?;
         server.url = format!("nats://127.0.0.1:{}", server.port);
         Ok(server)
     }
@@ -245,11 +241,9 @@ fn configuration(dir: &Path, port: Option<u16>, password: &str) -> String {
          host: 127.0.0.1\n\
          port: {port}\n\
          max_payload: {MAX_PAYLOAD}\n\
-         ports_file_dir: {dir_text}\n\
          jetstream {{\n  store_dir: {store}\n  # What is acknowledged is on disk; the default would lose up to 2 minutes.\n  sync_interval: always\n}}\n\
          authorization {{ users: [ {{ user: {USER}, password: \"{password}\" }} ] }}\n",
         port = port.map_or_else(|| "-1".to_owned(), |port| port.to_string()),
-        dir_text = quoted(dir.to_owned()),
         store = quoted(dir.join("jetstream")),
     )
 }
@@ -284,15 +278,21 @@ async fn lock(dir: &Path) -> Result<File, ServerError> {
     }
 }
 
-/// Copies the server's log into the file and ours; says when the server is ready. Returns the log's end.
-fn follow(stderr: std::process::ChildStderr, mut file: File, ready: oneshot::Sender<()>) -> String {
+/// Copies the server's log into the file and ours; says the port once the server is ready. Returns the log's end.
+///
+/// The log, and not the ports file, for that is written at some time after the server is ready.
+fn follow(stderr: std::process::ChildStderr, mut file: File, ready: oneshot::Sender<u16>) -> String {
     let mut ready = Some(ready);
+    let mut port = 0;
     let mut tail = VecDeque::with_capacity(TAIL);
     for line in BufReader::new(stderr).lines().map_while(Result::ok) {
         let _ = writeln!(file, "{line}");
         tracing::trace!(target: "atlas_bus::nats_server", "{line}");
+        if line.contains("Listening for client connections on") {
+            port = line.rsplit(':').next().and_then(|port| port.trim().parse().ok()).unwrap_or_default();
+        }
         if line.contains("Server is ready") && let Some(ready) = ready.take() {
-            let _ = ready.send(());
+            let _ = ready.send(port);
         }
         if tail.len() == TAIL {
             tail.pop_front();
@@ -300,32 +300,6 @@ fn follow(stderr: std::process::ChildStderr, mut file: File, ready: oneshot::Sen
         tail.push_back(line);
     }
     Vec::from(tail).join("\n")
-}
-
-#[derive(Deserialize)]
-struct Ports {
-    nats: Vec<String>,
-}
-
-/// The port out of the file that nats-server writes when it listens.
-fn read_port(path: &Path) -> Result<u16, std::io::Error> {
-    let invalid = |why: String| std::io::Error::new(std::io::ErrorKind::InvalidData, format!("{}: {why}", path.display()));
-    let text = std::fs::read_to_string(path).map_err(|error| std::io::Error::new(error.kind(), format!("{}: {error}", path.display())))?;
-    let ports: Ports = serde_json::from_str(&text).map_err(|error| invalid(error.to_string()))?;
-    let url = ports.nats.first().ok_or_else(|| invalid("no client port".to_owned()))?;
-    url.rsplit(':').next().and_then(|port| port.parse().ok()).ok_or_else(|| invalid(format!("no port in {url}")))
-}
-
-fn remove_ports_files(dir: &Path) {
-    for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
-        if entry.path().extension().is_some_and(|extension| extension == "ports") {
-            let _ = std::fs::remove_file(entry.path());
-        }
-    }
-}
-
-fn file_name(path: &Path) -> String {
-    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 /// The directory's password: drawn the first time.

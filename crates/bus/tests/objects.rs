@@ -1,0 +1,53 @@
+//! Objects and status on a real nats-server.
+#![allow(clippy::unwrap_used)]
+
+use atlas_bus::Error;
+use atlas_domain::RunId;
+use atlas_proto::{Manifest, ManifestEntry};
+use atlas_testkit::TestNats;
+use bytes::Bytes;
+use futures::StreamExt as _;
+use serde_json::json;
+
+#[tokio::test]
+async fn files_are_kept_by_content_and_read_by_anyone() {
+    let nats = TestNats::start().await;
+    let (bus, other) = (nats.bus().await, nats.bus().await);
+    let large = Bytes::from((0..3_500_000u32).map(|n| (n % 251) as u8).collect::<Vec<_>>());
+    for bytes in [Bytes::new(), Bytes::from_static(b"theorem"), large] {
+        let sha256 = bus.put_file(bytes.clone()).await.unwrap();
+        assert_eq!(other.put_file(bytes.clone()).await.unwrap(), sha256);
+        assert_eq!(other.file(&sha256).await.unwrap(), bytes);
+        assert_eq!(nats.bus().await.file(&sha256).await.unwrap(), bytes);
+    }
+    let entry = ManifestEntry { path: "Numbers.lean".to_owned(), sha256: "00".to_owned(), size: 3 };
+    let manifest = Manifest { commit: "abc".to_owned(), files: vec![entry] };
+    bus.put_manifest(&manifest).await.unwrap();
+    assert_eq!(other.manifest("abc").await.unwrap(), manifest);
+    assert!(matches!(other.manifest("def").await, Err(Error::NotFound { what }) if what == "manifest/def"));
+    bus.put_object("report", Bytes::from_static(b"first")).await.unwrap();
+    bus.put_object("report", Bytes::from_static(b"second")).await.unwrap();
+    assert_eq!(other.object("report").await.unwrap(), "second");
+}
+
+#[tokio::test]
+async fn status_shows_the_last_word_of_every_service() {
+    let nats = TestNats::start().await;
+    let bus = nats.bus().await;
+    let run = RunId::new("r").unwrap();
+    let mut watch = nats.bus().await.watch_status(&run).await.unwrap();
+    let (planner, verifier) = (bus.status(&run, "planner"), bus.status(&run, "lean-verifier"));
+    bus.status(&RunId::new("other").unwrap(), "planner").set(&json!({"targets": 0}));
+    for n in 0..=100 {
+        planner.set(&json!({ "targets": n }));
+    }
+    verifier.set(&json!({"checks": 1}));
+    let (mut writes, mut last) = (0, std::collections::BTreeMap::new());
+    while last.get("planner") != Some(&json!({"targets": 100})) || !last.contains_key("lean-verifier") {
+        let (service, document) = watch.next().await.unwrap();
+        writes += 1;
+        last.insert(service, document);
+    }
+    assert!(writes <= 4, "{writes} writes of 102");
+    assert_eq!(nats.bus().await.read_status(&run).await.unwrap(), last);
+}
