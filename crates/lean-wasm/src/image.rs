@@ -130,6 +130,11 @@ impl Image {
         &self.base
     }
 
+    /// Names everything that the image's answers depend on: Lean, its library, the session's source.
+    pub fn key(&self) -> String {
+        Step::Snapshot.key(&self.machine.engine)
+    }
+
     /// Where the image lies.
     pub fn directory(&self) -> &Path {
         &self.directory

@@ -24,6 +24,8 @@ const TOOLCHAIN_AXIOMS: &[&[&str]] = &[
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct TermFacts {
     pub(crate) name: String,
+    /// The name, encoded so that different names differ.
+    pub(crate) key: String,
     pub(crate) kind: Kind,
     pub(crate) auxiliary: bool,
     pub(crate) is_unsafe: bool,
@@ -106,6 +108,7 @@ impl<'h> Facts<'h> {
         }
         Ok(TermFacts {
             name: self.terms.names.text(name),
+            key: hex::encode(self.terms.names.key(name)),
             kind: constant.kind,
             auxiliary: self.terms.names.is_auxiliary(name),
             is_unsafe: constant.is_unsafe,

@@ -1,5 +1,29 @@
-//! NOTE TO THE LEAN ENGINEER: automation.rs (done, tested) and services/lean-verifier (in work) are written by the
-//! integrator since 05:25; keep `pub mod automation;`. The verifier assumes `trait Toolchain: Send + Sync { fn name(&self) -> String;
-//! fn check(&self, &CheckRequest) -> CheckReply; fn lookup(&self, &LookupRequest) -> LookupReply }`, blocking, sources inline.
+//! Lean behind one trait: the embedded one, hosted in this process, and a native one.
+//!
+//! A check goes: [`Toolchain::check`] → the modules' graph → each module once per content (`embedded`, `cache`) in a fresh
+//! copy of a warm guest (`layers`) → facts worked out from the guest's terms (`terms`, `facts`) → for a landing, the gate
+//! (`gate`).
 
 pub mod automation;
+
+mod answer;
+mod cache;
+mod embedded;
+mod error;
+mod facts;
+mod flight;
+mod frame;
+mod gate;
+mod graph;
+mod index;
+mod key;
+mod layers;
+mod name;
+mod source;
+mod terms;
+mod toolchain;
+
+pub use embedded::{Embedded, EmbeddedOptions};
+pub use error::Error;
+pub use gate::{ALLOWED_AXIOMS, SORRY};
+pub use toolchain::Toolchain;

@@ -98,15 +98,9 @@ impl Names {
     /// Whether Lean made the name up for its own use.
     pub(crate) fn is_auxiliary(&self, name: NameId) -> bool {
         let parts = &self.parts[name.0 as usize];
-        let made_up = |text: &str, last: bool| {
-            text.starts_with('_')
-                || last
-                    && (["match_", "eq_", "proof_", "below_", "rec_", "brecOn_"].iter().any(|p| is_numbered(text, p))
-                        || LAST_PARTS.contains(&text))
-        };
         parts.iter().enumerate().any(|(k, p)| match p {
             Part::Number(_) => true,
-            Part::Text(text) => made_up(text, k + 1 == parts.len()),
+            Part::Text(text) => is_made_up(text, k + 1 == parts.len()),
         })
     }
 
@@ -126,6 +120,17 @@ const LAST_PARTS: &[&str] = &[
     "sizeOf_spec", "ctorIdx", "toCtorIdx", "ctorElim", "ctorElimType", "elim", "induct", "induct_unfolding", "fun_cases",
     "fun_cases_unfolding", "ndrec", "ndrecOn", "congr_simp", "hinj", "eq_def", "eq_unfold",
 ];
+
+fn is_made_up(part: &str, last: bool) -> bool {
+    let numbered = || ["match_", "eq_", "proof_", "below_", "rec_", "brecOn_"].iter().any(|p| is_numbered(part, p));
+    part.starts_with('_') || last && (numbered() || LAST_PARTS.contains(&part))
+}
+
+/// [`Names::is_auxiliary`] of a name as text, for names that Lean has not been asked for yet.
+pub(crate) fn is_auxiliary_text(name: &str) -> bool {
+    let parts: Vec<&str> = name.split('.').collect();
+    parts.iter().enumerate().any(|(k, part)| is_made_up(part, k + 1 == parts.len()))
+}
 
 fn is_numbered(text: &str, before: &str) -> bool {
     text.strip_prefix(before).is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_digit()))
