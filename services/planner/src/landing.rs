@@ -45,6 +45,8 @@ pub(crate) struct Layout {
     name: String,
     tries: u32,
     pub landed: bool,
+    /// Refused so often that a person is asked.
+    failed: bool,
     /// The decomposed target; `None` for the skeleton.
     parent: Option<TargetIx>,
     parts: Vec<TargetIx>,
@@ -52,11 +54,16 @@ pub(crate) struct Layout {
 
 impl Layout {
     pub fn skeleton() -> Self {
-        Self { name: "skeleton".to_owned(), tries: 0, landed: false, parent: None, parts: Vec::new() }
+        Self { name: "skeleton".to_owned(), tries: 0, landed: false, failed: false, parent: None, parts: Vec::new() }
     }
 
     pub fn room(parent: TargetIx, label: &str, number: u32, parts: Vec<TargetIx>) -> Self {
-        Self { name: format!("{label}.room.{number}"), tries: 0, landed: false, parent: Some(parent), parts }
+        Self { name: format!("{label}.room.{number}"), tries: 0, landed: false, failed: false, parent: Some(parent), parts }
+    }
+
+    /// True while the merge queue is to land it.
+    pub fn is_pending(&self) -> bool {
+        !self.landed && !self.failed
     }
 
     fn id(&self) -> String {
@@ -70,7 +77,7 @@ impl Layout {
 impl Planner {
     /// The effects that bring things into the library.
     pub(crate) fn landing_effects(&self, spec: &Arc<RunSpec>, effects: &mut Vec<(String, Effect)>) {
-        for layout in self.layouts.iter().filter(|layout| !layout.landed) {
+        for layout in self.layouts.iter().filter(|layout| layout.is_pending()) {
             let id = layout.id();
             let effect = match layout.parent {
                 None => Effect::Skeleton { id: id.clone(), spec: spec.clone(), targets: self.initial.clone() },
@@ -158,7 +165,7 @@ impl Planner {
     }
 
     fn layout_of(&self, submission: &str) -> Option<usize> {
-        self.layouts.iter().position(|layout| !layout.landed && layout.id() == submission)
+        self.layouts.iter().position(|layout| layout.is_pending() && layout.id() == submission)
     }
 
     fn candidate_of(&self, outcome: &MergeOutcome) -> Option<TargetIx> {
@@ -215,18 +222,25 @@ impl Planner {
     fn layout_refused(&mut self, at: usize, refused: &Refused) {
         let layout = &mut self.layouts[at];
         layout.tries += 1;
-        if layout.tries < RESUBMISSIONS {
+        if layout.tries % RESUBMISSIONS != 0 {
             return;
         }
+        layout.failed = true;
         match layout.parent {
             None => self.fail(format!("the library's skeleton was refused: {}", refused.reason), 1),
             Some(parent) => {
                 // Without room its parts stay open, and so does the whole: a person has to look.
-                layout.landed = true;
                 let label = self.blueprint.target(parent).id.to_string();
                 let question = format!("No room could be made for the parts of `{label}`: {}", refused.reason);
                 self.escalate(&label, &question);
             }
+        }
+    }
+
+    /// A person has looked at why there was no room: the merge queue is asked again.
+    pub(crate) fn retry_room(&mut self, parent: TargetIx) {
+        for layout in self.layouts.iter_mut().filter(|layout| layout.parent == Some(parent)) {
+            layout.failed = false;
         }
     }
 

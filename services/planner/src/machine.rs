@@ -564,6 +564,7 @@ impl Planner {
         let Some(ix) = self.blueprint.find(&reply.escalation) else { return };
         self.say(&format!("{} is answered: {}", reply.escalation, reply.text));
         self.forget_refuted(ix);
+        self.retry_room(ix);
         let stated = self.blueprint.standing(ix) == Standing::Stated;
         let track = self.track_mut(ix);
         track.escalation = None;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use atlas_domain::{Standing, TargetIx, TargetState, Usage};
 use serde::{Deserialize, Serialize};
 
+use crate::landing::Layout;
 use crate::machine::Planner;
 use crate::role::Role;
 use crate::track::{Past, Stage};
@@ -248,7 +249,7 @@ impl Planner {
                 0,
             );
         }
-        if !self.running.is_empty() || !self.merging.is_empty() || self.layouts.iter().any(|layout| !layout.landed) {
+        if !self.running.is_empty() || !self.merging.is_empty() || self.layouts.iter().any(Layout::is_pending) {
             return None;
         }
         if let Some(stopped) = &self.stopped {
