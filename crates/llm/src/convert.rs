@@ -2,7 +2,10 @@
 
 use atlas_api::Provider;
 use atlas_domain::Usage;
-use genai::chat::{CacheControl, ChatMessage, ChatRequest, ContentPart, MessageContent, StopReason, StreamEnd, Tool, ToolCall, ToolResponse};
+use genai::chat::{
+    CacheControl, ChatMessage, ChatRequest, ContentPart, MessageContent, StopReason, StreamEnd, Tool,
+    ToolCall, ToolResponse,
+};
 use serde_json::{Value, json};
 
 use crate::recorded::BYTES_PER_TOKEN;
@@ -42,7 +45,9 @@ fn marked(message: ChatMessage, mark: bool) -> ChatMessage {
 }
 
 fn tool(spec: &ToolSpec, mark: bool) -> Tool {
-    let tool = Tool::new(spec.name.as_str()).with_description(spec.description.as_str()).with_schema(spec.schema.clone());
+    let tool = Tool::new(spec.name.as_str())
+        .with_description(spec.description.as_str())
+        .with_schema(spec.schema.clone());
     if mark { tool.with_cache_control(CacheControl::Ephemeral) } else { tool }
 }
 
@@ -58,7 +63,9 @@ fn anthropic(message: &Message) -> Vec<ChatMessage> {
                 json!({"type": "tool_result", "tool_use_id": id, "content": text, "is_error": true}),
                 None,
             )),
-            Content::ToolResult { id, text, .. } => Some(ContentPart::ToolResponse(ToolResponse::new(id, text))),
+            Content::ToolResult { id, text, .. } => {
+                Some(ContentPart::ToolResponse(ToolResponse::new(id, text)))
+            }
             other => part(other),
         })
         .collect();
@@ -71,7 +78,9 @@ fn openai(message: &Message) -> Vec<ChatMessage> {
         .content
         .iter()
         .filter_map(|content| match content {
-            Content::ToolResult { id, text, is_error: true } => Some(ToolResponse::new(id, format!("Error: {text}"))),
+            Content::ToolResult { id, text, is_error: true } => {
+                Some(ToolResponse::new(id, format!("Error: {text}")))
+            }
             Content::ToolResult { id, text, .. } => Some(ToolResponse::new(id, text)),
             _ => None,
         })
@@ -128,7 +137,11 @@ pub(crate) fn content(end: &StreamEnd, turn: u32) -> Vec<Content> {
                 let numbered = given.is_empty() || given == format!("call_{uses}");
                 let id = if numbered { format!("call_{turn}_{uses}") } else { given.to_owned() };
                 uses += 1;
-                Some(Content::ToolUse { id, name: call.fn_name.clone(), arguments: arguments(&call.fn_arguments) })
+                Some(Content::ToolUse {
+                    id,
+                    name: call.fn_name.clone(),
+                    arguments: arguments(&call.fn_arguments),
+                })
             }
             _ => None,
         })
@@ -160,7 +173,10 @@ pub(crate) fn stop(end: &StreamEnd, content: &[Content]) -> Option<Stop> {
 /// their bytes.
 pub(crate) fn usage(end: &StreamEnd, call: &Call, content: &[Content]) -> Usage {
     let tokens = |count: Option<i32>| count.and_then(|count| u64::try_from(count).ok()).unwrap_or(0);
-    let counted = end.captured_usage.as_ref().filter(|usage| usage.prompt_tokens.is_some() || usage.completion_tokens.is_some());
+    let counted = end
+        .captured_usage
+        .as_ref()
+        .filter(|usage| usage.prompt_tokens.is_some() || usage.completion_tokens.is_some());
     let Some(counted) = counted else {
         let output: u64 = content.iter().map(|content| content.bytes() as u64).sum();
         return Usage {

@@ -11,7 +11,9 @@ use crate::CallKey;
 #[serde(rename_all = "kebab-case")]
 pub enum ModelError {
     /// The provider does not accept the key (401, 403).
-    #[error("model `{model}`: the provider refused the key from {source_of_key}: {cause}; check that the key is valid, not expired and may use this model")]
+    #[error(
+        "model `{model}`: the provider refused the key from {source_of_key}: {cause}; check that the key is valid, not expired and may use this model"
+    )]
     Auth {
         /// The model's name in the AtlasRun.
         model: String,
@@ -21,7 +23,9 @@ pub enum ModelError {
         cause: String,
     },
     /// The provider has no such model, or there is no API at the base URL (404).
-    #[error("model `{model}`: the provider knows no model `{provider_model}` at {url}: {cause}; correct `model` or `baseUrl` in the AtlasRun")]
+    #[error(
+        "model `{model}`: the provider knows no model `{provider_model}` at {url}: {cause}; correct `model` or `baseUrl` in the AtlasRun"
+    )]
     NotFound {
         /// The model's name in the AtlasRun.
         model: String,
@@ -41,7 +45,9 @@ pub enum ModelError {
         known: String,
     },
     /// Too many calls or tokens (429), still after all retries.
-    #[error("model `{model}`: the provider limits the rate: {cause}; set `limits.requestsPerMinute` and `limits.tokensPerMinute` to what your account allows, or lower `agents.maximum`")]
+    #[error(
+        "model `{model}`: the provider limits the rate: {cause}; set `limits.requestsPerMinute` and `limits.tokensPerMinute` to what your account allows, or lower `agents.maximum`"
+    )]
     RateLimited {
         /// The model's name in the AtlasRun.
         model: String,
@@ -51,7 +57,9 @@ pub enum ModelError {
         cause: String,
     },
     /// The provider is overloaded or broken (5xx, 529), still after all retries.
-    #[error("model `{model}`: the provider fails with status {status}: {cause}; see its status page; the attempt can be made again")]
+    #[error(
+        "model `{model}`: the provider fails with status {status}: {cause}; see its status page; the attempt can be made again"
+    )]
     Overloaded {
         /// The model's name in the AtlasRun.
         model: String,
@@ -63,7 +71,9 @@ pub enum ModelError {
         cause: String,
     },
     /// The account has no credit left (402, or what the provider says in words).
-    #[error("model `{model}`: the account has no credit: {cause}; top it up, then run the same command again: it goes on where it was")]
+    #[error(
+        "model `{model}`: the account has no credit: {cause}; top it up, then run the same command again: it goes on where it was"
+    )]
     Unpaid {
         /// The model's name in the AtlasRun.
         model: String,
@@ -91,7 +101,9 @@ pub enum ModelError {
         cause: String,
     },
     /// What came is not an answer (not JSON, nothing in it), still after all retries.
-    #[error("model `{model}`: the provider sent what is no answer: {cause}; check that `baseUrl` is an API of the provider's kind")]
+    #[error(
+        "model `{model}`: the provider sent what is no answer: {cause}; check that `baseUrl` is an API of the provider's kind"
+    )]
     Nonsense {
         /// The model's name in the AtlasRun.
         model: String,
@@ -117,7 +129,9 @@ pub enum ModelError {
         cause: String,
     },
     /// The answer came but could not be appended to the file of `--record`.
-    #[error("the answer to {key} could not be recorded in {file}: {cause}; free the disk or run without `--record`")]
+    #[error(
+        "the answer to {key} could not be recorded in {file}: {cause}; free the disk or run without `--record`"
+    )]
     Record {
         /// Which turn.
         key: CallKey,
@@ -134,7 +148,11 @@ impl ModelError {
     pub const fn is_transient(&self) -> bool {
         matches!(
             self,
-            Self::RateLimited { .. } | Self::Overloaded { .. } | Self::Cut { .. } | Self::Nonsense { .. } | Self::Transport { .. }
+            Self::RateLimited { .. }
+                | Self::Overloaded { .. }
+                | Self::Cut { .. }
+                | Self::Nonsense { .. }
+                | Self::Transport { .. }
         )
     }
 
@@ -194,6 +212,8 @@ pub enum Error {
         cause: std::io::Error,
     },
     /// No HTTP client.
-    #[error("cannot set up HTTP with TLS: {0}; is a bundle of root certificates installed (package ca-certificates)?")]
+    #[error(
+        "cannot set up HTTP with TLS: {0}; is a bundle of root certificates installed (package ca-certificates)?"
+    )]
     Client(String),
 }

@@ -27,13 +27,20 @@ pub(crate) fn of_status(
     }
     match status {
         401 | 403 => ModelError::Auth { model, source_of_key: source_of_key.to_owned(), cause },
-        404 => ModelError::NotFound { model, provider_model: provider_model.to_owned(), url: url.to_owned(), cause },
+        404 => ModelError::NotFound {
+            model,
+            provider_model: provider_model.to_owned(),
+            url: url.to_owned(),
+            cause,
+        },
         429 => ModelError::RateLimited { model, retry_after, cause },
         408 | 409 | 500..=599 => ModelError::Overloaded { model, status, retry_after, cause },
         300..=399 => ModelError::BadRequest {
             model,
             status,
-            cause: format!("it redirects, and keys are not sent after redirects; set `baseUrl` to where it leads ({cause})"),
+            cause: format!(
+                "it redirects, and keys are not sent after redirects; set `baseUrl` to where it leads ({cause})"
+            ),
         },
         _ => ModelError::BadRequest { model, status, cause },
     }
@@ -81,7 +88,9 @@ pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let value = text(RETRY_AFTER.as_str())?;
     match value.parse::<f64>() {
         Ok(seconds) => Duration::try_from_secs_f64(seconds).ok(),
-        Err(_) => httpdate::parse_http_date(value).ok().map(|date| date.duration_since(SystemTime::now()).unwrap_or_default()),
+        Err(_) => httpdate::parse_http_date(value)
+            .ok()
+            .map(|date| date.duration_since(SystemTime::now()).unwrap_or_default()),
     }
 }
 
@@ -102,7 +111,10 @@ mod tests {
         let soon = httpdate::fmt_http_date(SystemTime::now() + Duration::from_secs(60));
         let wait = retry_after(&headers("retry-after", &soon)).unwrap();
         assert!((58..=60).contains(&wait.as_secs()), "{wait:?}");
-        assert_eq!(retry_after(&headers("retry-after", "Sun, 06 Nov 1994 08:49:37 GMT")), Some(Duration::ZERO));
+        assert_eq!(
+            retry_after(&headers("retry-after", "Sun, 06 Nov 1994 08:49:37 GMT")),
+            Some(Duration::ZERO)
+        );
         assert_eq!(retry_after(&headers("retry-after", "-3")), None);
     }
 

@@ -32,7 +32,11 @@ impl Bucket {
         self.level = (self.level + elapsed * self.per_second).min(self.capacity);
         self.at = self.at.max(now);
         self.level -= amount;
-        if self.level >= 0.0 { Duration::ZERO } else { Duration::from_secs_f64(-self.level / self.per_second) }
+        if self.level >= 0.0 {
+            Duration::ZERO
+        } else {
+            Duration::from_secs_f64(-self.level / self.per_second)
+        }
     }
 
     /// Takes back what was taken too much, or (negative) takes what was taken too little.
@@ -69,7 +73,8 @@ impl Limiter {
             let mut state = self.0.lock();
             let now = Instant::now();
             let requests = state.requests.as_mut().map_or(Duration::ZERO, |bucket| bucket.take(1.0, now));
-            requests.max(state.tokens.as_mut().map_or(Duration::ZERO, |bucket| bucket.take(tokens as f64, now)))
+            requests
+                .max(state.tokens.as_mut().map_or(Duration::ZERO, |bucket| bucket.take(tokens as f64, now)))
         };
         let mut reservation = Reservation { limiter: self, tokens, sent: false };
         if !wait.is_zero() {
@@ -116,7 +121,9 @@ impl Drop for Reservation<'_> {
         if let Some(bucket) = &mut state.tokens {
             bucket.give_back(self.tokens as f64);
         }
-        if !self.sent && let Some(bucket) = &mut state.requests {
+        if !self.sent
+            && let Some(bucket) = &mut state.requests
+        {
             bucket.give_back(1.0);
         }
     }
@@ -155,7 +162,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn callers_beyond_the_limit_wait_and_unused_tokens_go_back() {
-        let limiter = Limiter::new(&Limits { requests_per_minute: None, tokens_per_minute: Some(600), retries: 0 });
+        let limiter =
+            Limiter::new(&Limits { requests_per_minute: None, tokens_per_minute: Some(600), retries: 0 });
         let start = Instant::now();
         limiter.reserve(100).await.settle(50); // the bucket holds 10 s, 100 tokens
         limiter.reserve(50).await.settle(50);
@@ -169,7 +177,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_caller_that_gives_up_while_it_waits_leaves_the_limit_as_it_was() {
-        let limiter = Limiter::new(&Limits { requests_per_minute: Some(6), tokens_per_minute: None, retries: 0 });
+        let limiter =
+            Limiter::new(&Limits { requests_per_minute: Some(6), tokens_per_minute: None, retries: 0 });
         limiter.reserve(0).await.settle(0);
         let start = Instant::now();
         let given_up = tokio::time::timeout(Duration::from_secs(1), limiter.reserve(0)).await;

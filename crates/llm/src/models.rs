@@ -61,7 +61,8 @@ impl Models {
         let mut by_name = BTreeMap::new();
         for options in models {
             let backend = if options.provider == Provider::Recorded {
-                let path = options.recording.clone().ok_or_else(|| Error::NoRecording(options.name.clone()))?;
+                let path =
+                    options.recording.clone().ok_or_else(|| Error::NoRecording(options.name.clone()))?;
                 let recording = match recordings.get(&path) {
                     Some(recording) => Arc::clone(recording),
                     None => Arc::new(Recording::load(&path)?),
@@ -207,7 +208,11 @@ impl Model {
 
     fn estimate(&self, call: &Call) -> Usage {
         let input = call.bytes().div_ceil(BYTES_PER_TOKEN);
-        let mut usage = Usage { output_tokens: u64::from(self.max_output_tokens(call)), model_calls: 1, ..Usage::default() };
+        let mut usage = Usage {
+            output_tokens: u64::from(self.max_output_tokens(call)),
+            model_calls: 1,
+            ..Usage::default()
+        };
         if self.price.cache_write > self.price.input {
             usage.cache_write_tokens = input;
         } else {
@@ -229,7 +234,10 @@ impl Model {
         // Providers do not count what was read from the cache.
         reservation.settle(answer.usage.tokens() - answer.usage.cache_read_tokens);
         if answer.content.is_empty() && answer.stop.is_whole() {
-            return Err(ModelError::Nonsense { model: self.options.name.clone(), cause: "neither words nor a tool use".into() });
+            return Err(ModelError::Nonsense {
+                model: self.options.name.clone(),
+                cause: "neither words nor a tool use".into(),
+            });
         }
         Ok(answer)
     }

@@ -34,7 +34,8 @@ impl Recorded {
             key: call.key.clone(),
             file: self.recording.file_for(&call.key).display().to_string(),
         })?;
-        let mut usage = turn.usage.unwrap_or_else(|| modelled(call, turn.content.iter().map(|c| c.bytes() as u64).sum()));
+        let mut usage =
+            turn.usage.unwrap_or_else(|| modelled(call, turn.content.iter().map(|c| c.bytes() as u64).sum()));
         usage.model_calls = 1;
         Ok(Answer { content: turn.content.clone(), usage, stop: turn.stop, model: "recorded".to_owned() })
     }
@@ -56,9 +57,20 @@ impl Recorded {
             *count += 1;
             let words = "as the recording says".to_owned();
             return Err(match fault.kind {
-                FaultKind::Status(status) => fault::of_status(&self.name, "recorded", "the recording", "the recording", status, fault.retry_after, words),
+                FaultKind::Status(status) => fault::of_status(
+                    &self.name,
+                    "recorded",
+                    "the recording",
+                    "the recording",
+                    status,
+                    fault.retry_after,
+                    words,
+                ),
                 FaultKind::Cut => ModelError::Cut { model: self.name.clone(), received: 0, cause: words },
-                FaultKind::Empty => ModelError::Nonsense { model: self.name.clone(), cause: "neither words nor a tool use".into() },
+                FaultKind::Empty => ModelError::Nonsense {
+                    model: self.name.clone(),
+                    cause: "neither words nor a tool use".into(),
+                },
             });
         }
         Ok(())

@@ -100,7 +100,11 @@ impl Recorder {
     }
 
     async fn append(&self, key: &CallKey, item: &impl Serialize) -> Result<(), ModelError> {
-        let failed = |cause: String| ModelError::Record { key: key.clone(), file: self.file.path().display().to_string(), cause };
+        let failed = |cause: String| ModelError::Record {
+            key: key.clone(),
+            file: self.file.path().display().to_string(),
+            cause,
+        };
         // Only text that stands in blocks as it is may do so; the rest is quoted.
         let mut text = serde_saphyr::to_string(item).map_err(|error| failed(error.to_string()))?;
         if !text.ends_with('\n') {
@@ -120,7 +124,9 @@ fn turn(answer: &Answer) -> Turn {
         .content
         .iter()
         .filter_map(|content| match content {
-            Content::ToolUse { name, arguments, .. } => Some(Value::Object(Map::from_iter([(name.clone(), arguments.clone())]))),
+            Content::ToolUse { name, arguments, .. } => {
+                Some(Value::Object(Map::from_iter([(name.clone(), arguments.clone())])))
+            }
             _ => None,
         })
         .collect();

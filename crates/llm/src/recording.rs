@@ -67,15 +67,21 @@ impl Recording {
     /// All mistakes, each with file, line and a way out.
     pub fn load(path: impl AsRef<Path>) -> Result<Self, Problems> {
         let path = path.as_ref();
-        let mut reader = Reader { recording: Self { path: path.to_owned(), ..Self::default() }, problems: Vec::new(), seen: BTreeMap::new() };
+        let mut reader = Reader {
+            recording: Self { path: path.to_owned(), ..Self::default() },
+            problems: Vec::new(),
+            seen: BTreeMap::new(),
+        };
         for file in files(path)? {
-            let text = std::fs::read_to_string(&file)
-                .map_err(|error| failed(&file, format!("cannot read the recording: {error}"), "recordings are UTF-8 text"))?;
+            let text = std::fs::read_to_string(&file).map_err(|error| {
+                failed(&file, format!("cannot read the recording: {error}"), "recordings are UTF-8 text")
+            })?;
             let first = reader.problems.len();
             match yaml::parse(&file, &text) {
                 Ok(document) => reader.document(&file, &document),
                 Err(problems) => reader.problems.extend(problems.0),
             }
+            reader.problems[first..].sort_by_key(|problem| (problem.line, problem.column));
             for problem in &mut reader.problems[first..] {
                 problem.quote(&text);
             }
@@ -111,10 +117,12 @@ impl Recording {
     /// The turns that it has.
     pub fn keys(&self) -> impl Iterator<Item = CallKey> + '_ {
         self.conversations.iter().flat_map(|((role, target, attempt), conversation)| {
-            conversation
-                .turns
-                .keys()
-                .map(|turn| CallKey { role: role.clone(), target: target.clone(), attempt: *attempt, turn: *turn })
+            conversation.turns.keys().map(|turn| CallKey {
+                role: role.clone(),
+                target: target.clone(),
+                attempt: *attempt,
+                turn: *turn,
+            })
         })
     }
 
@@ -131,8 +139,9 @@ fn files(path: &Path) -> Result<Vec<PathBuf>, Problems> {
     if !path.is_dir() {
         return Ok(vec![path.to_owned()]);
     }
-    let entries = std::fs::read_dir(path)
-        .map_err(|error| failed(path, format!("cannot list the recording's folder: {error}"), "check its permissions"))?;
+    let entries = std::fs::read_dir(path).map_err(|error| {
+        failed(path, format!("cannot list the recording's folder: {error}"), "check its permissions")
+    })?;
     let mut files: Vec<PathBuf> = entries
         .flatten()
         .map(|entry| entry.path())
@@ -140,7 +149,11 @@ fn files(path: &Path) -> Result<Vec<PathBuf>, Problems> {
         .collect();
     files.sort();
     if files.is_empty() {
-        return Err(failed(path, "the recording's folder has no `*.yaml` file".into(), "docs/recording.md shows what one looks like"));
+        return Err(failed(
+            path,
+            "the recording's folder has no `*.yaml` file".into(),
+            "docs/recording.md shows what one looks like",
+        ));
     }
     Ok(files)
 }
@@ -161,12 +174,17 @@ impl Reader {
         match &document.value {
             Yaml::Null => {}
             Yaml::List(items) => items.iter().for_each(|item| self.item(file, item)),
-            _ => self.report(file, start(document), "a recording is a list", "begin each conversation with `- role: …`"),
+            _ => self.report(
+                file,
+                start(document),
+                "a recording is a list",
+                "begin each conversation with `- role: …`",
+            ),
         }
     }
 
     fn item(&mut self, file: &Path, item: &Node) {
-        if item.get("human").is_some() {
+        if item.get("human").is_some() || item.get("reply").is_some() {
             self.human(file, item);
         } else {
             self.talk(file, item);
@@ -175,26 +193,43 @@ impl Reader {
 
     fn human(&mut self, file: &Path, item: &Node) {
         self.known_fields(file, item, "a person's reply", &["human", "reply"]);
-        let (target, reply) = (self.text(file, item, "human", "the target's label"), self.text(file, item, "reply", "what the person says"));
+        let (target, reply) = (
+            self.text(file, item, "human", "the target's label"),
+            self.text(file, item, "reply", "what the person says"),
+        );
         if let (Some(target), Some(reply)) = (target, reply) {
             self.recording.replies.entry(target).or_default().push(reply);
         }
     }
 
     fn talk(&mut self, file: &Path, item: &Node) {
-        self.known_fields(file, item, "a conversation", &["role", "target", "attempt", "from", "replaces", "turns"]);
+        self.known_fields(
+            file,
+            item,
+            "a conversation",
+            &["role", "target", "attempt", "from", "replaces", "turns"],
+        );
         let role = self.text(file, item, "role", "the role that asks, e.g. `prover`");
         let target = self.text(file, item, "target", "the target's label");
         let attempt = self.positive(file, item, "attempt").unwrap_or(1);
         let from = self.positive(file, item, "from").unwrap_or(1);
         let replaces = item.get("replaces").is_some_and(|node| node.value == Yaml::Bool(true));
-        if let (Some(name), Some(node)) = (&role, item.get("role")) && !ROLES[1..].contains(&name.as_str()) {
-            let help = nearest(name, ROLES[1..].iter().copied())
-                .map_or_else(|| format!("roles with a model: {}", ROLES[1..].join(", ")), |meant| format!("did you mean `{meant}`?"));
+        if let (Some(name), Some(node)) = (&role, item.get("role"))
+            && !ROLES[1..].contains(&name.as_str())
+        {
+            let help = nearest(name, ROLES[1..].iter().copied()).map_or_else(
+                || format!("roles with a model: {}", ROLES[1..].join(", ")),
+                |meant| format!("did you mean `{meant}`?"),
+            );
             self.report(file, node.place, format!("no role `{name}` asks a model"), help);
         }
         let Some(turns) = item.get("turns").filter(|turns| matches!(turns.value, Yaml::List(_))) else {
-            self.report(file, start(item), "the conversation has no `turns`", "add `turns:` with a list of what the model says");
+            self.report(
+                file,
+                start(item),
+                "the conversation has no `turns`",
+                "add `turns:` with a list of what the model says",
+            );
             return;
         };
         let (Some(role), Some(target)) = (role, target) else { return };
@@ -237,10 +272,14 @@ impl Reader {
     fn turn(&mut self, file: &Path, node: &Node, number: u32) -> Option<Turn> {
         let before = self.problems.len();
         let mut content = Vec::new();
-        if node.get("say").is_some() && let Some(text) = self.text(file, node, "say", "what the model says") {
+        if node.get("say").is_some()
+            && let Some(text) = self.text(file, node, "say", "what the model says")
+        {
             content.push(Content::Text(text));
         }
-        let calls = node.get("call").map_or(&[][..], |call| if matches!(call.value, Yaml::List(_)) { call.items() } else { std::slice::from_ref(call) });
+        let calls = node.get("call").map_or(&[][..], |call| {
+            if matches!(call.value, Yaml::List(_)) { call.items() } else { std::slice::from_ref(call) }
+        });
         for (index, call) in calls.iter().enumerate() {
             if let Some((name, arguments)) = self.call(file, call) {
                 content.push(Content::ToolUse { id: format!("call_{number}_{index}"), name, arguments });
@@ -253,7 +292,12 @@ impl Reader {
             Some((_, Some("max-tokens"))) => Stop::MaxTokens,
             Some((_, Some("refusal"))) => Stop::Refusal,
             Some((node, _)) => {
-                self.report(file, node.place, "`stop` must be `max-tokens` or `refusal`", "leave it out for a turn that ends as it should");
+                self.report(
+                    file,
+                    node.place,
+                    "`stop` must be `max-tokens` or `refusal`",
+                    "leave it out for a turn that ends as it should",
+                );
                 Stop::EndTurn
             }
         };
@@ -277,7 +321,12 @@ impl Reader {
                 },
             )),
             (_, Some(name)) => {
-                self.report(file, call.place, "a call needs its arguments", format!("write `{name}: {{}}` when there are none"));
+                self.report(
+                    file,
+                    call.place,
+                    "a call needs its arguments",
+                    format!("write `{name}: {{}}` when there are none"),
+                );
                 None
             }
             _ => {
@@ -297,7 +346,11 @@ impl Reader {
         let mut count = |field: &str| match node.get(field) {
             None => 0,
             Some(value) => value.unsigned().unwrap_or_else(|| {
-                self.problems.push(Problem::new(file, value.place, format!("`{field}` is {}, but must be a number of tokens", value.describe())));
+                self.problems.push(Problem::new(
+                    file,
+                    value.place,
+                    format!("`{field}` is {}, but must be a number of tokens", value.describe()),
+                ));
                 0
             }),
         };
@@ -312,7 +365,12 @@ impl Reader {
 
     fn fault(&mut self, file: &Path, turn: &Node, fault: &Node, key: &CallKey) {
         if ["say", "call", "usage", "stop"].iter().any(|field| turn.get(field).is_some()) {
-            self.report(file, start(turn), "a fault says nothing", "put the answer that comes after it into a turn of its own");
+            self.report(
+                file,
+                start(turn),
+                "a fault says nothing",
+                "put the answer that comes after it into a turn of its own",
+            );
         }
         let status = if fault.entries().is_empty() { Some(fault) } else { fault.get("status") };
         self.known_fields(file, fault, "`fault`", &["status", "retry_after", "times"]);
@@ -322,24 +380,42 @@ impl Reader {
             Some((_, Some("empty"))) => FaultKind::Empty,
             _ => {
                 let place = status.unwrap_or(fault);
-                return self.report(file, start(place), "a fault is an HTTP status from 400 to 599, `cut` or `empty`", "write e.g. `fault: {status: 429, retry_after: 1}`");
+                return self.report(
+                    file,
+                    start(place),
+                    "a fault is an HTTP status from 400 to 599, `cut` or `empty`",
+                    "write e.g. `fault: {status: 429, retry_after: 1}`",
+                );
             }
         };
         let retry_after = fault.get("retry_after").and_then(|node| match &node.value {
-            Yaml::Number(number) => number.as_f64().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()),
+            Yaml::Number(number) => {
+                number.as_f64().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+            }
             _ => None,
         });
         if let (Some(node), None) = (fault.get("retry_after"), retry_after) {
-            self.report(file, node.place, "`retry_after` must be a number of seconds", "write e.g. `retry_after: 1`");
+            self.report(
+                file,
+                node.place,
+                "`retry_after` must be a number of seconds",
+                "write e.g. `retry_after: 1`",
+            );
         }
         let times = self.positive(file, fault, "times").unwrap_or(1);
-        self.conversation(file, key).faults.entry(key.turn).or_default().push(Fault { kind, retry_after, times });
+        self.conversation(file, key).faults.entry(key.turn).or_default().push(Fault {
+            kind,
+            retry_after,
+            times,
+        });
     }
 
     fn known_fields(&mut self, file: &Path, node: &Node, what: &str, known: &[&str]) {
         for (key, _) in node.entries().iter().filter(|(key, _)| !known.contains(&key.name.as_str())) {
-            let help = nearest(&key.name, known.iter().copied())
-                .map_or_else(|| format!("known: {}", known.join(", ")), |meant| format!("did you mean `{meant}`?"));
+            let help = nearest(&key.name, known.iter().copied()).map_or_else(
+                || format!("known: {}", known.join(", ")),
+                |meant| format!("did you mean `{meant}`?"),
+            );
             self.report(file, key.place, format!("{what} has no field `{}`", key.name), help);
         }
     }
@@ -355,7 +431,12 @@ impl Reader {
                 // Labels may look like numbers.
                 Yaml::Number(number) => Some(number.to_string()),
                 _ => {
-                    self.report(file, start(node), format!("`{field}` is {}, but must be text", node.describe()), "put it in quotes");
+                    self.report(
+                        file,
+                        start(node),
+                        format!("`{field}` is {}, but must be text", node.describe()),
+                        "put it in quotes",
+                    );
                     None
                 }
             },
@@ -364,9 +445,15 @@ impl Reader {
 
     fn positive(&mut self, file: &Path, item: &Node, field: &str) -> Option<u32> {
         let node = item.get(field)?;
-        let number = node.unsigned().and_then(|number| u32::try_from(number).ok()).filter(|number| *number > 0);
+        let number =
+            node.unsigned().and_then(|number| u32::try_from(number).ok()).filter(|number| *number > 0);
         if number.is_none() {
-            self.report(file, start(node), format!("`{field}` is {}, but must be 1 or more", node.describe()), "count from 1");
+            self.report(
+                file,
+                start(node),
+                format!("`{field}` is {}, but must be 1 or more", node.describe()),
+                "count from 1",
+            );
         }
         number
     }

@@ -49,7 +49,10 @@ impl Remote {
     pub(crate) fn new(options: ModelOptions, client: Client) -> Result<Self, Error> {
         let key = options.key.as_ref().map(atlas_api::KeySource::read).transpose();
         let key = key.map_err(|cause| Error::Key { model: options.name.clone(), cause })?;
-        let source_of_key = options.key.as_ref().map_or_else(|| "nowhere (the model has no `key`)".to_owned(), ToString::to_string);
+        let source_of_key = options
+            .key
+            .as_ref()
+            .map_or_else(|| "nowhere (the model has no `key`)".to_owned(), ToString::to_string);
         let own = if options.provider == Provider::Anthropic { ANTHROPIC } else { OPENAI };
         let mut url = options.base_url.clone().unwrap_or_else(|| own.to_owned());
         if !url.ends_with('/') {
@@ -72,7 +75,9 @@ impl Remote {
         let auth = match &self.key {
             Some(key) => AuthData::from_single(key.expose()),
             // Without a key no header of authorization is sent.
-            None => AuthData::RequestOverride { url: format!("{}{path}", self.url), headers: Headers::default() },
+            None => {
+                AuthData::RequestOverride { url: format!("{}{path}", self.url), headers: Headers::default() }
+            }
         };
         let model = ModelIden::new(adapter, self.options.model.as_str());
         ServiceTarget { endpoint: Endpoint::from_owned(self.url.as_str()), auth, model }
@@ -93,22 +98,30 @@ impl Remote {
             options = options.with_prompt_cache_key(format!("{}/{}/{}", key.target, key.role, key.attempt));
         }
         let request = convert::request(call, self.options.provider);
-        let response =
-            self.client.exec_chat_stream(self.target(), request, Some(&options)).await.map_err(|e| self.error(&e, 0))?;
+        let response = self
+            .client
+            .exec_chat_stream(self.target(), request, Some(&options))
+            .await
+            .map_err(|e| self.error(&e, 0))?;
         let mut stream = response.stream;
         let mut received = 0;
         while let Some(event) = stream.next().await {
             match event.map_err(|error| self.error(&error, received))? {
-                ChatStreamEvent::Chunk(chunk) | ChatStreamEvent::ReasoningChunk(chunk) => received += chunk.content.len() as u64,
+                ChatStreamEvent::Chunk(chunk) | ChatStreamEvent::ReasoningChunk(chunk) => {
+                    received += chunk.content.len() as u64
+                }
                 ChatStreamEvent::ToolCallChunk(_) => received += 1,
                 ChatStreamEvent::End(end) => {
                     let content = convert::content(&end, call.key.turn);
-                    let stop = convert::stop(&end, &content)
-                        .ok_or_else(|| self.cut(received, "the stream ended without saying why the model stopped"))?;
+                    let stop = convert::stop(&end, &content).ok_or_else(|| {
+                        self.cut(received, "the stream ended without saying why the model stopped")
+                    })?;
                     let usage = convert::usage(&end, call, &content);
                     return Ok(Answer { content, usage, stop, model: self.options.model.clone() });
                 }
-                ChatStreamEvent::Start | ChatStreamEvent::Heartbeat | ChatStreamEvent::ThoughtSignatureChunk(_) => {}
+                ChatStreamEvent::Start
+                | ChatStreamEvent::Heartbeat
+                | ChatStreamEvent::ThoughtSignatureChunk(_) => {}
             }
         }
         Err(self.cut(received, "the stream ended before its last event"))
@@ -133,17 +146,24 @@ impl Remote {
             genai::Error::HttpError { status, body, headers, .. } => {
                 self.of_status(status.as_u16(), fault::retry_after(headers), body)
             }
-            genai::Error::ChatResponse { body, .. } => self.of_status(fault::status_of_type(body), None, &body.to_string()),
+            genai::Error::ChatResponse { body, .. } => {
+                self.of_status(fault::status_of_type(body), None, &body.to_string())
+            }
             genai::Error::StreamParse { serde_error, .. } => {
                 ModelError::Nonsense { model, cause: format!("an event that is not JSON: {serde_error}") }
             }
-            genai::Error::JsonValueExt(cause) => ModelError::Nonsense { model, cause: format!("an event that lacks a field: {cause}") },
+            genai::Error::JsonValueExt(cause) => {
+                ModelError::Nonsense { model, cause: format!("an event that lacks a field: {cause}") }
+            }
             genai::Error::WebStream { error, cause, .. } => {
                 if let Some(inner) = error.downcast_ref::<genai::Error>() {
                     return self.error(inner, received);
                 }
                 if error.is::<std::str::Utf8Error>() || error.is::<std::string::FromUtf8Error>() {
-                    return ModelError::Nonsense { model, cause: format!("bytes that are not UTF-8: {cause}") };
+                    return ModelError::Nonsense {
+                        model,
+                        cause: format!("bytes that are not UTF-8: {cause}"),
+                    };
                 }
                 let lost = error.downcast_ref::<reqwest::Error>();
                 let cause = lost.map_or_else(|| cause.clone(), |error| causes(error));
@@ -153,7 +173,11 @@ impl Remote {
                 ModelError::Transport { model, url: self.url.clone(), cause }
             }
             // genai could not make a request of it: the same call would fail again.
-            other => ModelError::BadRequest { model, status: 0, cause: format!("no request can be made of it: {other}") },
+            other => ModelError::BadRequest {
+                model,
+                status: 0,
+                cause: format!("no request can be made of it: {other}"),
+            },
         }
     }
 }

@@ -45,9 +45,14 @@ impl FromStr for Duration {
             rest = &rest[digits..];
             let (unit, factor) = UNITS.iter().find(|(unit, _)| rest.starts_with(unit)).ok_or_else(invalid)?;
             rest = &rest[unit.len()..];
-            milliseconds = number.checked_mul(*factor).and_then(|n| milliseconds.checked_add(n)).ok_or_else(invalid)?;
+            milliseconds =
+                number.checked_mul(*factor).and_then(|n| milliseconds.checked_add(n)).ok_or_else(invalid)?;
         }
-        if milliseconds == 0 { Err(invalid()) } else { Ok(Self(std::time::Duration::from_millis(milliseconds))) }
+        if milliseconds == 0 {
+            Err(invalid())
+        } else {
+            Ok(Self(std::time::Duration::from_millis(milliseconds)))
+        }
     }
 }
 

@@ -68,7 +68,9 @@ impl KeySource {
             return Err(format!("{self} is empty"));
         }
         if !key.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(format!("{self} holds more than a key: white space or bytes that no HTTP header takes"));
+            return Err(format!(
+                "{self} holds more than a key: white space or bytes that no HTTP header takes"
+            ));
         }
         Ok(Key(key.to_owned()))
     }
@@ -79,7 +81,10 @@ impl KeySource {
             Self::Env(name) => format!("`export {name}=…` before `atlas run`, or use `key: {{file: PATH}}`"),
             Self::File(path) => format!("put the key, alone, into {}", path.display()),
             Self::Secret(secret) => {
-                format!("mount the secret `{}`, or set ATLAS_SECRETS to a folder that holds {}/{}", secret.name, secret.name, secret.key)
+                format!(
+                    "mount the secret `{}`, or set ATLAS_SECRETS to a folder that holds {}/{}",
+                    secret.name, secret.name, secret.key
+                )
             }
         }
     }
@@ -93,7 +98,8 @@ impl SecretKey {
 }
 
 fn read(path: &Path) -> Result<String, String> {
-    std::fs::read_to_string(path).map_err(|error| format!("cannot read the key in {}: {error}", path.display()))
+    std::fs::read_to_string(path)
+        .map_err(|error| format!("cannot read the key in {}: {error}", path.display()))
 }
 
 impl fmt::Display for KeySource {

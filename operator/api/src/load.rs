@@ -32,15 +32,22 @@ impl AtlasRun {
             Problems(vec![Problem::new(named, Place::default(), message).help(help)])
         };
         let bytes = std::fs::read(named).map_err(|error| {
-            unreadable(format!("cannot read the AtlasRun: {error}"), "give the path of an AtlasRun with `-f FILE`")
+            unreadable(
+                format!("cannot read the AtlasRun: {error}"),
+                "give the path of an AtlasRun with `-f FILE`",
+            )
         })?;
         let text = String::from_utf8(bytes).map_err(|error| {
             let at = error.utf8_error().valid_up_to();
-            unreadable(format!("the AtlasRun is not UTF-8: byte {at} is none of it"), "save the file as UTF-8")
+            unreadable(
+                format!("the AtlasRun is not UTF-8: byte {at} is none of it"),
+                "save the file as UTF-8",
+            )
         })?;
-        let absolute = std::path::absolute(named)
-            .map_err(|error| unreadable(format!("cannot tell where the file is: {error}"), "give an absolute path"))?;
-        let folder = absolute.parent().unwrap_or(Path::new("/")).to_owned();
+        let absolute = std::path::absolute(named).map_err(|error| {
+            unreadable(format!("cannot tell where the file is: {error}"), "give an absolute path")
+        })?;
+        let folder = absolute.parent().unwrap_or_else(|| Path::new("/")).to_owned();
         let document = yaml::parse(named, &text)?;
         let mut run = checked(named, &document, Some(&folder), &text)?;
         run.spec.resolve(&folder);
@@ -75,11 +82,22 @@ impl Loaded {
     /// Each key that cannot be read, with the place of its `key`.
     pub fn check_keys(&self) -> Result<(), Problems> {
         let mut problems = Vec::new();
-        for (model, node) in self.run.spec.models.iter().zip(self.document.at(&["spec", "models"]).map_or(&[][..], Node::items)) {
+        for (model, node) in self
+            .run
+            .spec
+            .models
+            .iter()
+            .zip(self.document.at(&["spec", "models"]).map_or(&[][..], Node::items))
+        {
             let used = self.run.spec.used_models().contains(&model.name.as_str());
-            let Some(key) = model.key.as_ref().filter(|_| used && model.provider != Provider::Recorded) else { continue };
+            let Some(key) = model.key.as_ref().filter(|_| used && model.provider != Provider::Recorded)
+            else {
+                continue;
+            };
             if let Err(cause) = key.read() {
-                let place = node.get("key").map_or(node.place, |n| n.entries().first().map_or(n.place, |(_, value)| value.place));
+                let place = node
+                    .get("key")
+                    .map_or(node.place, |n| n.entries().first().map_or(n.place, |(_, value)| value.place));
                 let message = format!("model `{}`: {cause}", model.name);
                 problems.push(Problem::new(&self.named, place, message).help(key.way_out()));
             }

@@ -60,8 +60,14 @@ impl Problem {
         let renderer = if color { Renderer::styled() } else { Renderer::plain() };
         let path = self.file.to_string_lossy();
         let mut group = if self.source.is_empty() {
-            let place = if self.line == 0 { path.into_owned() } else { format!("{path}:{}:{}", self.line, self.column) };
-            Level::ERROR.primary_title(format!("{place}: {}", self.message)).elements(Vec::<annotate_snippets::Message<'_>>::new())
+            let place = if self.line == 0 {
+                path.into_owned()
+            } else {
+                format!("{path}:{}:{}", self.line, self.column)
+            };
+            Level::ERROR
+                .primary_title(format!("{place}: {}", self.message))
+                .elements(Vec::<annotate_snippets::Message<'_>>::new())
         } else {
             let start = byte_of(&self.source, self.column.saturating_sub(1));
             let end = byte_of(&self.source, self.column.saturating_sub(1) + self.length.max(1)).max(start);

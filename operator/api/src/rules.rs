@@ -42,12 +42,18 @@ impl Rules<'_> {
             if let Some((node, text)) = document.get(field).and_then(|n| Some((n, n.text()?)))
                 && text != expected
             {
-                self.report(node.place, format!("`{field}` is `{text}`"), format!("write `{field}: {expected}`"));
+                self.report(
+                    node.place,
+                    format!("`{field}` is `{text}`"),
+                    format!("write `{field}: {expected}`"),
+                );
             }
         }
         if let Some((node, name)) = document.at(&["metadata", "name"]).and_then(|n| Some((n, n.text()?))) {
             let inside = name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
-            if !name.is_empty() && (!inside || name.len() > 63 || name.starts_with('-') || name.ends_with('-')) {
+            if !name.is_empty()
+                && (!inside || name.len() > 63 || name.starts_with('-') || name.ends_with('-'))
+            {
                 self.report(
                     node.place,
                     format!("`{name}` cannot be a run's name"),
@@ -71,12 +77,16 @@ impl Rules<'_> {
     fn library(&mut self, spec: &Node) {
         let Some(library) = spec.get("library") else { return };
         if let Some((node, name)) = library.get("package").and_then(|n| Some((n, n.text()?))) {
-            let well_formed = name.starts_with(|c: char| c.is_ascii_uppercase()) && name.chars().all(|c| c.is_ascii_alphanumeric());
+            let well_formed = name.starts_with(|c: char| c.is_ascii_uppercase())
+                && name.chars().all(|c| c.is_ascii_alphanumeric());
             if !name.is_empty() && !well_formed {
                 self.report(
                     node.place,
                     format!("`{name}` cannot be a package's name"),
-                    format!("begin with a capital letter and use letters and digits only, e.g. `{}`", camel_case(name)),
+                    format!(
+                        "begin with a capital letter and use letters and digits only, e.g. `{}`",
+                        camel_case(name)
+                    ),
                 );
             } else if LEAN_MODULES.contains(&name) {
                 self.report(node.place, format!("`{name}` is Lean's own"), "give the package another name");
@@ -87,7 +97,7 @@ impl Rules<'_> {
             && !matches!(text, "embedded" | "native" | "")
         {
             // Without a folder to look in, a word without a `/` is not a path.
-            if self.folder.map_or(!text.contains('/'), |folder| !folder.join(text).exists()) {
+            if self.folder.map_or_else(|| !text.contains('/'), |folder| !folder.join(text).exists()) {
                 let help = nearest(text, ["embedded", "native"]).map_or_else(
                     || "write `embedded`, `native` or the path of a folder that holds `bin/lean`".to_owned(),
                     |meant| format!("did you mean `{meant}`?"),
@@ -97,7 +107,10 @@ impl Rules<'_> {
         }
         let Some(dependencies) = library.get("dependencies") else { return };
         if !dependencies.items().is_empty() && toolchain.is_none_or(|(_, text)| text == "embedded") {
-            let place = dependencies.items().first().map_or(dependencies.place, |first| Place { length: 1, ..first.place });
+            let place = dependencies
+                .items()
+                .first()
+                .map_or(dependencies.place, |first| Place { length: 1, ..first.place });
             self.report(
                 place,
                 "the embedded toolchain has core Lean only and cannot build dependencies",
@@ -110,10 +123,18 @@ impl Rules<'_> {
             let place = dependency.get("name").map_or(dependency.place, |n| n.place);
             match (dependency.get("git"), dependency.get("path")) {
                 (Some(_), Some(path)) => {
-                    self.report(path.place, format!("dependency `{name}` has both `git` and `path`"), "keep one of them");
+                    self.report(
+                        path.place,
+                        format!("dependency `{name}` has both `git` and `path`"),
+                        "keep one of them",
+                    );
                 }
                 (None, None) => {
-                    self.report(place, format!("dependency `{name}` has no source"), "give its `git` URL or its `path`");
+                    self.report(
+                        place,
+                        format!("dependency `{name}` has no source"),
+                        "give its `git` URL or its `path`",
+                    );
                 }
                 (Some(_), None) => {}
                 (None, Some(path)) => {
@@ -130,9 +151,12 @@ impl Rules<'_> {
         let defaults = Agents::default();
         let racing = spec.at(&["agents", "racing"]);
         let attempts_node = spec.at(&["agents", "attemptsPerTask"]);
-        let attempts = attempts_node.and_then(Node::unsigned).unwrap_or(u64::from(defaults.attempts_per_task));
-        let raced = racing.and_then(Node::unsigned).unwrap_or(u64::from(defaults.racing));
-        if raced > attempts && let Some(node) = racing.or(attempts_node) {
+        let attempts =
+            attempts_node.and_then(Node::unsigned).unwrap_or_else(|| u64::from(defaults.attempts_per_task));
+        let raced = racing.and_then(Node::unsigned).unwrap_or_else(|| u64::from(defaults.racing));
+        if raced > attempts
+            && let Some(node) = racing.or(attempts_node)
+        {
             self.report(
                 node.place,
                 format!("`racing` is {raced}, more than `attemptsPerTask`, which is {attempts}"),
@@ -189,35 +213,68 @@ impl Rules<'_> {
 
     fn recorded(&mut self, model: &Node, name: &str, place: Place) {
         if model.get("recording").is_none() {
-            self.report(place, format!("model `{name}` has no `recording` to play back"), "give the path of a file or folder (docs/recording.md)");
+            self.report(
+                place,
+                format!("model `{name}` has no `recording` to play back"),
+                "give the path of a file or folder (docs/recording.md)",
+            );
         }
         self.exists(model.get("recording"), "recording");
         for field in ["key", "baseUrl"] {
             if let Some(node) = model.get(field) {
-                self.report(node.place, format!("model `{name}` is a recording and has no use for `{field}`"), "remove it");
+                self.report(
+                    node.place,
+                    format!("model `{name}` is a recording and has no use for `{field}`"),
+                    "remove it",
+                );
             }
         }
     }
 
     fn remote(&mut self, model: &Node, name: &str, provider: &str, place: Place) {
         if model.get("model").is_none() {
-            self.report(place, format!("model `{name}` does not say which model of the provider it is"), "add `model`, the provider's name of it");
+            self.report(
+                place,
+                format!("model `{name}` does not say which model of the provider it is"),
+                "add `model`, the provider's name of it",
+            );
         }
         if let Some(node) = model.get("recording") {
-            self.report(node.place, format!("model `{name}` is `{provider}` and plays no recording"), "remove it, or set `provider: recorded`");
+            self.report(
+                node.place,
+                format!("model `{name}` is `{provider}` and plays no recording"),
+                "remove it, or set `provider: recorded`",
+            );
         }
         let base_url = model.get("baseUrl");
         if let Some((node, url)) = base_url.and_then(|n| Some((n, n.text()?))) {
             let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
-            if rest.is_none_or(|rest| rest.is_empty() || rest.starts_with('/') || rest.contains(char::is_whitespace)) {
-                self.report(node.place, format!("`{url}` is not an http or https URL"), "write e.g. `http://localhost:8000/v1`");
-            } else if let Some(end) = ["/chat/completions", "/messages"].iter().find(|end| url.trim_end_matches('/').ends_with(*end)) {
-                self.report(node.place, format!("`baseUrl` ends with `{end}`, which Atlas adds itself"), format!("remove `{end}`"));
+            if rest.is_none_or(|rest| {
+                rest.is_empty() || rest.starts_with('/') || rest.contains(char::is_whitespace)
+            }) {
+                self.report(
+                    node.place,
+                    format!("`{url}` is not an http or https URL"),
+                    "write e.g. `http://localhost:8000/v1`",
+                );
+            } else if let Some(end) = ["/chat/completions", "/messages"]
+                .iter()
+                .find(|end| url.trim_end_matches('/').ends_with(*end))
+            {
+                self.report(
+                    node.place,
+                    format!("`baseUrl` ends with `{end}`, which Atlas adds itself"),
+                    format!("remove `{end}`"),
+                );
             }
         }
         if model.get("key").is_none() && (provider == "anthropic" || base_url.is_none()) {
             let variable = if provider == "anthropic" { "ANTHROPIC_API_KEY" } else { "OPENAI_API_KEY" };
-            self.report(place, format!("model `{name}` has no `key`"), format!("say where it is, e.g. `key: {{env: {variable}}}`"));
+            self.report(
+                place,
+                format!("model `{name}` has no `key`"),
+                format!("say where it is, e.g. `key: {{env: {variable}}}`"),
+            );
         }
     }
 
@@ -240,7 +297,11 @@ impl Rules<'_> {
             let Some(name) = node.text() else { continue };
             if let Some(line) = seen.get(name) {
                 let where_ = if *line == 0 { String::new() } else { format!(" (line {line})") };
-                self.report(node.place, format!("a second {what} `{name}`"), format!("the first one is above{where_}; give each its own {field}"));
+                self.report(
+                    node.place,
+                    format!("a second {what} `{name}`"),
+                    format!("the first one is above{where_}; give each its own {field}"),
+                );
             } else {
                 seen.insert(name, node.place.line);
             }
@@ -248,7 +309,10 @@ impl Rules<'_> {
     }
 
     fn exists(&mut self, node: Option<&Node>, field: &str) {
-        let (Some(folder), Some((node, path))) = (self.folder, node.and_then(|n| Some((n, n.text()?)))) else { return };
+        let (Some(folder), Some((node, path))) = (self.folder, node.and_then(|n| Some((n, n.text()?))))
+        else {
+            return;
+        };
         if path.is_empty() || folder.join(path).exists() {
             return;
         }

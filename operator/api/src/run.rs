@@ -91,7 +91,11 @@ impl AtlasRunSpec {
 
     /// The names of the models that some role uses.
     pub fn used_models(&self) -> BTreeSet<&str> {
-        crate::ROLES.iter().filter(|role| **role != "automation").filter_map(|role| self.model_of(role)).collect()
+        crate::ROLES
+            .iter()
+            .filter(|role| **role != "automation")
+            .filter_map(|role| self.model_of(role))
+            .collect()
     }
 
     /// Turns that one attempt of `role` may take.

@@ -35,8 +35,11 @@ impl Shape<'_> {
         let schema = self.resolve(schema);
         if let Some(options) = schema.get("anyOf").and_then(Value::as_array) {
             // schemars writes `Option<T>` as T or null.
-            let some = options.iter().find(|option| option.get("type").and_then(Value::as_str) != Some("null"));
-            if node.value != Yaml::Null && let Some(some) = some {
+            let some =
+                options.iter().find(|option| option.get("type").and_then(Value::as_str) != Some("null"));
+            if node.value != Yaml::Null
+                && let Some(some) = some
+            {
                 self.node(node, some, name);
             }
             return;
@@ -65,7 +68,9 @@ impl Shape<'_> {
             }
             (Yaml::Text(text), "string") => self.text(node, text, &schema, name),
             (Yaml::Bool(_), "boolean") => {}
-            (Yaml::Number(number), "number") => self.range(node, number.as_f64().unwrap_or(f64::NAN), &schema, name),
+            (Yaml::Number(number), "number") => {
+                self.range(node, number.as_f64().unwrap_or(f64::NAN), &schema, name)
+            }
             (Yaml::Number(number), "integer") => match number.as_f64() {
                 Some(value) if number.is_i64() || number.is_u64() => self.range(node, value, &schema, name),
                 _ => self.mismatch(node, &schema, "integer", name),
@@ -91,7 +96,9 @@ impl Shape<'_> {
                 (Some(property), _) => self.node(value, property, &format!("`{}`", key.name)),
                 (None, Some(Value::Bool(false))) => {
                     let help = match nearest(&key.name, properties.keys().map(String::as_str)) {
-                        Some(meant) if node.get(meant).is_some() => format!("did you mean `{meant}`? it has one already"),
+                        Some(meant) if node.get(meant).is_some() => {
+                            format!("did you mean `{meant}`? it has one already")
+                        }
                         _ => one_of(&key.name, properties.keys().map(String::as_str)),
                     };
                     self.report(key.place, format!("{name} has no field `{}`", key.name), Some(help));
@@ -100,7 +107,9 @@ impl Shape<'_> {
                 (None, _) => {}
             }
         }
-        for required in schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str) {
+        for required in
+            schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str)
+        {
             if !node.entries().iter().any(|(key, _)| key.name == required) {
                 let help = properties
                     .get(required)
@@ -114,7 +123,8 @@ impl Shape<'_> {
 
     /// A word out of several, or a mapping with one of several keys.
     fn one_of(&mut self, node: &Node, options: &[Value], name: &str) {
-        let words: Vec<&str> = options.iter().filter_map(|option| option.get("const").and_then(Value::as_str)).collect();
+        let words: Vec<&str> =
+            options.iter().filter_map(|option| option.get("const").and_then(Value::as_str)).collect();
         if !words.is_empty() {
             return self.word(node, &words, name);
         }
@@ -133,7 +143,11 @@ impl Shape<'_> {
                     self.report(key.place, format!("{name} has no field `{}`", key.name), Some(help));
                 }
             },
-            _ => self.report(node.place, format!("{name} must be a mapping with exactly one of {listed}"), None),
+            _ => self.report(
+                node.place,
+                format!("{name} must be a mapping with exactly one of {listed}"),
+                None,
+            ),
         }
     }
 
@@ -146,7 +160,11 @@ impl Shape<'_> {
             }
             None => {
                 let listed = words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ");
-                self.report(node.place, format!("{name} is {}, but must be one of {listed}", node.describe()), None);
+                self.report(
+                    node.place,
+                    format!("{name} is {}, but must be one of {listed}", node.describe()),
+                    None,
+                );
             }
         }
     }
@@ -177,12 +195,14 @@ impl Shape<'_> {
     fn mismatch(&mut self, node: &Node, schema: &Value, expected: &str, name: &str) {
         let format = schema.get("format").and_then(Value::as_str);
         let (what, help) = match (expected, format, &node.value) {
-            (_, Some("atlas-duration"), Yaml::Number(number)) => {
-                ("a duration", Some(format!("give the unit: `{number}s` for seconds, `{number}m` for minutes")))
-            }
-            (_, Some("atlas-bytes"), Yaml::Number(number)) => {
-                ("a size", Some(format!("put it in quotes, with its unit: `{number}Mi`, or `\"{number}\"` for bytes")))
-            }
+            (_, Some("atlas-duration"), Yaml::Number(number)) => (
+                "a duration",
+                Some(format!("give the unit: `{number}s` for seconds, `{number}m` for minutes")),
+            ),
+            (_, Some("atlas-bytes"), Yaml::Number(number)) => (
+                "a size",
+                Some(format!("put it in quotes, with its unit: `{number}Mi`, or `\"{number}\"` for bytes")),
+            ),
             ("string", _, Yaml::Number(_) | Yaml::Bool(_)) => ("text", Some("put it in quotes".to_owned())),
             ("string", ..) => ("text", None),
             ("integer", ..) => ("a whole number", None),
@@ -192,11 +212,15 @@ impl Shape<'_> {
             _ => ("a mapping", None),
         };
         let length = if matches!(node.value, Yaml::Map(_) | Yaml::List(_)) { 1 } else { node.place.length };
-        self.report(Place { length, ..node.place }, format!("{name} is {}, but must be {what}", node.describe()), help);
+        self.report(
+            Place { length, ..node.place },
+            format!("{name} is {}, but must be {what}", node.describe()),
+            help,
+        );
     }
 }
 
 fn first_sentence(description: &str) -> String {
     let text = description.split_whitespace().collect::<Vec<_>>().join(" ");
-    text.split_once(". ").map_or(text.trim_end_matches('.'), |(first, _)| first).to_owned()
+    text.split_once(". ").map_or_else(|| text.trim_end_matches('.'), |(first, _)| first).to_owned()
 }

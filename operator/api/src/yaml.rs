@@ -84,7 +84,8 @@ pub fn parse(file: &Path, text: &str) -> Result<Node, Problems> {
         let place = error.location().map(Place::from).unwrap_or_default();
         let message = error.without_snippet().to_string();
         // The library ends some messages with the place, which stands before it already.
-        let message = message.split(" at line ").next().unwrap_or_default().trim_end_matches([',', ' ']).to_owned();
+        let message =
+            message.split(" at line ").next().unwrap_or_default().trim_end_matches([',', ' ']).to_owned();
         let mut problem = Problem::new(file, place, format!("this is not YAML: {message}"));
         problem.quote(text);
         Problems(vec![problem])
@@ -95,7 +96,11 @@ impl Node {
     /// The value under `name`, when this is a mapping that has it and it is not null.
     pub fn get(&self, name: &str) -> Option<&Node> {
         let Yaml::Map(entries) = &self.value else { return None };
-        entries.iter().find(|(key, _)| key.name == name).map(|(_, node)| node).filter(|n| n.value != Yaml::Null)
+        entries
+            .iter()
+            .find(|(key, _)| key.name == name)
+            .map(|(_, node)| node)
+            .filter(|n| n.value != Yaml::Null)
     }
 
     /// The value at the end of `path`.
@@ -156,7 +161,9 @@ impl Node {
             Yaml::Number(number) => Value::Number(number.clone()),
             Yaml::Text(text) => Value::String(text.clone()),
             Yaml::List(items) => Value::Array(items.iter().map(Self::to_json).collect()),
-            Yaml::Map(entries) => Value::Object(entries.iter().map(|(k, v)| (k.name.clone(), v.to_json())).collect()),
+            Yaml::Map(entries) => {
+                Value::Object(entries.iter().map(|(k, v)| (k.name.clone(), v.to_json())).collect())
+            }
         }
     }
 
@@ -171,7 +178,9 @@ impl Node {
             Value::Object(entries) => Yaml::Map(
                 entries
                     .iter()
-                    .map(|(name, value)| (Key { name: name.clone(), place: Place::default() }, Self::from_json(value)))
+                    .map(|(name, value)| {
+                        (Key { name: name.clone(), place: Place::default() }, Self::from_json(value))
+                    })
                     .collect(),
             ),
         };

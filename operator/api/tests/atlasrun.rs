@@ -1,5 +1,7 @@
 //! What a user sees of an AtlasRun: defaults, all mistakes at once, the schema for editors, the examples.
 
+#![allow(clippy::unwrap_used, reason = "a failed test is a panic, in the tests' helpers too")]
+
 use std::path::{Path, PathBuf};
 
 use atlas_api::{AtlasRun, Duration, Provider, Quantity, Toolchain, json_schema};
@@ -29,7 +31,8 @@ fn every_mistake_of_a_file_is_shown_at_once_with_its_place_and_a_way_out() {
 
 #[test]
 fn a_whole_file_loads_with_absolute_paths_and_its_own_values() {
-    let loaded = AtlasRun::load(fixture("whole.yaml")).unwrap_or_else(|problems| panic!("{}", problems.render(false)));
+    let loaded =
+        AtlasRun::load(fixture("whole.yaml")).unwrap_or_else(|problems| panic!("{}", problems.render(false)));
     let spec = &loaded.run.spec;
     assert!(spec.books[0].path.is_absolute() && spec.books[0].path.is_file());
     assert!(spec.agents.roles["prover"].prompt.as_ref().unwrap().is_file());
@@ -55,12 +58,17 @@ fn a_file_with_the_least_gets_the_defaults() {
     assert_eq!(spec.models[0].provider, Provider::Openai);
     assert_eq!((spec.agents.attempts_per_task, spec.agents.automation, spec.suspend), (3, true, false));
     let price = atlas_domain::Price::from(spec.models[0].price);
-    assert_eq!((price.cache_read, price.cache_write), (2.0, 2.0), "cached input without a price costs as fresh input");
+    assert_eq!(
+        (price.cache_read, price.cache_write),
+        (2.0, 2.0),
+        "cached input without a price costs as fresh input"
+    );
 }
 
 #[test]
 fn text_that_is_not_yaml_is_shown_where_it_stops_being_it() {
-    let problems = load("apiVersion: atlasrun.dev/v1alpha1\nkind: [AtlasRun\nmetadata: {name: n}\n").unwrap_err();
+    let problems =
+        load("apiVersion: atlasrun.dev/v1alpha1\nkind: [AtlasRun\nmetadata: {name: n}\n").unwrap_err();
     assert_eq!(problems.len(), 1);
     assert!(problems[0].line >= 2, "{problems}");
     let twice = load("kind: AtlasRun\nkind: AtlasRun\n").unwrap_err();
@@ -72,7 +80,12 @@ fn latin_1_bytes_and_missing_files_are_named() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("run.yaml");
     std::fs::write(&path, b"kind: \xe9\n").unwrap();
-    assert!(AtlasRun::load(&path).unwrap_err().to_string().contains("byte 6 is none of it (save the file as UTF-8)"));
+    assert!(
+        AtlasRun::load(&path)
+            .unwrap_err()
+            .to_string()
+            .contains("byte 6 is none of it (save the file as UTF-8)")
+    );
     let absent = AtlasRun::load(folder.path().join("other.yaml")).unwrap_err().to_string();
     assert!(absent.contains("cannot read the AtlasRun"), "{absent}");
 }
@@ -93,7 +106,8 @@ fn keys_are_asked_for_only_of_models_that_a_role_uses_and_only_when_the_run_star
 #[test]
 fn the_committed_schema_is_the_types() {
     let path = repository().join("docs/reference/atlasrun.schema.json");
-    let committed: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap_or_default()).unwrap_or_default();
+    let committed: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(&path).unwrap_or_default()).unwrap_or_default();
     assert_eq!(
         committed,
         json_schema(),
@@ -107,7 +121,8 @@ fn the_examples_for_providers_load() {
     for entry in std::fs::read_dir(repository().join("examples/providers")).unwrap() {
         let path = entry.unwrap().path();
         if path.extension().is_some_and(|extension| extension == "yaml") {
-            let loaded = AtlasRun::load(&path).unwrap_or_else(|problems| panic!("{}", problems.render(false)));
+            let loaded =
+                AtlasRun::load(&path).unwrap_or_else(|problems| panic!("{}", problems.render(false)));
             assert!(!loaded.run.spec.used_models().is_empty());
             names.push(path.file_stem().unwrap().to_string_lossy().into_owned());
         }

@@ -5,7 +5,9 @@ use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
-use atlas_llm::{Call, CallKey, Content, Limits, Message, ModelOptions, Models, Price, Provider, Speaker, ToolSpec};
+use atlas_llm::{
+    Call, CallKey, Content, Limits, Message, ModelOptions, Models, Price, Provider, Speaker, ToolSpec,
+};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
@@ -62,11 +64,15 @@ async fn answer(State(server): State<Server>, request: Request<Body>) -> Respons
         body: serde_json::from_slice(&body).unwrap_or(Value::Null),
         at: Instant::now(),
     });
-    let reply = server.replies.lock().pop_front().expect("the server was asked more often than the test allows");
+    let reply =
+        server.replies.lock().pop_front().expect("the server was asked more often than the test allows");
     let stream = |events: Vec<String>, dropped: bool| {
         let end = dropped.then(|| Err(io::Error::other("dropped")));
         let items: Vec<io::Result<String>> = events.into_iter().map(Ok).chain(end).collect();
-        Response::builder().header("content-type", "text/event-stream").body(Body::from_stream(futures::stream::iter(items))).unwrap()
+        Response::builder()
+            .header("content-type", "text/event-stream")
+            .body(Body::from_stream(futures::stream::iter(items)))
+            .unwrap()
     };
     match reply {
         Reply::Events(events) => stream(events, false),
@@ -153,17 +159,30 @@ pub fn key(turn: u32) -> CallKey {
 
 /// A conversation in its third turn: a tool that failed, one that did not, words beside them, arguments that were no object.
 pub fn call() -> Call {
-    let tool = |name: &str| ToolSpec { name: name.into(), description: format!("{name}s."), schema: json!({"type": "object", "properties": {}}) };
-    let used = |id: &str, arguments: Value| Content::ToolUse { id: id.into(), name: "check".into(), arguments };
-    let result = |id: &str, is_error| Content::ToolResult { id: id.into(), text: format!("result {id}"), is_error };
+    let tool = |name: &str| ToolSpec {
+        name: name.into(),
+        description: format!("{name}s."),
+        schema: json!({"type": "object", "properties": {}}),
+    };
+    let used =
+        |id: &str, arguments: Value| Content::ToolUse { id: id.into(), name: "check".into(), arguments };
+    let result =
+        |id: &str, is_error| Content::ToolResult { id: id.into(), text: format!("result {id}"), is_error };
     Call {
         key: key(3),
         model: "main".into(),
         system: "You prove theorems.".into(),
         messages: vec![
             Message::user("Prove even_add."),
-            Message::assistant(vec![Content::Text("I look.".into()), used("a", json!({})), used("b", json!("{\"path\": "))]),
-            Message { speaker: Speaker::User, content: vec![Content::Text("Two results.".into()), result("a", false), result("b", true)] },
+            Message::assistant(vec![
+                Content::Text("I look.".into()),
+                used("a", json!({})),
+                used("b", json!("{\"path\": ")),
+            ]),
+            Message {
+                speaker: Speaker::User,
+                content: vec![Content::Text("Two results.".into()), result("a", false), result("b", true)],
+            },
             Message::assistant(vec![used("c", json!({"path": "A.lean"}))]),
             Message { speaker: Speaker::User, content: vec![result("c", false)] },
         ],

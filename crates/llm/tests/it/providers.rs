@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use atlas_llm::{Answer, Content, KeySource, ModelError, ModelOptions, Models, Provider, Stop};
 use crate::common::{Reply, Server, anthropic_events, call, models, openai_events, options};
+use atlas_llm::{Answer, Content, KeySource, ModelError, ModelOptions, Models, Provider, Stop};
 use serde_json::{Value, json};
 
 /// A model of `provider` with the key `sk-secret`, at a server that gives `replies`.
@@ -12,7 +12,8 @@ async fn model(provider: Provider, retries: u32, replies: Vec<Reply>) -> (Server
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("key");
     std::fs::write(&file, "sk-secret\n").unwrap();
-    let options = ModelOptions { key: Some(KeySource::File(file)), ..options(provider, &server.url, retries) };
+    let options =
+        ModelOptions { key: Some(KeySource::File(file)), ..options(provider, &server.url, retries) };
     let models = models(options);
     (server, models)
 }
@@ -32,10 +33,16 @@ async fn anthropic_is_asked_with_marks_for_its_cache_and_its_answer_is_understoo
     let answer = models.call(&call()).await.unwrap();
     checks(&answer);
     let usage = answer.usage;
-    assert_eq!((usage.input_tokens, usage.output_tokens, usage.cache_read_tokens, usage.cache_write_tokens), (12, 42, 2000, 300));
+    assert_eq!(
+        (usage.input_tokens, usage.output_tokens, usage.cache_read_tokens, usage.cache_write_tokens),
+        (12, 42, 2000, 300)
+    );
     assert_eq!(usage.cost_microdollars, 2391, "12·3 + 42·15 + 2000·0.3 + 300·3.75");
     let asked = server.asked().remove(0);
-    assert_eq!((asked.path.as_str(), &asked.headers["x-api-key"], asked.body["stream"].as_bool()), ("/v1/messages", &"sk-secret".parse().unwrap(), Some(true)));
+    assert_eq!(
+        (asked.path.as_str(), &asked.headers["x-api-key"], asked.body["stream"].as_bool()),
+        ("/v1/messages", &"sk-secret".parse().unwrap(), Some(true))
+    );
     insta::assert_json_snapshot!("anthropic_request", asked.body);
 }
 
@@ -45,9 +52,15 @@ async fn openai_is_asked_in_its_own_way_and_its_answer_is_understood() {
     let answer = models.call(&call()).await.unwrap();
     checks(&answer);
     let usage = answer.usage;
-    assert_eq!((usage.input_tokens, usage.output_tokens, usage.cache_read_tokens, usage.cache_write_tokens), (312, 42, 2000, 0));
+    assert_eq!(
+        (usage.input_tokens, usage.output_tokens, usage.cache_read_tokens, usage.cache_write_tokens),
+        (312, 42, 2000, 0)
+    );
     let asked = server.asked().remove(0);
-    assert_eq!((asked.path.as_str(), &asked.headers["authorization"]), ("/v1/chat/completions", &"Bearer sk-secret".parse().unwrap()));
+    assert_eq!(
+        (asked.path.as_str(), &asked.headers["authorization"]),
+        ("/v1/chat/completions", &"Bearer sk-secret".parse().unwrap())
+    );
     insta::assert_json_snapshot!("openai_request", asked.body);
 }
 
@@ -62,7 +75,9 @@ async fn a_local_server_gets_no_key_and_its_numbered_uses_get_ids_of_their_own()
 
 #[tokio::test]
 async fn arguments_that_are_not_json_and_tools_that_do_not_exist_are_passed_up() {
-    let unknown = |events: Vec<String>| Reply::Events(events.into_iter().map(|event| event.replace("\"check\"", "\"prove_it\"")).collect());
+    let unknown = |events: Vec<String>| {
+        Reply::Events(events.into_iter().map(|event| event.replace("\"check\"", "\"prove_it\"")).collect())
+    };
     for (provider, reply) in [
         (Provider::Anthropic, unknown(anthropic_events("{\"path\": "))),
         (Provider::Openai, unknown(openai_events("{\"path\": ", false))),
@@ -77,7 +92,8 @@ async fn arguments_that_are_not_json_and_tools_that_do_not_exist_are_passed_up()
 #[tokio::test]
 async fn a_rate_limit_is_waited_out_as_long_as_the_provider_asks() {
     let limited = Reply::Status(429, vec![("retry-after", "2")], fault("rate_limit_error", "slow down"));
-    let (server, models) = model(Provider::Anthropic, 3, vec![limited, Reply::Events(anthropic_events(INPUT))]).await;
+    let (server, models) =
+        model(Provider::Anthropic, 3, vec![limited, Reply::Events(anthropic_events(INPUT))]).await;
     checks(&models.call(&call()).await.unwrap());
     let asked = server.asked();
     assert!(asked[1].at - asked[0].at >= Duration::from_secs(2));
@@ -85,12 +101,17 @@ async fn a_rate_limit_is_waited_out_as_long_as_the_provider_asks() {
 
 #[tokio::test]
 async fn what_may_pass_is_tried_again_until_it_does() {
-    for (provider, good) in [(Provider::Anthropic, anthropic_events(INPUT)), (Provider::Openai, openai_events(INPUT, false))] {
+    for (provider, good) in
+        [(Provider::Anthropic, anthropic_events(INPUT)), (Provider::Openai, openai_events(INPUT, false))]
+    {
         let half = good[..good.len() / 2].to_vec();
         let all_but_the_end = good[..good.len() - 1].to_vec();
         let overloaded = format!("event: error\ndata: {}\n\n", fault("overloaded_error", "Overloaded"));
         let faults: Vec<Vec<Reply>> = vec![
-            vec![Reply::Status(500, vec![], "oops".into()), Reply::Status(529, vec![], fault("overloaded_error", "later"))],
+            vec![
+                Reply::Status(500, vec![], "oops".into()),
+                Reply::Status(529, vec![], fault("overloaded_error", "later")),
+            ],
             vec![Reply::Dropped(half)],
             vec![Reply::Events(all_but_the_end)],
             vec![Reply::Events(vec![])],
@@ -115,7 +136,11 @@ async fn what_may_pass_is_tried_again_until_it_does() {
 #[tokio::test]
 async fn half_an_answer_is_never_taken_for_one() {
     for provider in [Provider::Anthropic, Provider::Openai] {
-        let good = if provider == Provider::Anthropic { anthropic_events(INPUT) } else { openai_events(INPUT, false) };
+        let good = if provider == Provider::Anthropic {
+            anthropic_events(INPUT)
+        } else {
+            openai_events(INPUT, false)
+        };
         for end in 0..good.len() {
             let (_server, models) = model(provider, 0, vec![Reply::Events(good[..end].to_vec())]).await;
             let error = models.call(&call()).await.unwrap_err();
@@ -126,8 +151,14 @@ async fn half_an_answer_is_never_taken_for_one() {
 
 #[tokio::test]
 async fn what_cannot_pass_is_said_at_once_with_the_way_out_and_without_the_key() {
-    let cases: [(u16, Vec<(&str, &str)>, String, &str); 6] = [
-        (401, vec![], fault("authentication_error", "invalid x-api-key: sk-secret"), "check that the key is valid"),
+    type Case = (u16, Vec<(&'static str, &'static str)>, String, &'static str);
+    let cases: [Case; 6] = [
+        (
+            401,
+            vec![],
+            fault("authentication_error", "invalid x-api-key: sk-secret"),
+            "check that the key is valid",
+        ),
         (404, vec![], fault("not_found_error", "model: model-1"), "correct `model` or `baseUrl`"),
         (400, vec![], fault("invalid_request_error", "max_tokens is too large"), "max_tokens is too large"),
         (400, vec![], fault("invalid_request_error", "Your credit balance is too low"), "top it up"),
@@ -136,7 +167,8 @@ async fn what_cannot_pass_is_said_at_once_with_the_way_out_and_without_the_key()
     ];
     for (status, headers, body, way_out) in cases {
         for provider in [Provider::Anthropic, Provider::Openai] {
-            let (server, models) = model(provider, 3, vec![Reply::Status(status, headers.clone(), body.clone())]).await;
+            let (server, models) =
+                model(provider, 3, vec![Reply::Status(status, headers.clone(), body.clone())]).await;
             let error = models.call(&call()).await.unwrap_err();
             let text = format!("{error} {error:?} {models:?}");
             assert!(text.contains(way_out) && !error.is_transient(), "{status}: {text}");
@@ -151,7 +183,10 @@ async fn retries_end_and_the_last_fault_is_told() {
     let broken = || Reply::Status(503, vec![], fault("api_error", "down for maintenance"));
     let (server, models) = model(Provider::Anthropic, 1, vec![broken(), broken()]).await;
     let error = models.call(&call()).await.unwrap_err();
-    assert!(error.to_string().contains("status 503: down for maintenance") && error.is_transient(), "{error}");
+    assert!(
+        error.to_string().contains("status 503: down for maintenance") && error.is_transient(),
+        "{error}"
+    );
     assert_eq!(server.asked().len(), 2);
     let far = Reply::Status(429, vec![("retry-after", "86400")], fault("rate_limit_error", "tomorrow"));
     let (_server, models) = model(Provider::Anthropic, 5, vec![far]).await;
@@ -176,7 +211,10 @@ async fn the_estimate_is_never_below_what_a_call_may_cost() {
     assert!(estimate.cache_write_tokens > 0 && estimate.cost_microdollars >= 15_000, "{estimate:?}");
     let mut unknown = call();
     unknown.model = "other".into();
-    assert_eq!(models.estimate(&unknown).unwrap_err().to_string(), "no model `other` in this run; it has: main");
+    assert_eq!(
+        models.estimate(&unknown).unwrap_err().to_string(),
+        "no model `other` in this run; it has: main"
+    );
     assert_eq!(models.context_window("main"), 200_000);
 }
 

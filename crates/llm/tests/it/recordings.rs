@@ -2,8 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use atlas_llm::{Answer, Call, CallKey, Content, Message, ModelError, ModelOptions, Models, Provider, Recorder, Recording, Stop};
 use crate::common::{call, key, options};
+use atlas_llm::{
+    Answer, Call, CallKey, Content, Message, ModelError, ModelOptions, Models, Provider, Recorder, Recording,
+    Stop,
+};
 use serde_json::{Value, json};
 
 const RECORDING: &str = r#"
@@ -44,7 +47,8 @@ fn turn(turn: u32) -> Call {
 async fn turns_are_found_by_their_key_in_any_order_and_faults_are_shown_first() {
     let (folder, path) = written(RECORDING);
     let log = folder.path().join("calls.jsonl");
-    let models = Models::new(vec![ModelOptions { call_log: Some(log.clone()), ..recorded(&path) }], None).unwrap();
+    let models =
+        Models::new(vec![ModelOptions { call_log: Some(log.clone()), ..recorded(&path) }], None).unwrap();
     let second = models.call(&turn(2)).await.unwrap();
     assert_eq!(
         second.content,
@@ -52,13 +56,27 @@ async fn turns_are_found_by_their_key_in_any_order_and_faults_are_shown_first() 
             .map(|(id, name, arguments)| Content::ToolUse { id: id.into(), name: name.into(), arguments })
     );
     let usage = second.usage;
-    assert_eq!((usage.input_tokens, usage.output_tokens, usage.cache_read_tokens, usage.cache_write_tokens), (5, 7, 11, 13));
+    assert_eq!(
+        (usage.input_tokens, usage.output_tokens, usage.cache_read_tokens, usage.cache_write_tokens),
+        (5, 7, 11, 13)
+    );
     let first = models.call(&turn(1)).await.unwrap();
-    assert_eq!((first.stop, &first.content[0]), (Stop::ToolUse, &Content::Text("I try induction first.".into())));
+    assert_eq!(
+        (first.stop, &first.content[0]),
+        (Stop::ToolUse, &Content::Text("I try induction first.".into()))
+    );
     let third = models.call(&turn(3)).await.unwrap();
     assert_eq!((third.stop, third.content), (Stop::EndTurn, vec![Content::Text("I give up.".into())]));
-    let calls: Vec<Value> = std::fs::read_to_string(&log).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert_eq!(calls.iter().map(|call| call["turn"].as_u64().unwrap()).collect::<Vec<_>>(), [2, 1, 3], "faults are not answers");
+    let calls: Vec<Value> = std::fs::read_to_string(&log)
+        .unwrap()
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(
+        calls.iter().map(|call| call["turn"].as_u64().unwrap()).collect::<Vec<_>>(),
+        [2, 1, 3],
+        "faults are not answers"
+    );
     assert_eq!(models.recordings()[0].replies("perfect-number"), ["Yes, count only proper divisors."]);
 }
 
@@ -67,7 +85,10 @@ async fn a_missing_turn_says_which_and_where_to_add_it() {
     let (_folder, path) = written(RECORDING);
     let models = Models::new(vec![recorded(&path)], None).unwrap();
     let error = models.call(&turn(4)).await.unwrap_err();
-    assert_eq!(error.to_string(), format!("recording has no turn 4 for prover \"even-add\" attempt 1; add it to {}", path.display()));
+    assert_eq!(
+        error.to_string(),
+        format!("recording has no turn 4 for prover \"even-add\" attempt 1; add it to {}", path.display())
+    );
     assert!(!error.is_transient());
 }
 
@@ -77,12 +98,20 @@ async fn usage_that_is_not_written_down_is_modelled_as_a_provider_with_a_cache_w
     let models = Models::new(vec![recorded(&path)], None).unwrap();
     let usage = models.call(&turn(3)).await.unwrap().usage;
     let all = models.estimate(&turn(3)).unwrap().cache_write_tokens;
-    assert_eq!(usage.cache_read_tokens + usage.cache_write_tokens, all, "all input is read from the cache or written to it");
+    assert_eq!(
+        usage.cache_read_tokens + usage.cache_write_tokens,
+        all,
+        "all input is read from the cache or written to it"
+    );
     assert!(usage.cache_write_tokens < 12, "only what came since the last call is new: {usage:?}");
     assert_eq!((usage.input_tokens, usage.output_tokens, usage.model_calls), (0, 3, 1));
     let mut fresh = turn(3);
     fresh.messages = vec![Message::user("Prove it.")];
-    assert_eq!(models.call(&fresh).await.unwrap().usage.cache_read_tokens, 0, "nothing of a compacted conversation was sent before");
+    assert_eq!(
+        models.call(&fresh).await.unwrap().usage.cache_read_tokens,
+        0,
+        "nothing of a compacted conversation was sent before"
+    );
 }
 
 #[test]
@@ -117,7 +146,11 @@ async fn a_run_that_is_recorded_can_be_played_back_and_goes_on_after_a_kill() {
     let recorder = Recorder::open(&copy).unwrap();
     recorder.reply("perfect-number", "Yes:\n  only proper ones.").await.unwrap();
     // Killed after the answer was recorded and before the agent's journal had it: the turn is asked again.
-    let again = Answer { content: vec![Content::Text("Another way.".into())], stop: Stop::EndTurn, ..answers[0].clone() };
+    let again = Answer {
+        content: vec![Content::Text("Another way.".into())],
+        stop: Stop::EndTurn,
+        ..answers[0].clone()
+    };
     recorder.answer(&key(2), &again).await.unwrap();
 
     let models = Models::new(vec![recorded(&copy)], None).unwrap();
@@ -134,38 +167,81 @@ mod round_trip {
     /// Text that YAML finds hard.
     fn text() -> impl Strategy<Value = String> {
         let piece = prop_oneof![
-            Just("\n".to_owned()), Just("  ".to_owned()), Just("\t".to_owned()), Just("- ".to_owned()), Just(": ".to_owned()), Just("# ".to_owned()),
-            Just("true".to_owned()), Just("0x1F".to_owned()), Just("~".to_owned()), Just("'\"".to_owned()), Just("\\".to_owned()), Just("∀ x : ℕ".to_owned()),
-            Just("---".to_owned()), Just("|".to_owned()), Just("\r\n".to_owned()), Just("a long sentence that goes on and on beyond the width at which a line is folded, and on".to_owned()),
+            Just("\n".to_owned()),
+            Just("  ".to_owned()),
+            Just("\t".to_owned()),
+            Just("- ".to_owned()),
+            Just(": ".to_owned()),
+            Just("# ".to_owned()),
+            Just("true".to_owned()),
+            Just("0x1F".to_owned()),
+            Just("~".to_owned()),
+            Just("'\"".to_owned()),
+            Just("\\".to_owned()),
+            Just("∀ x : ℕ".to_owned()),
+            Just("---".to_owned()),
+            Just("|".to_owned()),
+            Just("\r\n".to_owned()),
+            Just(
+                "a long sentence that goes on and on beyond the width at which a line is folded, and on"
+                    .to_owned()
+            ),
             "[ -~]{1,12}",
         ];
         proptest::collection::vec(piece, 1..8).prop_map(|pieces| pieces.concat())
     }
 
     fn arguments() -> impl Strategy<Value = Value> {
-        let leaf = prop_oneof![Just(Value::Null), any::<bool>().prop_map(Value::from), any::<i64>().prop_map(Value::from), (-1e6..1e6).prop_map(Value::from), text().prop_map(Value::from)];
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            (-1e6..1e6).prop_map(Value::from),
+            text().prop_map(Value::from)
+        ];
         let tree = leaf.prop_recursive(2, 8, 3, |inner| {
             prop_oneof![
                 proptest::collection::vec(inner.clone(), 0..3).prop_map(Value::from),
-                proptest::collection::btree_map(text(), inner, 0..3).prop_map(|map| Value::from_iter(map)),
+                proptest::collection::btree_map(text(), inner, 0..3).prop_map(Value::from_iter),
             ]
         });
         prop_oneof![
-            proptest::collection::btree_map("[a-z]{1,6}", tree, 0..4).prop_map(|map| Value::from_iter(map)),
+            proptest::collection::btree_map("[a-z]{1,6}", tree, 0..4).prop_map(Value::from_iter),
             text().prop_map(Value::from), // what was not JSON
         ]
     }
 
     fn answer() -> impl Strategy<Value = Answer> {
-        (proptest::option::of(text()), proptest::collection::vec(("[a-z_]{1,12}", arguments()), 0..3), any::<[u32; 4]>()).prop_map(|(say, calls, usage)| {
-            let mut content: Vec<Content> = say.map(Content::Text).into_iter().collect();
-            let uses = calls.into_iter().enumerate();
-            content.extend(uses.map(|(index, (name, arguments))| Content::ToolUse { id: format!("call_1_{index}"), name, arguments }));
-            let stop = if content.iter().any(|c| matches!(c, Content::ToolUse { .. })) { Stop::ToolUse } else if content.is_empty() { Stop::Refusal } else { Stop::EndTurn };
-            let [input, output, read, write] = usage.map(u64::from);
-            let usage = atlas_domain::Usage { input_tokens: input, output_tokens: output, cache_read_tokens: read, cache_write_tokens: write, ..Default::default() };
-            Answer { content, usage, stop, model: "recorded".into() }
-        })
+        (
+            proptest::option::of(text()),
+            proptest::collection::vec(("[a-z_]{1,12}", arguments()), 0..3),
+            any::<[u32; 4]>(),
+        )
+            .prop_map(|(say, calls, usage)| {
+                let mut content: Vec<Content> = say.map(Content::Text).into_iter().collect();
+                let uses = calls.into_iter().enumerate();
+                content.extend(uses.map(|(index, (name, arguments))| Content::ToolUse {
+                    id: format!("call_1_{index}"),
+                    name,
+                    arguments,
+                }));
+                let stop = if content.iter().any(|c| matches!(c, Content::ToolUse { .. })) {
+                    Stop::ToolUse
+                } else if content.is_empty() {
+                    Stop::Refusal
+                } else {
+                    Stop::EndTurn
+                };
+                let [input, output, read, write] = usage.map(u64::from);
+                let usage = atlas_domain::Usage {
+                    input_tokens: input,
+                    output_tokens: output,
+                    cache_read_tokens: read,
+                    cache_write_tokens: write,
+                    ..Default::default()
+                };
+                Answer { content, usage, stop, model: "recorded".into() }
+            })
     }
 
     proptest! {

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use atlas_llm::Provider;
 use crate::common::{Reply, Server, anthropic_events, call, models, options};
+use atlas_llm::Provider;
 use parking_lot::Mutex;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
@@ -36,7 +36,9 @@ impl<S: tracing::Subscriber> Layer<S> for Fields {
 async fn the_chat_span_has_the_genai_attributes() {
     let fields = Fields::default();
     let _guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(fields.clone()));
-    let server = Server::start(vec![Reply::Status(500, vec![], String::new()), Reply::Events(anthropic_events("{}"))]).await;
+    let server =
+        Server::start(vec![Reply::Status(500, vec![], String::new()), Reply::Events(anthropic_events("{}"))])
+            .await;
     let mut options = options(Provider::Anthropic, &server.url, 1);
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("key"), "k").unwrap();
