@@ -2,7 +2,9 @@
 //! role so that providers can cache it; the part below is the opening message, filled with the task.
 
 use atlas_proto::{Diagnostic, PriorAttempt, Target};
-use minijinja::{Environment, UndefinedBehavior};
+use minijinja::syntax::SyntaxConfig;
+use minijinja::value::Serde;
+use minijinja::{Environment, UndefinedBehavior, Value};
 use serde::Serialize;
 
 /// The line between system prompt and opening message.
@@ -147,8 +149,8 @@ impl Prompt {
         let (system, task) = text.split_once(DIVIDER).unwrap_or((text, DEFAULT_TASK));
         let mut environment = Environment::new();
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
-        environment.set_trim_blocks(true);
-        environment.set_lstrip_blocks(true);
+        // Lines that hold a tag alone leave nothing behind.
+        environment.set_syntax(SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?);
         environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
         environment.add_filter("indent_quote", |text: String| text.trim_end().replace('\n', "\n> "));
         for (name, part) in PARTS {
@@ -180,7 +182,7 @@ impl Prompt {
         struct System<'a> {
             role: &'a str,
         }
-        Ok(self.environment.get_template("system")?.render(System { role })?)
+        Ok(self.environment.get_template("system")?.render(Value::from(Serde(System { role })))?)
     }
 
     /// The opening message.
@@ -188,7 +190,7 @@ impl Prompt {
     /// # Errors
     /// [`PromptError::Template`].
     pub fn opening(&self, opening: &Opening) -> Result<String, PromptError> {
-        let text = self.environment.get_template("task")?.render(opening)?;
+        let text = self.environment.get_template("task")?.render(Value::from(Serde(opening)))?;
         Ok(squeeze(&text))
     }
 }

@@ -8,7 +8,7 @@ use atlas_api::Agents;
 use atlas_bus::Bus;
 use atlas_domain::RunId;
 use atlas_llm::{ModelOptions, Models, Recorder};
-use atlas_telemetry::Metrics;
+use atlas_telemetry::{Metrics, Readiness};
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
@@ -49,6 +49,9 @@ pub struct Options {
     /// The process's metrics.
     #[serde(skip)]
     pub metrics: Metrics,
+    /// What the process waits for before it is ready.
+    #[serde(skip)]
+    pub readiness: Readiness,
 }
 
 /// Why the service cannot run.

@@ -134,7 +134,8 @@ pub fn tell(attempt: &ActorId, records: &[(u64, Record)]) -> Result<Story, Trans
     let mut agent = Agent::new(attempt);
     let mut story = Story { attempt: attempt.id.clone(), ..Story::default() };
     story.traceparent = records.first().map(|(_, record)| record.traceparent.clone()).unwrap_or_default();
-    for (sequence, record) in records {
+    // The mark of an archived journal is no part of the story.
+    for (sequence, record) in records.iter().filter(|(_, record)| !Bus::is_archived(record)) {
         for bytes in &record.events {
             let event = AgentEvent::decode(bytes.as_slice()).map_err(|cause| TranscriptError::Damaged {
                 attempt: attempt.id.clone(),
