@@ -64,7 +64,9 @@ impl Planner {
         if standing == Standing::Unstated {
             return (self.is_idle(track) && self.blueprint.can_state(ix)).then_some(Work::State);
         }
-        if !self.blueprint.can_prove(ix) {
+        // Agents check against the commit that they start from, and the gate takes no proof that rests on `sorry`,
+        // its own or another's: an attempt that began before its lemmas are certified could never be submitted.
+        if !self.blueprint.can_prove(ix) || !self.blueprint.can_land(ix) {
             return None;
         }
         if self.policy.automation && !track.automation_done && !track.refuting {

@@ -173,7 +173,7 @@ impl World {
             let mut answered = false;
             for target in waits {
                 let first = self.answers.insert(format!("{target}-{}", self.steps));
-                if first && self.chance(self.weather.person_answers) && self.answers.len() < 400 {
+                if first && self.chance(self.weather.person_answers) && self.answers.len() < 40 {
                     self.tell(Command::Reply(HumanReply { escalation: target, text: "Try harder.".into() }));
                     answered = true;
                 }
@@ -344,6 +344,22 @@ impl World {
                     reasons: vec!["not what the book says".into()],
                 })
             }
+            "extractor" if task.candidates.is_empty() => {
+                // Every extractor finds what the lines say, under labels of its own; some overlook a thing or two.
+                let found = task.excerpt.lines().filter_map(|line| {
+                    let (number, words) = line.trim().split_once(' ')?;
+                    let name = words.trim().strip_prefix("Theorem ")?;
+                    (self.rng.random_range(0..10) > 0).then(|| atlas_proto::Target {
+                        id: format!("thm-{name}-{}", task.number),
+                        kind: "theorem".into(),
+                        statement: format!("Theorem {name} holds."),
+                        line: number.parse().unwrap(),
+                        ..atlas_proto::Target::default()
+                    })
+                });
+                report::Result::Extraction(Extraction { targets: found.collect() })
+            }
+            "extractor" => report::Result::Extraction(Extraction { targets: task.candidates.clone() }),
             "triage" => report::Result::Triage(Triage { action: Some(self.triage(task, target)) }),
             other => panic!("a task for {other}"),
         })
@@ -454,7 +470,7 @@ fn policy(max_agents: u32, racing: u32, automation: bool) -> Policy {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, max_shrink_iters: 200, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 64, max_shrink_iters: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn every_run_ends_and_nothing_is_lost(
@@ -464,7 +480,7 @@ proptest! {
         definitions in proptest::collection::vec(any::<bool>(), 1..6),
         (max_agents, racing, automation) in (1u32..9, 1u32..4, any::<bool>()),
         (author_fails, reviewer_objects, queue_refuses) in (0u32..900, 0u32..600, 0u32..700),
-        (letter_comes_twice, host_dies, person_answers) in (0u32..300, 0u32..60, 0u32..1000),
+        (letter_comes_twice, host_dies, person_answers) in (0u32..300, 0u32..10, 0u32..1000),
     ) {
         let weather = Weather {
             author_fails, reviewer_objects, queue_refuses, letter_comes_twice, host_dies, person_answers, nonsense: 30,
@@ -485,6 +501,32 @@ proptest! {
         let status = world.planner.status();
         prop_assert!(matches!(status.finished.unwrap().exit_code, 0 | 4));
     }
+}
+
+#[test]
+fn a_book_without_targets_is_read_by_agents_that_agree() {
+    let text = |chapter: u32| -> String {
+        (1..=700).map(|line| if line % 40 == 0 { format!("Theorem {chapter}-{line}\n") } else { "prose\n".into() }).collect()
+    };
+    let chapters = (1..=2)
+        .map(|chapter| atlas_proto::Chapter {
+            slug: format!("{chapter:02}"),
+            title: format!("Chapter {chapter}"),
+            module: format!("N.Chapter{chapter}"),
+            text: text(chapter),
+            source: format!("{chapter}.md"),
+            first_line: 1,
+        })
+        .collect();
+    let mut world = World::new(11, Weather { nonsense: 0, ..FAIR }, 8);
+    let limits = Policy { extractors: 3, ..policy(8, 1, true) };
+    world.run(RunSpec { chapters, ..spec(Vec::new(), limits) });
+    world.restart();
+    world.check_end();
+    let targets = world.planner.targets();
+    assert_eq!(targets.len(), 2 * 17, "each once, in spite of overlaps and of labels that differ");
+    assert!(world.agents.contains("chunk-4.extractor.3") && !world.agents.contains("chunk-5.extractor.1"));
+    assert!(targets.iter().all(|target| target.module == format!("N.Chapter{}", &target.chapter[1..])));
 }
 
 #[test]
