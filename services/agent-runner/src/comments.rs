@@ -152,7 +152,7 @@ mod tests {
         let source = "/-- Says it all. -/\ntheorem a' : f \"-- no /- \\\" -/\" = 'x' := by -- why\n  /- nested /- deep -/ still -/ simp\ndef q := r#\"a \"-- b\"# ++ «-- n»\ndef c := '\"' -- end\ndef d := '\\'' /-! doc\nmore -/\n";
         assert_eq!(
             strip(source),
-            "\ntheorem a' : f \"-- no /- \\\" -/\" = 'x' := by\n   simp\ndef q := r#\"a \"-- b\"# ++ «-- n»\ndef c := '\"'\ndef d := '\\''\n\n"
+            "\ntheorem a' : f \"-- no /- \\\" -/\" = 'x' := by\n    simp\ndef q := r#\"a \"-- b\"# ++ «-- n»\ndef c := '\"'\ndef d := '\\''\n\n"
         );
         assert_eq!(strip_compact("-- x\n\n-- y\na\n\n-- z\n\n\nb\n"), "a\n\nb\n");
     }
