@@ -1,1 +1,19 @@
-//! TO BE WRITTEN
+//! The merge coordinator: owns the library's bare repository, certifies what is submitted by speculating over prefixes
+//! and singles in parallel, and lands it, one commit a submission.
+//!
+//! [`MergeQueue`] decides, without I/O; [`run`] hosts it and does its effects: git, the object store, the verifier's
+//! work queue, the planner's inbox. [`export()`] writes a plain working copy of `main`; [`bench`] compares merge queues.
+
+pub mod bench;
+mod export;
+mod host;
+mod machine;
+mod service;
+mod tree;
+
+pub use export::{ExportError, Exported, export};
+pub use machine::{
+    Assembly, Candidate, Check, Command, Effect, Footprint, Frozen, MergeQueue, RecentLanding, Registry,
+    SKELETON, Standing, Totals, View,
+};
+pub use service::{Error, Options, STATUS, run};

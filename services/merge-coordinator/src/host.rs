@@ -1,0 +1,192 @@
+//! Runs what the merge queue asks for: git, the object store, the verifier's work queue, the planner's inbox.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use atlas_actor::{EffectError, Executor, Scope};
+use atlas_bus::Bus;
+use atlas_domain::{ActorId, ActorKind, RunId};
+use atlas_library::RepositoryError;
+use atlas_proto::letter::Letter as Written;
+use atlas_proto::{CheckLevel, CheckRequest, Expectation, Letter, ModuleSource};
+use atlas_telemetry::trace;
+use bytes::Bytes;
+use parking_lot::Mutex;
+use tokio::sync::watch;
+use tracing::Instrument as _;
+
+use crate::machine::{Assembly, Command, Effect, MergeQueue, View, check_id};
+use crate::tree::{Obstacle, Trees};
+
+/// The verifier's work queue.
+const CERTIFY: &str = "certify";
+/// Least pause before an effect is tried again.
+const PAUSE: Duration = Duration::from_millis(500);
+
+pub(crate) struct MergeExecutor {
+    pub bus: Bus,
+    pub run: RunId,
+    pub package: String,
+    pub trees: Arc<Trees>,
+    pub window: (u32, u32),
+    /// How long a certification may stay without an answer.
+    pub patience: Duration,
+    pub view: watch::Sender<Option<View>>,
+    /// Digests of files that this process knows to be in the object store.
+    pub stored: Mutex<BTreeSet<String>>,
+}
+
+/// A certification as the machine asks for it.
+struct Question {
+    key: String,
+    attempt: u32,
+    tree: String,
+    check: Vec<String>,
+    expectations: Arc<Vec<Expectation>>,
+}
+
+impl Executor<MergeQueue> for MergeExecutor {
+    fn command(&self, letter: Letter) -> Option<Command> {
+        match letter.letter? {
+            Written::MergeRequest(request) => Some(Command::Request(request)),
+            Written::CheckReply(reply) => Some(Command::Checked(reply)),
+            _ => None,
+        }
+    }
+
+    async fn execute(&self, scope: Scope, effect: Effect) -> Result<Option<Command>, EffectError> {
+        match effect {
+            Effect::Open => Ok(Some(Command::Opened { package: self.package.clone(), window: self.window })),
+            Effect::Assemble { candidate, base, submissions } => {
+                let assembled = self.blocking(move |trees| trees.assemble(&base, &submissions)).await?;
+                Ok(Some(match assembled {
+                    Ok(assembly) => Command::Assembled { candidate, assembly },
+                    Err(Obstacle::Blocked { kind, reason }) => Command::Blocked { candidate, kind: kind.to_owned(), reason },
+                    Err(Obstacle::Git(error)) => return Err(git(&error)),
+                }))
+            }
+            Effect::Certify { key, attempt, tree, check, expectations, traceparent } => {
+                let span = tracing::info_span!("certify", otel.name = "ask for a certificate", attempt);
+                let question = Question { key, attempt, tree, check, expectations };
+                self.certify(question).instrument(trace::with_parent(&traceparent, span)).await
+            }
+            Effect::Land { candidate, head, submissions, assembly, time_ms } => {
+                let traceparent = submissions.first().map(|request| request.traceparent.clone()).unwrap_or_default();
+                let span = tracing::info_span!("land", candidate, submissions = submissions.len());
+                let land = async {
+                    let landed = self.blocking(move |trees| land(trees, &head, &submissions, &assembly, time_ms)).await?;
+                    let (commits, trees) = match landed.map_err(|error| git(&error))? {
+                        Ok(landed) => landed,
+                        Err(cause) => return Ok(Some(Command::Stale { candidate, cause })),
+                    };
+                    for commit in trees {
+                        self.publish(commit).await?;
+                    }
+                    Ok(Some(Command::Landed { candidate, commits }))
+                };
+                land.instrument(trace::with_parent(&traceparent, span)).await
+            }
+            Effect::Report { outcome } => {
+                let planner = ActorId::singleton(&self.run, ActorKind::Plan);
+                let submission = outcome.submission.clone();
+                let letter = Letter { letter: Some(Written::MergeOutcome(outcome.as_ref().clone())) };
+                self.bus.send(&planner, letter, &format!("outcome:{submission}")).await.map_err(|error| retry(error.to_string()))?;
+                Ok(Some(Command::Reported { submission }))
+            }
+            Effect::Wait { until_ms } => {
+                tracing::trace!(key = scope.key, "waiting for an older submission");
+                tokio::time::sleep(Duration::from_millis(until_ms.saturating_sub(unix_ms()))).await;
+                Ok(Some(Command::Waited))
+            }
+        }
+    }
+
+    fn observed(&self, _: &ActorId, queue: &MergeQueue) {
+        self.view.send_replace(Some(queue.view()));
+    }
+}
+
+/// Lands and says which commits, in order, their files are to be published of.
+type Landed = (Vec<(String, String)>, Vec<String>);
+
+fn land(
+    trees: &Trees,
+    head: &str,
+    submissions: &[Arc<atlas_proto::MergeRequest>],
+    assembly: &Assembly,
+    time_ms: u64,
+) -> Result<Result<Landed, String>, RepositoryError> {
+    let landed = trees.land(head, submissions, assembly, time_ms)?;
+    Ok(landed.map(|commits| {
+        let ids = commits.iter().map(|(_, commit)| commit.clone()).collect();
+        (commits, ids)
+    }))
+}
+
+impl MergeExecutor {
+    /// Asks the verifier; its answer comes as a letter. Only when none comes in all the time that one may take does this end.
+    async fn certify(&self, question: Question) -> Result<Option<Command>, EffectError> {
+        let Question { key, attempt, tree, check, expectations } = question;
+        let (of, names) = (tree.clone(), check.clone());
+        let closure = self.blocking(move |trees| trees.closure(&of, &names)).await?;
+        let closure = closure.map_err(|obstacle| match obstacle {
+            Obstacle::Blocked { reason, .. } => retry(reason),
+            Obstacle::Git(error) => git(&error),
+        })?;
+        self.store(tree).await?;
+        let request = CheckRequest {
+            id: check_id(&key, attempt),
+            run: self.run.to_string(),
+            level: CheckLevel::Certified.into(),
+            modules: closure.into_iter().map(|(name, sha256)| ModuleSource { name, sha256, source: None }).collect(),
+            check,
+            expectations: expectations.as_ref().clone(),
+            reply_to: ActorId::singleton(&self.run, ActorKind::Merge).to_string(),
+            ..CheckRequest::default()
+        };
+        let id = format!("certify:{}", request.id);
+        self.bus.send_work(&self.run, CERTIFY, &request, &id).await.map_err(|error| retry(error.to_string()))?;
+        tokio::time::sleep(self.patience).await;
+        Ok(Some(Command::Silent { key, attempt, seconds: self.patience.as_secs() }))
+    }
+
+    /// Puts the files of a tree where others read them.
+    async fn store(&self, tree: String) -> Result<(), EffectError> {
+        let known = self.stored.lock().clone();
+        let unknown = self.blocking(move |trees| trees.unknown_files(&tree, &known)).await?.map_err(|error| git(&error))?;
+        for (sha256, bytes) in unknown {
+            self.bus.put_file(Bytes::from(bytes)).await.map_err(|error| retry(error.to_string()))?;
+            self.stored.lock().insert(sha256);
+        }
+        Ok(())
+    }
+
+    /// Puts a commit where agents read it: its files, then its manifest.
+    async fn publish(&self, commit: String) -> Result<(), EffectError> {
+        let of = commit.clone();
+        let manifest = self.blocking(move |trees| Ok::<_, RepositoryError>((trees.repository.tree(&of)?, trees.repository.manifest(&of)?)));
+        let (tree, manifest) = manifest.await?.map_err(|error| git(&error))?;
+        self.store(tree).await?;
+        self.bus.put_manifest(&manifest).await.map_err(|error| retry(error.to_string()))
+    }
+
+    async fn blocking<T: Send + 'static>(&self, work: impl FnOnce(&Trees) -> T + Send + 'static) -> Result<T, EffectError> {
+        let trees = Arc::clone(&self.trees);
+        let span = tracing::Span::current();
+        let done = tokio::task::spawn_blocking(move || span.in_scope(|| work(&trees))).await;
+        done.map_err(|error| retry(format!("a git operation's thread died: {error}")))
+    }
+}
+
+fn git(error: &RepositoryError) -> EffectError {
+    retry(error.to_string())
+}
+
+fn retry(cause: String) -> EffectError {
+    EffectError::Retry { after: PAUSE, cause }
+}
+
+fn unix_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}

@@ -1,0 +1,591 @@
+//! The merge queue as a state machine without I/O.
+//!
+//! A *candidate* is what `main` would be with some waiting submissions on top of its head. It is put together in memory,
+//! checked once per content, and lands when its verdict still holds of the head. What is tried next follows from the
+//! state alone ([`plan`]); every decision is an event, so that the journal tells the queue's story.
+
+mod candidate;
+mod fold;
+mod footprint;
+mod plan;
+mod registry;
+mod verdict;
+mod view;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use atlas_actor::Machine;
+use atlas_domain::{ActorId, ActorKind, RunId};
+use atlas_proto::merge_event::Event;
+use atlas_proto::{
+    CheckReply, DeclarationFacts, Expectation, Landed, MergeAssembled, MergeBlocked, MergeEvent, MergeLanded,
+    MergeOpened, MergeOutcome, MergeReported, MergeRequest, MergeRetried, MergeStale, MergeVerdict,
+    merge_outcome,
+};
+use sha2::{Digest, Sha256};
+
+pub use candidate::{Assembly, Candidate, Check, Standing};
+pub use footprint::Footprint;
+pub use registry::{Frozen, Registry};
+pub(crate) use verdict::name_hash;
+pub use view::{RecentLanding, View};
+
+/// The id of the submission that lays out the library: the first to land.
+pub const SKELETON: &str = "skeleton";
+
+/// A check that judged nothing is asked this often before its candidate is given up.
+const ATTEMPTS: u32 = 2;
+
+/// A submission may be overtaken this often by others that it does not commute with; then all of those wait for it.
+const MAX_OVERTAKEN: u32 = 3;
+
+/// Answered checks that no candidate refers to any more are remembered, this many, so that their content is never checked
+/// again.
+const REMEMBERED_CHECKS: usize = 256;
+
+/// Decisions that one command may cause; more would be a loop.
+const MAX_STEPS: usize = 10_000;
+
+/// What the machine is told.
+#[derive(Debug, Clone)]
+pub enum Command {
+    /// The repository is there and empty.
+    Opened {
+        /// The library's root module.
+        package: String,
+        /// Bounds of both windows.
+        window: (u32, u32),
+    },
+    /// An approved submission.
+    Request(MergeRequest),
+    /// A candidate is put together.
+    Assembled {
+        /// Which.
+        candidate: u64,
+        /// Its tree and modules.
+        assembly: Assembly,
+    },
+    /// A candidate cannot be put together.
+    Blocked {
+        /// Which.
+        candidate: u64,
+        /// `conflict` or `policy`.
+        kind: String,
+        /// Why, for the submission's author.
+        reason: String,
+    },
+    /// Lean's answer.
+    Checked(CheckReply),
+    /// No answer came.
+    Silent {
+        /// The check.
+        key: String,
+        /// Which time it was asked.
+        attempt: u32,
+        /// How long was waited.
+        seconds: u64,
+    },
+    /// `main` holds the submissions of a candidate.
+    Landed {
+        /// Which.
+        candidate: u64,
+        /// The commit of each submission, in order.
+        commits: Vec<(String, String)>,
+    },
+    /// The candidate is not what `main` would become.
+    Stale {
+        /// Which.
+        candidate: u64,
+        /// What differs.
+        cause: String,
+    },
+    /// The planner's inbox has an outcome.
+    Reported {
+        /// Of which submission.
+        submission: String,
+    },
+    /// A submission that waits for an older one has waited long enough.
+    Waited,
+}
+
+/// What the machine wants done.
+#[derive(Debug, Clone)]
+pub enum Effect {
+    /// Open or create the repository.
+    Open,
+    /// Put a candidate together.
+    Assemble {
+        /// Which.
+        candidate: u64,
+        /// The commit to build on; empty: the empty library.
+        base: String,
+        /// In order.
+        submissions: Vec<Arc<MergeRequest>>,
+    },
+    /// Have a candidate certified; the answer comes as a letter.
+    Certify {
+        /// Of the check.
+        key: String,
+        /// 1 or 2.
+        attempt: u32,
+        /// The candidate's tree.
+        tree: String,
+        /// Modules to elaborate.
+        check: Vec<String>,
+        /// What must hold.
+        expectations: Arc<Vec<Expectation>>,
+        /// Whose trace it belongs to.
+        traceparent: String,
+    },
+    /// Move `main`.
+    Land {
+        /// Which.
+        candidate: u64,
+        /// Where `main` is.
+        head: String,
+        /// What to commit, in order.
+        submissions: Vec<Arc<MergeRequest>>,
+        /// What was certified.
+        assembly: Arc<Assembly>,
+        /// The commits' time, Unix ms: the same landing has the same commits whenever it runs.
+        time_ms: u64,
+    },
+    /// Tell the planner.
+    Report {
+        /// What became of a submission.
+        outcome: Arc<MergeOutcome>,
+    },
+    /// Wait until then; a result is [`Command::Waited`].
+    Wait {
+        /// Unix ms.
+        until_ms: u64,
+    },
+}
+
+/// A submission that waits.
+#[derive(Debug, Clone)]
+pub(crate) struct Entry {
+    pub request: Arc<MergeRequest>,
+    pub received_ms: u64,
+    /// What it concerns, known once it has been put on some head.
+    pub footprint: Option<Arc<Footprint>>,
+    /// It was certified alone: on the head after this many landings.
+    pub proven: Option<u64>,
+    /// It failed on top of others which have landed since: it is tried once more on the head and not built upon.
+    pub suspect: bool,
+    pub overtaken: u32,
+}
+
+impl Entry {
+    pub fn id(&self) -> &str {
+        submission_of(&self.request)
+    }
+
+    pub fn title(&self) -> &str {
+        self.request.submission.as_ref().map_or("", |submission| &submission.title)
+    }
+}
+
+pub(crate) fn submission_of(request: &MergeRequest) -> &str {
+    request.submission.as_ref().map_or("", |submission| &submission.id)
+}
+
+/// A landing, remembered as long as a verdict rests on the head before it.
+#[derive(Debug, Clone)]
+pub(crate) struct Landing {
+    pub index: u64,
+    pub submission: String,
+    pub title: String,
+    pub footprint: Arc<Footprint>,
+    pub names: Arc<Vec<u64>>,
+}
+
+/// The landing that is being done.
+#[derive(Debug, Clone)]
+pub(crate) struct Chosen {
+    pub candidate: u64,
+    pub submissions: Vec<String>,
+    pub time_ms: u64,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Window {
+    /// Submissions that are certified alone at once.
+    pub singles: u32,
+    /// Unproven submissions that a prefix may hold.
+    pub prefixes: u32,
+    pub min: u32,
+    pub max: u32,
+}
+
+/// Totals since the run began.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Submissions received.
+    pub received: u64,
+    /// Submissions landed.
+    pub landed: u64,
+    /// Submissions refused, by kind.
+    pub refused: BTreeMap<String, u64>,
+    /// Checks asked for.
+    pub checks: u64,
+    /// Checks asked again because the environment failed.
+    pub retried: u64,
+    /// Candidates put together.
+    pub candidates: u64,
+}
+
+/// The merge queue of one run.
+#[derive(Debug, Clone)]
+pub struct MergeQueue {
+    run: RunId,
+    package: Option<String>,
+    head: String,
+    /// How many submissions have landed: names states of `main`.
+    landings: u64,
+    recent: VecDeque<Landing>,
+    /// Waiting, by arrival.
+    entries: BTreeMap<u64, Entry>,
+    arrivals: u64,
+    /// Arrival of each that waits.
+    waiting: BTreeMap<String, u64>,
+    /// All that have landed or been refused.
+    ended: Arc<BTreeSet<String>>,
+    unreported: BTreeMap<String, Arc<MergeOutcome>>,
+    candidates: BTreeMap<u64, Candidate>,
+    last_candidate: u64,
+    checks: BTreeMap<String, Check>,
+    chosen: Option<Chosen>,
+    window: Window,
+    registry: Arc<Registry>,
+    /// Name hashes of all landed declarations that were reported.
+    known: Arc<BTreeSet<u64>>,
+    totals: Totals,
+    view: view::Memory,
+}
+
+impl Machine for MergeQueue {
+    const KIND: ActorKind = ActorKind::Merge;
+    const VERSION: u32 = 1;
+    type Event = MergeEvent;
+    type Command = Command;
+    type Effect = Effect;
+
+    fn new(id: &ActorId) -> Self {
+        Self {
+            run: id.run.clone(),
+            package: None,
+            head: String::new(),
+            landings: 0,
+            recent: VecDeque::new(),
+            entries: BTreeMap::new(),
+            arrivals: 0,
+            waiting: BTreeMap::new(),
+            ended: Arc::default(),
+            unreported: BTreeMap::new(),
+            candidates: BTreeMap::new(),
+            last_candidate: 0,
+            checks: BTreeMap::new(),
+            chosen: None,
+            window: Window { singles: 1, prefixes: 1, min: 1, max: 1 },
+            registry: Arc::default(),
+            known: Arc::default(),
+            totals: Totals::default(),
+            view: view::Memory::default(),
+        }
+    }
+
+    fn apply(&mut self, event: &MergeEvent, time_ms: u64) {
+        if let Some(event) = &event.event {
+            self.fold(event, time_ms);
+        }
+    }
+
+    fn decide(&self, command: Command, now_ms: u64) -> Vec<MergeEvent> {
+        let first = match command {
+            Command::Waited => Vec::new(),
+            command => match self.answer(command) {
+                Some(event) => vec![event],
+                None => return Vec::new(),
+            },
+        };
+        let mut next = self.clone();
+        let mut events: Vec<MergeEvent> = Vec::new();
+        let mut step = first;
+        while events.len() < MAX_STEPS {
+            if step.is_empty() && !events.is_empty() {
+                break;
+            }
+            for event in step {
+                next.fold(&event, now_ms);
+                events.push(MergeEvent { event: Some(event) });
+            }
+            step = next.next_steps(now_ms);
+            if step.is_empty() {
+                break;
+            }
+        }
+        events
+    }
+
+    fn effects(&self) -> Vec<(String, Effect)> {
+        if self.package.is_none() {
+            return vec![("open".to_owned(), Effect::Open)];
+        }
+        let mut effects = Vec::new();
+        for (submission, outcome) in &self.unreported {
+            effects.push((format!("report:{submission}"), Effect::Report { outcome: outcome.clone() }));
+        }
+        if let Some(effect) = self.land_effect() {
+            effects.push(effect);
+        }
+        let mut asked = BTreeSet::new();
+        for (&number, candidate) in &self.candidates {
+            let requests =
+                || candidate.submissions.iter().filter_map(|id| self.request(id)).collect::<Vec<_>>();
+            match &candidate.standing {
+                Standing::Waiting => effects.push((
+                    format!("assemble:{number}"),
+                    Effect::Assemble {
+                        candidate: number,
+                        base: candidate.base.clone(),
+                        submissions: requests(),
+                    },
+                )),
+                Standing::Assembled(assembly) => {
+                    let Some(check) = self.checks.get(&assembly.key) else { continue };
+                    if check.verdict.is_none() && asked.insert(&assembly.key) {
+                        let last = candidate.submissions.last().and_then(|id| self.request(id));
+                        effects.push((
+                            format!("certify:{}.{}", assembly.key, check.attempt),
+                            Effect::Certify {
+                                key: assembly.key.clone(),
+                                attempt: check.attempt,
+                                tree: assembly.tree.clone(),
+                                check: assembly.footprint.check.iter().cloned().collect(),
+                                expectations: check.expectations.clone(),
+                                traceparent: last
+                                    .map(|request| request.traceparent.clone())
+                                    .unwrap_or_default(),
+                            },
+                        ));
+                    }
+                }
+                Standing::Blocked { .. } => {}
+            }
+        }
+        if let Some((candidate, until_ms)) = self.patience() {
+            effects.push((format!("wait:{candidate}"), Effect::Wait { until_ms }));
+        }
+        effects
+    }
+
+    fn is_finished(&self) -> bool {
+        // The planner decides when a run ends; a queue that is empty waits for more.
+        false
+    }
+}
+
+impl MergeQueue {
+    /// The event that a command is, if it says anything new.
+    fn answer(&self, command: Command) -> Option<Event> {
+        Some(match command {
+            Command::Opened { package, window } => {
+                if self.package.is_some() {
+                    return None;
+                }
+                let (min, max) = (window.0.max(1), window.1.max(window.0).max(1));
+                Event::Opened(MergeOpened { package, window_min: min, window_max: max })
+            }
+            Command::Request(request) => {
+                let id = submission_of(&request);
+                let known = id.is_empty() || self.waiting.contains_key(id) || self.ended.contains(id);
+                if known {
+                    return None;
+                }
+                Event::Received(request)
+            }
+            Command::Assembled { candidate, assembly } => {
+                let waiting = self.candidates.get(&candidate).filter(|c| c.is_waiting())?;
+                let requests: Vec<Arc<MergeRequest>> =
+                    waiting.submissions.iter().filter_map(|id| self.request(id)).collect();
+                let requests: Vec<&MergeRequest> = requests.iter().map(AsRef::as_ref).collect();
+                match self.registry.expectations(&assembly.footprint.check, &requests) {
+                    Ok(expected) => {
+                        let key = check_key(&assembly.content, &expected);
+                        Event::Assembled(MergeAssembled {
+                            candidate,
+                            tree: assembly.tree,
+                            writes: assembly.footprint.writes.into_iter().collect(),
+                            check: assembly.footprint.check.into_iter().collect(),
+                            reads: assembly.footprint.reads.into_iter().collect(),
+                            content: assembly.content,
+                            key,
+                        })
+                    }
+                    Err(reason) => {
+                        Event::Blocked(MergeBlocked { candidate, kind: "policy".to_owned(), reason })
+                    }
+                }
+            }
+            Command::Blocked { candidate, kind, reason } => {
+                self.candidates.get(&candidate).filter(|c| c.is_waiting())?;
+                Event::Blocked(MergeBlocked { candidate, kind, reason })
+            }
+            Command::Checked(reply) => {
+                let id = reply.id.clone();
+                let (key, attempt) = parse_check_id(&id);
+                let check = self.checks.get(key).filter(|check| check.verdict.is_none())?;
+                if !verdict::is_judgement(reply.outcome()) {
+                    // A late answer to the first question says nothing of the second.
+                    return (attempt == check.attempt).then(|| self.faulted(key, check, reply));
+                }
+                let footprint = self.footprint_of_check(key)?;
+                Event::Verdict(verdict::verdict(key, reply, &footprint, &check.expectations, &self.known))
+            }
+            Command::Silent { key, attempt, seconds } => {
+                let check = self.checks.get(&key).filter(|c| c.verdict.is_none() && c.attempt == attempt)?;
+                let fault = format!("no verifier answered within {seconds} s");
+                let reply = CheckReply { id: key.clone(), fault, ..CheckReply::default() };
+                self.faulted(&key, check, reply)
+            }
+            Command::Landed { candidate, commits } => {
+                self.chosen.as_ref().filter(|chosen| chosen.candidate == candidate)?;
+                self.landed(candidate, commits)?
+            }
+            Command::Stale { candidate, cause } => {
+                self.chosen.as_ref().filter(|chosen| chosen.candidate == candidate)?;
+                Event::Stale(MergeStale { candidate, cause })
+            }
+            Command::Reported { submission } => {
+                self.unreported.get(&submission)?;
+                Event::Reported(MergeReported { submission })
+            }
+            Command::Waited => return None,
+        })
+    }
+
+    /// A check that judged nothing: asked again, or at its end.
+    fn faulted(&self, key: &str, check: &Check, reply: CheckReply) -> Event {
+        let cause = verdict::fault(&reply);
+        if check.attempt < ATTEMPTS {
+            return Event::Retried(MergeRetried { key: key.to_owned(), attempt: check.attempt + 1, cause });
+        }
+        Event::Verdict(MergeVerdict {
+            key: key.to_owned(),
+            outcome: reply.outcome,
+            kind: "environment".to_owned(),
+            reason: format!("{cause}, {ATTEMPTS} times"),
+            diagnostics: reply.diagnostics,
+            lean_ms: reply.lean_ms,
+            ..MergeVerdict::default()
+        })
+    }
+
+    fn landed(&self, number: u64, commits: Vec<(String, String)>) -> Option<Event> {
+        let verdict = self.verdict_of(self.candidates.get(&number)?)?;
+        let head = commits.last()?.1.clone();
+        let mut taken = BTreeSet::new();
+        let outcomes = commits
+            .into_iter()
+            .zip(self.landings + 1..)
+            .filter_map(|((submission, commit), sequence)| {
+                let request = self.request(&submission)?;
+                let target = request.submission.as_ref().map(|s| s.target.clone()).unwrap_or_default();
+                let declarations = self.own_facts(&request, verdict, &mut taken);
+                let result = merge_outcome::Result::Landed(Landed { commit, declarations, sequence });
+                Some(MergeOutcome { submission, target, result: Some(result) })
+            })
+            .collect();
+        Some(Event::Landed(MergeLanded { candidate: number, head, outcomes }))
+    }
+
+    /// A candidate's facts that belong to one of its submissions: its targets' and, of the rest, what is new in the modules
+    /// that it writes and no submission before it has taken.
+    fn own_facts<'a>(
+        &self,
+        request: &MergeRequest,
+        verdict: &'a MergeVerdict,
+        taken: &mut BTreeSet<&'a str>,
+    ) -> Vec<DeclarationFacts> {
+        let own = |facts: &DeclarationFacts| request.expectations.iter().any(|e| e.declaration == facts.name);
+        let entry = self.entry(submission_of(request));
+        let footprint = entry.and_then(|entry| entry.footprint.clone());
+        let new = |facts: &DeclarationFacts| {
+            !self.known.contains(&verdict::name_hash(&facts.name))
+                && footprint.as_ref().is_none_or(|footprint| footprint.writes.contains(&facts.module))
+                && !self.expected_by_other(request, &facts.name)
+        };
+        let mut facts = Vec::new();
+        for one in &verdict.declarations {
+            if own(one) || (!taken.contains(one.name.as_str()) && new(one)) {
+                taken.insert(&one.name);
+                facts.push(one.clone());
+            }
+        }
+        facts
+    }
+
+    fn expected_by_other(&self, request: &MergeRequest, declaration: &str) -> bool {
+        self.entries.values().any(|entry| {
+            entry.id() != submission_of(request)
+                && entry.request.expectations.iter().any(|e| e.declaration == declaration)
+        })
+    }
+
+    fn land_effect(&self) -> Option<(String, Effect)> {
+        let chosen = self.chosen.as_ref()?;
+        let Standing::Assembled(assembly) = &self.candidates.get(&chosen.candidate)?.standing else {
+            return None;
+        };
+        let effect = Effect::Land {
+            candidate: chosen.candidate,
+            head: self.head.clone(),
+            submissions: chosen.submissions.iter().filter_map(|id| self.request(id)).collect(),
+            assembly: assembly.clone(),
+            time_ms: chosen.time_ms,
+        };
+        Some((format!("land:{}", chosen.candidate), effect))
+    }
+
+    fn entry(&self, submission: &str) -> Option<&Entry> {
+        self.entries.get(self.waiting.get(submission)?)
+    }
+
+    fn request(&self, submission: &str) -> Option<Arc<MergeRequest>> {
+        self.entry(submission).map(|entry| entry.request.clone())
+    }
+
+    fn verdict_of(&self, candidate: &Candidate) -> Option<&MergeVerdict> {
+        let Standing::Assembled(assembly) = &candidate.standing else { return None };
+        self.checks.get(&assembly.key)?.verdict.as_deref()
+    }
+
+    fn footprint_of_check(&self, key: &str) -> Option<Footprint> {
+        self.checks.get(key).map(|check| check.footprint.as_ref().clone())
+    }
+}
+
+/// The id of a check: what it rests on and what is expected, so that the same question has the same name.
+fn check_key(content: &str, expectations: &[Expectation]) -> String {
+    use prost::Message as _;
+    let mut digest = Sha256::new();
+    digest.update(content.as_bytes());
+    for expected in expectations {
+        digest.update(expected.encode_length_delimited_to_vec());
+    }
+    hex::encode(digest.finalize())
+}
+
+/// The id that a check goes out under: its key, and which time it is asked.
+pub(crate) fn check_id(key: &str, attempt: u32) -> String {
+    if attempt <= 1 { key.to_owned() } else { format!("{key}.{attempt}") }
+}
+
+fn parse_check_id(id: &str) -> (&str, u32) {
+    match id.split_once('.') {
+        Some((key, attempt)) => (key, attempt.parse().unwrap_or(1)),
+        None => (id, 1),
+    }
+}

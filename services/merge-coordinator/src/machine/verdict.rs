@@ -1,0 +1,146 @@
+//! What Lean's answer means for the queue.
+
+use std::collections::BTreeSet;
+
+use atlas_proto::{CheckReply, DeclarationFacts, Diagnostic, Expectation, MergeVerdict, Outcome, Severity};
+
+use super::Footprint;
+
+/// Axioms that a landed declaration may rest on; `sorryAx` is judged by its expectation.
+const ALLOWED_AXIOMS: [&str; 4] = ["propext", "Classical.choice", "Quot.sound", "sorryAx"];
+
+/// Diagnostics of a refusal that are journaled and sent back, and how long each may be. An agent reads no more.
+const MAX_DIAGNOSTICS: usize = 20;
+const MAX_MESSAGE_BYTES: usize = 2_000;
+
+/// Whether the content was judged at all. Everything else may be the environment's fault.
+pub fn is_judgement(outcome: Outcome) -> bool {
+    matches!(outcome, Outcome::Accepted | Outcome::Rejected)
+}
+
+/// FNV-1a of a declaration's name: enough to see that two modules declare the same.
+pub fn name_hash(name: &str) -> u64 {
+    name.bytes()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+/// Reduces a reply to what the queue needs: of declarations, those that are expected and those that `known` lacks.
+pub fn verdict(
+    key: &str,
+    reply: CheckReply,
+    footprint: &Footprint,
+    expectations: &[Expectation],
+    known: &BTreeSet<u64>,
+) -> MergeVerdict {
+    let outcome = reply.outcome();
+    let (kind, reason) = match outcome {
+        Outcome::Accepted => (String::new(), String::new()),
+        Outcome::Rejected => rejection(&reply, expectations),
+        _ => ("environment".to_owned(), fault(&reply)),
+    };
+    let expected: BTreeSet<&str> = expectations.iter().map(|e| e.declaration.as_str()).collect();
+    let accepted = outcome == Outcome::Accepted;
+    let written = |facts: &&DeclarationFacts| footprint.writes.contains(&facts.module);
+    let mut names: Vec<u64> = Vec::new();
+    if accepted {
+        names = reply.declarations.iter().filter(written).map(|facts| name_hash(&facts.name)).collect();
+        names.sort_unstable();
+        names.dedup();
+    }
+    let declarations = reply
+        .declarations
+        .into_iter()
+        .filter(|facts| {
+            let new = footprint.writes.contains(&facts.module) && !known.contains(&name_hash(&facts.name));
+            accepted && (new || expected.contains(facts.name.as_str()))
+        })
+        .collect();
+    let diagnostics = if accepted { Vec::new() } else { shortened(reply.diagnostics) };
+    MergeVerdict {
+        key: key.to_owned(),
+        outcome: outcome.into(),
+        kind,
+        reason,
+        diagnostics,
+        declarations,
+        names,
+        lean_ms: reply.lean_ms,
+    }
+}
+
+/// What a reply that judged nothing says of why.
+pub fn fault(reply: &CheckReply) -> String {
+    let what = match reply.outcome() {
+        Outcome::TimedOut => "the check ran out of time",
+        Outcome::OutOfMemory => "the check ran out of memory",
+        Outcome::Crashed => "the Lean process died",
+        _ => "the verifier could not check",
+    };
+    if reply.fault.is_empty() { what.to_owned() } else { format!("{what}: {}", reply.fault) }
+}
+
+/// Kind and reason of a rejection: what Lean said of axioms and frozen statements, else that it does not build.
+fn rejection(reply: &CheckReply, expectations: &[Expectation]) -> (String, String) {
+    for facts in &reply.declarations {
+        if let Some(axiom) = facts.axioms.iter().find(|axiom| !ALLOWED_AXIOMS.contains(&axiom.as_str())) {
+            return ("axioms".to_owned(), format!("`{}` rests on the axiom `{axiom}`", facts.name));
+        }
+    }
+    let facts_of = |name: &str| reply.declarations.iter().find(|facts| facts.name == name);
+    for expected in expectations {
+        let Some(facts) = facts_of(&expected.declaration) else { continue };
+        let frozen = &expected.statement_hash;
+        if !frozen.is_empty() && !facts.statement_hash.is_empty() && *frozen != facts.statement_hash {
+            let should = if expected.negated { "the negation of the frozen one" } else { "the frozen one" };
+            let reason = format!(
+                "the statement of `{}` is not {should}; it now reads `{}`",
+                facts.name, facts.statement
+            );
+            return ("statement".to_owned(), reason);
+        }
+    }
+    let errors: Vec<&Diagnostic> =
+        reply.diagnostics.iter().filter(|d| d.severity() == Severity::Error).collect();
+    let says = |word: &str| errors.iter().any(|d| d.start.is_none() && d.message.contains(word));
+    let kind = if says("axiom") {
+        "axioms"
+    } else if says("statement") || says("frozen") {
+        "statement"
+    } else {
+        "build"
+    };
+    let reason = match errors.first() {
+        None => "Lean rejected it without a message".to_owned(),
+        Some(first) => {
+            let more = match errors.len() - 1 {
+                0 => String::new(),
+                n => format!(" (and {n} more)"),
+            };
+            format!("{}{more}", line(first))
+        }
+    };
+    (kind.to_owned(), reason)
+}
+
+fn line(diagnostic: &Diagnostic) -> String {
+    let message: String = diagnostic.message.lines().next().unwrap_or_default().chars().take(300).collect();
+    match &diagnostic.start {
+        Some(at) => format!("{}:{}:{}: {message}", diagnostic.module, at.line, at.column),
+        None if diagnostic.module.is_empty() => message,
+        None => format!("{}: {message}", diagnostic.module),
+    }
+}
+
+/// Errors first, each cut to a length that can be read.
+fn shortened(mut diagnostics: Vec<Diagnostic>) -> Vec<Diagnostic> {
+    diagnostics.sort_by_key(|d| d.severity);
+    diagnostics.truncate(MAX_DIAGNOSTICS);
+    for diagnostic in &mut diagnostics {
+        if diagnostic.message.len() > MAX_MESSAGE_BYTES {
+            let cut = diagnostic.message.floor_char_boundary(MAX_MESSAGE_BYTES);
+            diagnostic.message.truncate(cut);
+            diagnostic.message.push_str(" …");
+        }
+    }
+    diagnostics
+}

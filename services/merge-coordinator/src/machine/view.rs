@@ -1,0 +1,152 @@
+//! What people see of the queue.
+
+use std::collections::VecDeque;
+
+use atlas_domain::RunId;
+use atlas_proto::{MergeOutcome, merge_outcome};
+use serde::Serialize;
+
+use super::{Entry, Frozen, MergeQueue, Totals};
+
+/// Outcomes that the status shows.
+const RECENT: usize = 20;
+
+/// A submission's end, for the status.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RecentLanding {
+    /// The submission.
+    pub submission: String,
+    /// Its title.
+    pub title: String,
+    /// `landed`, or the kind of refusal.
+    pub outcome: String,
+    /// The commit, or the reason of the refusal.
+    pub detail: String,
+    /// Unix ms.
+    pub time_ms: u64,
+    /// From its arrival to its end, ms.
+    pub waited_ms: u64,
+}
+
+/// The queue at one moment.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct View {
+    /// Submissions that wait.
+    pub queue: usize,
+    /// Submissions certified alone at once, at most.
+    pub window: u32,
+    /// Unproven submissions that a prefix may hold.
+    pub depth: u32,
+    /// Checks that wait for an answer.
+    pub verifying: usize,
+    /// Submissions received, ever.
+    pub received: u64,
+    /// Submissions landed, ever.
+    pub landed: u64,
+    /// Submissions refused, by kind.
+    pub refused: std::collections::BTreeMap<String, u64>,
+    /// Checks asked for, ever.
+    pub checks: u64,
+    /// Checks asked again because the environment failed.
+    pub retried: u64,
+    /// Mean time that Lean took for an accepted check, ms.
+    pub check_ms: u64,
+    /// Frozen statements.
+    pub frozen: usize,
+    /// The commit of `main`; empty: none yet.
+    pub head: String,
+    /// The latest ends, newest first.
+    pub recent: Vec<RecentLanding>,
+}
+
+/// What the view needs beyond the queue's state.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Memory {
+    recent: VecDeque<RecentLanding>,
+    accepted: u64,
+    lean_ms: u64,
+}
+
+impl Memory {
+    pub fn checked(&mut self, lean_ms: u32) {
+        self.accepted += 1;
+        self.lean_ms += u64::from(lean_ms);
+    }
+
+    pub fn landed(&mut self, outcome: &MergeOutcome, entry: &Entry, time_ms: u64) {
+        let commit = match &outcome.result {
+            Some(merge_outcome::Result::Landed(landed)) => landed.commit.clone(),
+            _ => String::new(),
+        };
+        self.push(entry, "landed".to_owned(), commit, time_ms);
+    }
+
+    pub fn refused(&mut self, outcome: &MergeOutcome, entry: &Entry, time_ms: u64) {
+        if let Some(merge_outcome::Result::Refused(refused)) = &outcome.result {
+            self.push(entry, refused.kind.clone(), refused.reason.chars().take(300).collect(), time_ms);
+        }
+    }
+
+    fn push(&mut self, entry: &Entry, outcome: String, detail: String, time_ms: u64) {
+        self.recent.push_front(RecentLanding {
+            submission: entry.id().to_owned(),
+            title: entry.title().to_owned(),
+            outcome,
+            detail,
+            time_ms,
+            waited_ms: time_ms.saturating_sub(entry.received_ms),
+        });
+        self.recent.truncate(RECENT);
+    }
+}
+
+impl MergeQueue {
+    /// The run that it works for.
+    pub fn run(&self) -> &RunId {
+        &self.run
+    }
+
+    /// The commit of `main`; empty: none yet.
+    pub fn head(&self) -> &str {
+        &self.head
+    }
+
+    /// The library's root module, once the repository is open.
+    pub fn package(&self) -> Option<&str> {
+        self.package.as_deref()
+    }
+
+    /// Totals since the run began.
+    pub fn totals(&self) -> &Totals {
+        &self.totals
+    }
+
+    /// Submissions that wait.
+    pub fn waiting(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// The frozen statement of a declaration.
+    pub fn frozen(&self, declaration: &str) -> Option<&Frozen> {
+        self.registry.get(declaration)
+    }
+
+    /// The queue as people see it.
+    pub fn view(&self) -> View {
+        View {
+            queue: self.entries.len(),
+            window: self.window.singles,
+            depth: self.window.prefixes,
+            verifying: self.checks.values().filter(|check| check.verdict.is_none()).count(),
+            received: self.totals.received,
+            landed: self.totals.landed,
+            refused: self.totals.refused.clone(),
+            checks: self.totals.checks,
+            retried: self.totals.retried,
+            check_ms: self.view.lean_ms.checked_div(self.view.accepted).unwrap_or(0),
+            frozen: self.registry.len(),
+            head: self.head.clone(),
+            recent: self.view.recent.iter().cloned().collect(),
+        }
+    }
+}

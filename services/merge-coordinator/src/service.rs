@@ -1,0 +1,146 @@
+//! The service: options in, the merge queue of one run hosted until shutdown.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use atlas_actor::HostOptions;
+use atlas_bus::{Bus, StatusWriter};
+use atlas_domain::RunId;
+use atlas_library::{Repository, RepositoryError};
+use atlas_telemetry::{Metrics, Readiness};
+use parking_lot::Mutex;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::host::MergeExecutor;
+use crate::machine::{MergeQueue, View};
+use crate::tree::Trees;
+
+/// Name of the service's status document.
+pub const STATUS: &str = "merge";
+
+/// What a merge coordinator needs to know of its run.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Options {
+    /// The run.
+    pub run: RunId,
+    /// Name of this process among the run's hosts, for leases and logs.
+    pub host: String,
+    /// The library's root module.
+    pub package: String,
+    /// The bare repository; made when it is not there.
+    pub repository: PathBuf,
+    /// Fewest submissions that are speculated on at once.
+    #[serde(default = "default_window_min")]
+    pub window_min: u32,
+    /// Most submissions that are speculated on at once.
+    #[serde(default = "default_window_max")]
+    pub window_max: u32,
+    /// Seconds that a certification may stay without an answer.
+    #[serde(default = "default_patience_s")]
+    pub patience_s: u64,
+    /// The process's metrics.
+    #[serde(skip)]
+    pub metrics: Metrics,
+    /// What the process waits for before it is ready.
+    #[serde(skip)]
+    pub readiness: Readiness,
+}
+
+fn default_window_min() -> u32 {
+    2
+}
+
+fn default_window_max() -> u32 {
+    20
+}
+
+fn default_patience_s() -> u64 {
+    1_800
+}
+
+/// Why the service cannot run.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The repository cannot be opened or made.
+    #[error(transparent)]
+    Repository(#[from] RepositoryError),
+    /// The host of the merge queue failed.
+    #[error(transparent)]
+    Host(#[from] atlas_actor::Error),
+}
+
+/// Hosts the merge queue of `options.run` until `shutdown`.
+///
+/// # Errors
+/// [`Error`]: the repository or the host of the queue failed.
+pub async fn run(options: Options, bus: Bus, shutdown: CancellationToken) -> Result<(), Error> {
+    options.readiness.waiting(STATUS, "the repository is not open yet");
+    let repository = Repository::open_or_init(&options.repository)?;
+    options.readiness.ready(STATUS);
+    let (view, observed) = watch::channel(None);
+    let executor = MergeExecutor {
+        bus: bus.clone(),
+        run: options.run.clone(),
+        package: options.package.clone(),
+        trees: Arc::new(Trees::new(repository, options.package)),
+        window: (options.window_min, options.window_max),
+        patience: Duration::from_secs(options.patience_s),
+        view,
+        stored: Mutex::default(),
+    };
+    let publish = publish(bus.status(&options.run, STATUS), observed, Gauges::new(&options.metrics));
+    let host = HostOptions { run: options.run, partitions: 1, host: options.host };
+    tokio::select! {
+        hosted = atlas_actor::host::<MergeQueue, _>(bus, host, Arc::new(executor), shutdown) => Ok(hosted?),
+        () = publish => Ok(()),
+    }
+}
+
+/// Ends never: the executor, which holds the sender, lives as long as the host.
+async fn publish(writer: StatusWriter, mut observed: watch::Receiver<Option<View>>, gauges: Gauges) {
+    while observed.changed().await.is_ok() {
+        if let Some(view) = observed.borrow_and_update().as_ref() {
+            writer.set(view);
+            gauges.set(view);
+        }
+    }
+    std::future::pending().await
+}
+
+struct Gauges {
+    queue: Gauge,
+    verifying: Gauge,
+    window: Gauge,
+    landed: Gauge<u64, AtomicU64>,
+    refused: Family<Vec<(&'static str, String)>, Gauge<u64, AtomicU64>>,
+}
+
+impl Gauges {
+    fn new(metrics: &Metrics) -> Self {
+        Self {
+            queue: metrics.register("merge_queue", "Submissions that wait"),
+            verifying: metrics.register("merge_verifying", "Certifications that wait for an answer"),
+            window: metrics.register("merge_window", "Submissions certified alone at once, at most"),
+            landed: metrics.register("merge_landed", "Submissions landed"),
+            refused: metrics.register("merge_refused", "Submissions refused by kind"),
+        }
+    }
+
+    fn set(&self, view: &View) {
+        let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        self.queue.set(count(view.queue));
+        self.verifying.set(count(view.verifying));
+        self.window.set(i64::from(view.window));
+        self.landed.set(view.landed);
+        for (kind, refused) in &view.refused {
+            self.refused.get_or_create(&vec![("kind", kind.clone())]).set(*refused);
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! Candidates in git: submissions merged in memory onto a tree, which modules that concerns, and how it lands.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use atlas_library::layout::{self, ImportGraph};
+use atlas_library::{CommitText, LibraryPath, Merged, Repository, RepositoryError};
+use atlas_proto::MergeRequest;
+use parking_lot::Mutex;
+use sha2::{Digest as _, Sha256};
+
+use crate::machine::{Assembly, Footprint, SKELETON};
+
+/// Titles of earlier landings that a conflict names.
+const MAX_OTHERS: usize = 3;
+
+/// Why submissions do not make a tree.
+#[derive(Debug)]
+pub(crate) enum Obstacle {
+    /// It is the submission's fault: `conflict` or `policy`, and why.
+    Blocked { kind: &'static str, reason: String },
+    /// git failed.
+    Git(RepositoryError),
+}
+
+impl From<RepositoryError> for Obstacle {
+    fn from(error: RepositoryError) -> Self {
+        Self::Git(error)
+    }
+}
+
+fn policy(reason: String) -> Obstacle {
+    Obstacle::Blocked { kind: "policy", reason }
+}
+
+/// The repository of one run, with what is remembered of its blobs.
+pub(crate) struct Trees {
+    pub(crate) repository: Repository,
+    package: String,
+    /// Imports by blob: most modules are the same in all candidates.
+    imports: Mutex<HashMap<String, Arc<Vec<String>>>>,
+}
+
+impl Trees {
+    pub(crate) fn new(repository: Repository, package: String) -> Self {
+        Self { repository, package, imports: Mutex::default() }
+    }
+
+    /// Puts submissions together on a commit, in order.
+    pub(crate) fn assemble(&self, base: &str, submissions: &[Arc<MergeRequest>]) -> Result<Assembly, Obstacle> {
+        let before = self.repository.tree(base)?;
+        let mut tree = before.clone();
+        for request in submissions {
+            tree = self.with(&tree, base, request)?;
+        }
+        let (footprint, content) = self.footprint(&before, &tree)?;
+        Ok(Assembly { tree, footprint, content, key: String::new() })
+    }
+
+    /// The tree with one submission merged in and the root file made anew.
+    fn with(&self, tree: &str, head: &str, request: &MergeRequest) -> Result<String, Obstacle> {
+        let Some(submission) = &request.submission else { return Err(policy("the request holds no submission".to_owned())) };
+        for change in &submission.changes {
+            let path = if submission.id == SKELETON {
+                LibraryPath::parse(&change.path)
+            } else {
+                LibraryPath::parse_writable(&self.package, &change.path)
+            };
+            path.map_err(|error| policy(error.to_string()))?;
+        }
+        match self.repository.merge(tree, &submission.base_commit, &submission.changes)? {
+            Merged::Clean(merged) => self.with_root(&merged),
+            Merged::Conflicts(mut conflicts) => {
+                for conflict in &mut conflicts {
+                    conflict.other_side = self.repository.who_changed(&conflict.path, &submission.base_commit, head, MAX_OTHERS)?;
+                }
+                let reasons: Vec<String> = conflicts.iter().map(ToString::to_string).collect();
+                Err(Obstacle::Blocked { kind: "conflict", reason: reasons.join("\n") })
+            }
+        }
+    }
+
+    fn with_root(&self, tree: &str) -> Result<String, Obstacle> {
+        let path = layout::root_path(&self.package);
+        let previous = self.repository.file(tree, &path)?.unwrap_or_default();
+        let previous = String::from_utf8_lossy(&previous).into_owned();
+        let modules: Vec<String> = self.modules(tree)?.into_keys().collect();
+        let root = layout::root_file(&self.package, &previous, modules.iter().map(String::as_str));
+        if root == previous {
+            return Ok(tree.to_owned());
+        }
+        Ok(self.repository.with_files(tree, &[(path, Some(root.into_bytes()))])?)
+    }
+
+    /// The library's modules, without the root, with their blobs.
+    fn modules(&self, tree: &str) -> Result<BTreeMap<String, String>, RepositoryError> {
+        let files = self.repository.files(tree)?;
+        let own = |module: &String| *module != self.package && layout::is_module_of(&self.package, module);
+        Ok(files.into_iter().filter_map(|(path, blob)| Some((layout::module_name(&path).filter(own)?, blob))).collect())
+    }
+
+    fn graph(&self, modules: &BTreeMap<String, String>) -> Result<ImportGraph, Obstacle> {
+        let mut imports = Vec::with_capacity(modules.len());
+        for (module, blob) in modules {
+            imports.push((module.clone(), self.imports_of(blob)?.to_vec()));
+        }
+        ImportGraph::of(&self.package, imports).map_err(|error| policy(error.to_string()))
+    }
+
+    fn imports_of(&self, blob: &str) -> Result<Arc<Vec<String>>, RepositoryError> {
+        if let Some(imports) = self.imports.lock().get(blob) {
+            return Ok(Arc::clone(imports));
+        }
+        let text = self.repository.blob(blob)?;
+        let imports = Arc::new(layout::imports(&String::from_utf8_lossy(&text)));
+        self.imports.lock().insert(blob.to_owned(), Arc::clone(&imports));
+        Ok(imports)
+    }
+
+    /// What a tree changes of another, and the digest of the sources that a check of it rests on.
+    fn footprint(&self, before: &str, tree: &str) -> Result<(Footprint, String), Obstacle> {
+        let (old, new) = (self.modules(before)?, self.modules(tree)?);
+        let writes: BTreeSet<String> =
+            old.keys().chain(new.keys()).filter(|module| old.get(*module) != new.get(*module)).cloned().collect();
+        let graph = self.graph(&new)?;
+        let present = |modules: BTreeSet<String>| modules.into_iter().filter(|module| new.contains_key(module)).collect();
+        let check: BTreeSet<String> = present(graph.downstream(writes.iter().map(String::as_str)));
+        let reads: BTreeSet<String> = present(graph.closure(check.iter().map(String::as_str)));
+        let content = digest(&check, &reads, &new);
+        Ok((Footprint { writes, check, reads }, content))
+    }
+
+    /// The import closure of `check` in a tree: module, SHA-256 of its source.
+    pub(crate) fn closure(&self, tree: &str, check: &[String]) -> Result<Vec<(String, String)>, Obstacle> {
+        let modules = self.modules(tree)?;
+        let closure = self.graph(&modules)?.closure(check.iter().map(String::as_str));
+        let entries = self.repository.entries(tree)?;
+        let digests: HashMap<String, String> =
+            entries.into_iter().filter_map(|entry| Some((layout::module_name(&entry.path)?, entry.sha256))).collect();
+        Ok(closure.into_iter().filter_map(|module| digests.get(&module).cloned().map(|digest| (module, digest))).collect())
+    }
+
+    /// Bytes of a tree's files whose digest is not in `known`.
+    pub(crate) fn unknown_files(&self, tree: &str, known: &BTreeSet<String>) -> Result<Vec<(String, Vec<u8>)>, RepositoryError> {
+        let files = self.repository.files(tree)?;
+        let mut unknown = Vec::new();
+        for entry in self.repository.entries(tree)? {
+            if let Some(blob) = files.get(&entry.path).filter(|_| !known.contains(&entry.sha256)) {
+                unknown.push((entry.sha256, self.repository.blob(blob)?));
+            }
+        }
+        Ok(unknown)
+    }
+
+    /// Writes one commit per submission on top of `head` and moves `main`; the commits, or why the candidate is stale.
+    /// Deterministic: the same landing has the same commits, so one that a killed host had done is found done.
+    pub(crate) fn land(
+        &self,
+        head: &str,
+        submissions: &[Arc<MergeRequest>],
+        assembly: &Assembly,
+        time_ms: u64,
+    ) -> Result<Result<Vec<(String, String)>, String>, RepositoryError> {
+        let mut tree = self.repository.tree(head)?;
+        let mut parent = head.to_owned();
+        let mut commits = Vec::new();
+        for request in submissions {
+            tree = match self.with(&tree, head, request) {
+                Ok(tree) => tree,
+                Err(Obstacle::Blocked { reason, .. }) => return Ok(Err(reason)),
+                Err(Obstacle::Git(error)) => return Err(error),
+            };
+            parent = self.repository.commit(&tree, &parent, &text(request, time_ms))?;
+            commits.push((request.submission.as_ref().map(|s| s.id.clone()).unwrap_or_default(), parent.clone()));
+        }
+        if let Err(cause) = self.is_as_certified(&tree, assembly)? {
+            return Ok(Err(cause));
+        }
+        if self.repository.main()?.as_deref() == Some(parent.as_str()) {
+            return Ok(Ok(commits));
+        }
+        self.repository.advance_main(head, &parent)?;
+        Ok(Ok(commits))
+    }
+
+    /// Whether what was certified is what the tree holds: others may have landed since, in modules that it does not rest on.
+    fn is_as_certified(&self, tree: &str, assembly: &Assembly) -> Result<Result<(), String>, RepositoryError> {
+        let modules = self.modules(tree)?;
+        let reads = match self.graph(&modules) {
+            Ok(graph) => graph.closure(assembly.footprint.check.iter().map(String::as_str)),
+            Err(Obstacle::Blocked { reason, .. }) => return Ok(Err(reason)),
+            Err(Obstacle::Git(error)) => return Err(error),
+        };
+        let same = digest(&assembly.footprint.check, &reads, &modules) == assembly.content;
+        Ok(if same { Ok(()) } else { Err("main has changed below it since it was certified".to_owned()) })
+    }
+}
+
+fn digest(check: &BTreeSet<String>, reads: &BTreeSet<String>, modules: &BTreeMap<String, String>) -> String {
+    let mut digest = Sha256::new();
+    for module in check {
+        digest.update(format!("check {module}\n"));
+    }
+    for module in reads {
+        digest.update(format!("{module} {}\n", modules.get(module).map_or("", String::as_str)));
+    }
+    hex::encode(digest.finalize())
+}
+
+fn text(request: &MergeRequest, time_ms: u64) -> CommitText {
+    let submission = request.submission.clone().unwrap_or_default();
+    let trace = request.traceparent.split('-').nth(1).unwrap_or_default().to_owned();
+    let trailers = [
+        ("Atlas-Target", submission.target),
+        ("Atlas-Task", submission.attempt),
+        ("Atlas-Agent", submission.agent.clone()),
+        ("Atlas-Submission", submission.id),
+        ("Atlas-Trace", trace),
+    ];
+    CommitText {
+        author: format!("{} ({})", submission.role, submission.agent),
+        email: format!("{}@run.atlas", submission.agent.replace(|c: char| !c.is_ascii_alphanumeric() && c != '.' && c != '-', "-")),
+        subject: submission.title,
+        body: submission.summary,
+        trailers: trailers.into_iter().filter(|(_, value)| !value.is_empty()).map(|(key, value)| (key.to_owned(), value)).collect(),
+        time: i64::try_from(time_ms / 1000).unwrap_or(i64::MAX),
+    }
+}
