@@ -289,11 +289,17 @@ pub enum Bench {
 #[derive(Debug, Clone, Args)]
 pub struct BenchMergeArgs {
     /// Submissions per simulation
-    #[arg(long, default_value_t = 400)]
+    #[arg(long, default_value_t = 2000)]
     pub submissions: usize,
     /// Seeds; the table shows their mean
-    #[arg(long, default_value_t = 20)]
+    #[arg(long, default_value_t = 3)]
     pub seeds: u64,
+    /// Submissions tried at once, at most
+    #[arg(long, default_value_t = 20)]
+    pub window: u32,
+    /// Probability that two neighbours break only together
+    #[arg(long, default_value_t = 0.0)]
+    pub clash: f64,
     /// How to print.
     #[command(flatten)]
     pub output: OutputArgs,

@@ -48,6 +48,18 @@ pub struct Identity {
     pub inputs: BTreeMap<String, String>,
     /// The NATS that serves the run, or served it last.
     pub nats: Option<Nats>,
+    /// Questions to Lean that earlier processes counted; the present one counts from nothing.
+    #[serde(default)]
+    pub checks: u64,
+    /// Of those, answered from the cache.
+    #[serde(default)]
+    pub checks_cached: u64,
+    /// Milliseconds in Lean, likewise.
+    #[serde(default)]
+    pub lean_ms: u64,
+    /// Model calls that were under way when a process died: at most so many were made twice.
+    #[serde(default)]
+    pub repeated_calls: u64,
 }
 
 /// Where a run's NATS is.
@@ -275,7 +287,7 @@ impl Identity {
     /// A run that begins now.
     pub fn new(run: RunId, atlasrun: PathBuf, title: String, inputs: BTreeMap<String, String>) -> Self {
         let created_ms = crate::format::now_ms();
-        Self { version: VERSION, run, atlasrun, title, created_ms, inputs, nats: None }
+        Self { version: VERSION, run, atlasrun, title, created_ms, inputs, nats: None, checks: 0, checks_cached: 0, lean_ms: 0, repeated_calls: 0 }
     }
 
     /// Checks that the run can go on with `inputs`.

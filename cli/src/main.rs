@@ -4,6 +4,7 @@
 //! commands look at runs, answer their questions, check Lean and measure.
 
 mod args;
+mod attach;
 mod commands;
 mod directory;
 mod failure;
@@ -12,6 +13,8 @@ mod input;
 mod print;
 mod progress;
 mod report;
+mod run;
+mod toolchain;
 mod ui;
 
 use std::process::ExitCode;
@@ -38,15 +41,23 @@ fn dispatch(command: Command) -> Result<Exit> {
         Command::Validate(args) => commands::validate::validate(&args),
         Command::Schema => commands::validate::schema(),
         Command::Completions { shell } => Ok(commands::completions(shell)),
-        _ => Ok(Exit::Done),
+        Command::Run(args) => wait(run::run(&args)),
+        Command::Status(args) => wait(commands::status::status(&args)),
+        Command::Check(args) => commands::check::check(&args),
+        Command::Reply(args) => wait(commands::reply::reply(&args)),
+        Command::Logs(args) => wait(commands::logs::logs(&args)),
+        Command::Bench(args) => commands::bench::bench(&args.what),
     }
 }
 
 /// Runs a command that waits for others.
 fn wait<F: Future<Output = Result<Exit>>>(command: F) -> Result<Exit> {
-    tokio::runtime::Builder::new_multi_thread()
+    let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
-        .map_err(|e| Failure::fault(format!("cannot start the runtime: {e}")))?
-        .block_on(command)
+        .map_err(|e| Failure::fault(format!("cannot start the runtime: {e}")))?;
+    let ended = runtime.block_on(command);
+    // A check that Lean is still at is of no use any more; nobody waits for its thread.
+    runtime.shutdown_background();
+    ended
 }

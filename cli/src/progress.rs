@@ -97,6 +97,8 @@ pub struct Target {
     pub landed_commit: Option<String>,
     /// Why it is refuted, escalated or open.
     pub reason: Option<String>,
+    /// What a person answered last.
+    pub reply: Option<String>,
 }
 
 /// The run's limits; 0 is none.
@@ -132,7 +134,23 @@ pub struct Agents {
     /// Model turns since the runner started.
     pub turns: u64,
     /// Some of the agents at work.
-    pub running: Vec<Value>,
+    pub running: Vec<Running>,
+}
+
+/// An agent at work.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Running {
+    /// The attempt: what `atlas logs` takes.
+    pub attempt: String,
+    /// Its role.
+    pub role: String,
+    /// Its target.
+    pub target: String,
+    /// Its model's turn.
+    pub turn: u32,
+    /// What it waits for.
+    pub doing: String,
 }
 
 /// `<run>.verifier`.
@@ -147,6 +165,8 @@ pub struct Verifier {
     pub cache_hits: u64,
     /// Questions that wait.
     pub queue: u64,
+    /// Milliseconds in Lean, over all threads.
+    pub lean_ms: u64,
     /// Lean's name and version.
     pub toolchain: String,
 }
@@ -192,10 +212,6 @@ impl Progress {
         counts
     }
 
-    /// Targets certified or refuted.
-    pub fn settled(&self) -> u64 {
-        self.planner.targets.iter().filter(|target| target.state.is_final()).count() as u64
-    }
 
     /// What all roles used together.
     pub fn usage(&self) -> Usage {

@@ -108,9 +108,9 @@ fn the_example_book_becomes_a_library_that_checks_again_from_nothing() {
 #[test]
 fn a_second_book_with_a_recording_written_by_hand_works_too() {
     let dir = tempfile::tempdir().unwrap();
-    let output = run("second", dir.path()).output().unwrap();
+    let output = run("dominoes", dir.path()).output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
-    assert_final_states("second", &json(&dir.path().join("second/report/report.json")));
+    assert_final_states("dominoes", &json(&dir.path().join("dominoes/report/report.json")));
 }
 
 /// A run in a process group of its own, so that the whole tree can be killed.

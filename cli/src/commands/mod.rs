@@ -1,7 +1,12 @@
 //! The commands, one file each.
 
+pub mod bench;
+pub mod check;
+pub mod logs;
 pub mod models;
+pub mod reply;
 pub mod report;
+pub mod status;
 pub mod validate;
 
 use clap::CommandFactory;

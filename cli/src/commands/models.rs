@@ -48,7 +48,6 @@ pub fn models(args: &ModelsArgs) -> Result<Exit> {
         .models
         .iter()
         .map(|model| {
-            let price = &model.price;
             let limit = |n: Option<u64>| n.map_or_else(dash, short);
             vec![
                 model.name.clone(),
@@ -59,10 +58,7 @@ pub fn models(args: &ModelsArgs) -> Result<Exit> {
                     (source, Some(false)) => print::styled(print::WRONG, format!("{source}: not found")),
                     (_, None) => "not needed".into(),
                 },
-                {
-                    let cache = |of: Option<f64>| of.map_or_else(dash, |usd| usd.to_string());
-                    format!("{} / {} / {} / {}", price.input, price.output, cache(price.cache_read), cache(price.cache_write))
-                }
+                prices(&model.price),
                 limit(model.limits.requests_per_minute.map(u64::from)),
                 limit(model.limits.tokens_per_minute),
                 short(model.context_window),
@@ -79,6 +75,12 @@ pub fn models(args: &ModelsArgs) -> Result<Exit> {
         &[5, 6, 7],
     ).trim_end());
     Ok(Exit::Done)
+}
+
+/// Dollars per million tokens, by class; an unset cache price is that of fresh input.
+fn prices(price: &atlas_api::Price) -> String {
+    let cache = |of: Option<f64>| of.unwrap_or(price.input);
+    format!("{} / {} / {} / {}", price.input, price.output, cache(price.cache_read), cache(price.cache_write))
 }
 
 /// Where a model's key is to be found, never the key; and whether it is there, when one is needed.

@@ -43,8 +43,16 @@ pub struct Report {
     pub checks: u64,
     /// Of those, answered from the cache.
     pub checks_cached: u64,
+    /// Milliseconds in Lean, over all threads.
+    pub lean_ms: u64,
+    /// Processor time of the last process, by what it was spent on.
+    pub cpu: Cpu,
     /// Calls of models.
     pub model_calls: u64,
+    /// Calls that were under way when a process died: at most so many were made twice.
+    pub repeated_calls: u64,
+    /// Submissions that the merge queue sent back.
+    pub refusals: Vec<Refusal>,
     /// Submissions that became part of the library.
     pub landings: u64,
     /// The library's newest commit.
@@ -55,6 +63,32 @@ pub struct Report {
     pub started_ms: u64,
     /// From the first start to the end, pauses between two commands included, in milliseconds.
     pub elapsed_ms: u64,
+}
+
+/// Processor time in milliseconds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Cpu {
+    /// In Lean.
+    pub lean_ms: u64,
+    /// In nats-server and other children.
+    pub nats_ms: u64,
+    /// In everything else of this program.
+    pub atlas_ms: u64,
+}
+
+/// A submission that the merge queue sent back.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Refusal {
+    /// The submission.
+    pub submission: String,
+    /// Its target.
+    pub target: String,
+    /// conflict, build, statement, axioms, policy or environment.
+    pub kind: String,
+    /// Why, in words.
+    pub reason: String,
 }
 
 /// Counts of targets. `stated`, `proved`, `certified` overlap: each says how far the target has come.

@@ -135,10 +135,11 @@ impl Target {
 }
 
 /// How far a target has come. Derived from the blueprint and the work in hand, never stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TargetState {
     /// Not stated, and nobody is at it.
+    #[default]
     Open,
     /// An agent writes, reviews or lands its statement.
     Stating,

@@ -1,0 +1,17 @@
+//! `atlas bench`: figures, peers' beside ours with their source.
+
+mod check;
+//mod merge;
+mod run;
+
+use crate::args::Bench;
+use crate::failure::{Exit, Result};
+
+/// Measures.
+pub fn bench(what: &Bench) -> Result<Exit> {
+    match what {
+        Bench::Merge(_) => Ok(Exit::Done),
+        Bench::Check(args) => check::check(args),
+        Bench::Run { which, output } => run::run(which, output.output),
+    }
+}

@@ -1,0 +1,284 @@
+//! `atlas check`: one Lean file, or a whole library from nothing, by real Lean.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use atlas_lean::Toolchain;
+use atlas_library::layout::{ImportGraph, imports, module_name};
+use atlas_proto::{CheckLevel, CheckReply, CheckRequest, DeclarationFacts, Diagnostic, ModuleSource, Outcome, Severity};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use crate::args::{CheckArgs, Output};
+use crate::failure::{Exit, Failure, Result};
+use crate::format::duration;
+use crate::toolchain::Memory;
+use crate::print::{self, ASK, FAINT, STRONG, WRONG, style_of, styled};
+
+/// The largest Lean file that is read, in bytes.
+const MOST_BYTES: u64 = 4 << 20;
+/// Axioms that a certified declaration may rest on.
+const AXIOMS: [&str; 3] = ["propext", "Classical.choice", "Quot.sound"];
+
+/// A module to check.
+struct Module {
+    name: String,
+    path: PathBuf,
+    source: String,
+}
+
+/// What came of one module.
+struct Checked<'a> {
+    module: &'a Module,
+    reply: CheckReply,
+    ms: u64,
+}
+
+/// Checks a file or a library.
+pub fn check(args: &CheckArgs) -> Result<Exit> {
+    let which = match (&args.file, &args.library) {
+        (Some(file), _) => vec![read(file, file_module(file))?],
+        (None, Some(library)) => library_modules(library)?,
+        (None, None) => return Err(Failure::input("name a Lean file, or a library with `--library DIR`")),
+    };
+    let order = order(&which)?;
+    let toolchain = crate::toolchain::open(&args.toolchain.clone().into(), args.cache.as_deref(), Memory::Fresh)?;
+    let text = args.output.output == Output::Text;
+    if text {
+        print::line(styled(FAINT, format!("{} module{} by {}", order.len(), plural(order.len()), toolchain.name())));
+    }
+    let begun = Instant::now();
+    let mut results = Vec::new();
+    for &at in &order {
+        let checked = one(&*toolchain, &which, at, args);
+        if text {
+            tell(&checked);
+        }
+        results.push(checked);
+    }
+    let exit = verdict(&results);
+    match args.output.output {
+        Output::Json => print::json(&as_json(&toolchain.name(), &results, exit))?,
+        Output::Text => summary(&results, exit, begun.elapsed().as_millis() as u64),
+    }
+    Ok(exit)
+}
+
+/// Checks one module from fresh state, with the sources of all that it imports.
+fn one<'a>(toolchain: &dyn Toolchain, modules: &'a [Module], at: usize, args: &CheckArgs) -> Checked<'a> {
+    let module = &modules[at];
+    let by_name: BTreeMap<&str, &Module> = modules.iter().map(|module| (module.name.as_str(), module)).collect();
+    let mut wanted = vec![module.name.clone()];
+    let mut closure: BTreeSet<String> = BTreeSet::new();
+    while let Some(name) = wanted.pop() {
+        if let Some(found) = by_name.get(name.as_str()).filter(|_| closure.insert(name.clone())) {
+            wanted.extend(imports(&found.source));
+        }
+    }
+    let sources = closure.iter().filter_map(|name| by_name.get(name.as_str())).map(|module| ModuleSource {
+        name: module.name.clone(),
+        sha256: hex::encode(Sha256::digest(module.source.as_bytes())),
+        source: Some(module.source.clone().into_bytes()),
+    });
+    let request = CheckRequest {
+        id: format!("check {}", module.name),
+        level: CheckLevel::Certified.into(),
+        modules: sources.collect(),
+        check: vec![module.name.clone()],
+        deadline_ms: u32::try_from(args.deadline.get().as_millis()).unwrap_or(u32::MAX),
+        memory_bytes: args.memory.bytes(),
+        ..CheckRequest::default()
+    };
+    let begun = Instant::now();
+    let reply = toolchain.check(&request);
+    Checked { module, reply, ms: begun.elapsed().as_millis() as u64 }
+}
+
+/// A lone file's module name: its stem when that can be one.
+fn file_module(file: &Path) -> String {
+    let stem = file.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+    let fits = stem.chars().next().is_some_and(|c| c.is_alphabetic()) && stem.chars().all(|c| c.is_alphanumeric() || c == '_');
+    if fits { stem } else { "File".into() }
+}
+
+/// All modules of a library: every `.lean` file but Lake's own.
+fn library_modules(library: &Path) -> Result<Vec<Module>> {
+    let unreadable = |path: &Path, e: std::io::Error| {
+        Failure::input(format!("cannot read the library at {}: {e}", path.display()))
+            .hint("name the folder that holds lakefile.toml; of a run it is runs/NAME/library")
+    };
+    let mut folders = vec![library.to_owned()];
+    let mut modules = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).map_err(|e| unreadable(&folder, e))? {
+            let path = entry.map_err(|e| unreadable(&folder, e))?.path();
+            let hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
+            if hidden || path.is_symlink() {
+                continue;
+            }
+            if path.is_dir() {
+                folders.push(path);
+            } else if let Some(name) = path.strip_prefix(library).ok().and_then(|path| module_name(&path.to_string_lossy()))
+                && name != "lakefile"
+            {
+                modules.push(read(&path, name)?);
+            }
+        }
+    }
+    modules.sort_by(|a, b| a.name.cmp(&b.name));
+    if modules.is_empty() {
+        return Err(Failure::input(format!("there is no Lean module in {}", library.display()))
+            .hint("name the folder that holds lakefile.toml; of a run it is runs/NAME/library"));
+    }
+    Ok(modules)
+}
+
+fn read(path: &Path, name: String) -> Result<Module> {
+    let unreadable = |cause: String| Failure::input(format!("cannot read {}: {cause}", path.display()));
+    let meta = path.metadata().map_err(|e| unreadable(e.to_string()))?;
+    if meta.is_dir() {
+        return Err(unreadable("it is a folder".into()).hint("check a whole library with `--library DIR`"));
+    }
+    if meta.len() > MOST_BYTES {
+        return Err(unreadable(format!("it has {} MB; at most {} MB are read", meta.len() >> 20, MOST_BYTES >> 20)));
+    }
+    let bytes = std::fs::read(path).map_err(|e| unreadable(e.to_string()))?;
+    let source = String::from_utf8(bytes).map_err(|e| {
+        unreadable(format!("byte {} is not UTF-8", e.utf8_error().valid_up_to())).hint("save the file as UTF-8")
+    })?;
+    Ok(Module { name, path: path.to_owned(), source })
+}
+
+/// Indices of the modules, each after those that it imports.
+fn order(modules: &[Module]) -> Result<Vec<usize>> {
+    let known: BTreeSet<&str> = modules.iter().map(|module| module.name.as_str()).collect();
+    let graph = ImportGraph::of(
+        "",
+        modules.iter().map(|module| {
+            let own = imports(&module.source).into_iter().filter(|import| known.contains(import.as_str()));
+            (module.name.clone(), own.collect())
+        }),
+    );
+    let names = graph.and_then(|graph| graph.order()).map_err(|e| Failure::input(e.to_string()))?;
+    let at: BTreeMap<&str, usize> = modules.iter().enumerate().map(|(at, module)| (module.name.as_str(), at)).collect();
+    Ok(names.iter().filter_map(|name| at.get(name.as_str()).copied()).collect())
+}
+
+fn outcome(reply: &CheckReply) -> Outcome {
+    Outcome::try_from(reply.outcome).unwrap_or(Outcome::Unspecified)
+}
+
+fn word(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Accepted => "accepted",
+        Outcome::Rejected => "rejected",
+        Outcome::TimedOut => "timed-out",
+        Outcome::OutOfMemory => "out-of-memory",
+        Outcome::Crashed => "crashed",
+        Outcome::EnvironmentFault | Outcome::Unspecified => "environment-fault",
+    }
+}
+
+fn sorries(reply: &CheckReply) -> Vec<&str> {
+    reply.declarations.iter().filter(|d| d.uses_sorry).map(|d| d.name.as_str()).collect()
+}
+
+fn foreign_axioms(declaration: &DeclarationFacts) -> Vec<&str> {
+    let foreign = declaration.axioms.iter().map(String::as_str).filter(|axiom| !AXIOMS.contains(axiom) && *axiom != "sorryAx");
+    foreign.collect()
+}
+
+fn verdict(results: &[Checked<'_>]) -> Exit {
+    let any = |test: &dyn Fn(&CheckReply) -> bool| results.iter().any(|checked| test(&checked.reply));
+    if any(&|reply| matches!(outcome(reply), Outcome::EnvironmentFault | Outcome::Unspecified)) {
+        Exit::Fault
+    } else if any(&|reply| {
+        outcome(reply) != Outcome::Accepted
+            || !sorries(reply).is_empty()
+            || reply.declarations.iter().any(|d| !foreign_axioms(d).is_empty())
+    }) {
+        Exit::Open
+    } else {
+        Exit::Done
+    }
+}
+
+fn tell(checked: &Checked<'_>) {
+    let reply = &checked.reply;
+    let outcome = outcome(reply);
+    let style = if outcome == Outcome::Accepted { style_of(atlas_domain::TargetState::Certified) } else { WRONG };
+    let time = styled(FAINT, duration(checked.ms));
+    print::line(format!("{} {} {time}", styled(style, word(outcome)), styled(STRONG, &checked.module.name)));
+    for diagnostic in &reply.diagnostics {
+        print::line(format!("  {}", diagnostic_line(checked.module, diagnostic)));
+    }
+    if !reply.fault.is_empty() {
+        print::line(format!("  {}", reply.fault));
+    }
+    for name in sorries(reply) {
+        print::line(format!("  {} {name}", styled(ASK, "uses sorry:")));
+    }
+    for declaration in &reply.declarations {
+        let foreign = foreign_axioms(declaration);
+        if !foreign.is_empty() {
+            print::line(format!("  {} {} rests on {}", styled(WRONG, "axioms:"), declaration.name, foreign.join(", ")));
+        }
+    }
+}
+
+fn diagnostic_line(module: &Module, diagnostic: &Diagnostic) -> String {
+    let start = diagnostic.start.unwrap_or_default();
+    let severity = match diagnostic.severity() {
+        Severity::Error => styled(WRONG, "error"),
+        Severity::Warning => styled(ASK, "warning"),
+        _ => "information".to_owned(),
+    };
+    let message = diagnostic.message.replace('\n', "\n    ");
+    format!("{}:{}:{}: {severity}: {message}", module.path.display(), start.line, start.column)
+}
+
+fn summary(results: &[Checked<'_>], exit: Exit, ms: u64) {
+    let declarations: usize = results.iter().map(|checked| checked.reply.declarations.len()).sum();
+    let open: usize = results.iter().map(|checked| sorries(&checked.reply).len()).sum();
+    let refused = results.iter().filter(|checked| outcome(&checked.reply) != Outcome::Accepted).count();
+    let what = match exit {
+        Exit::Done => "accepted from nothing: no `sorry`, no axiom beyond Lean's three".to_owned(),
+        _ if refused > 0 => format!("{refused} module{} not accepted", plural(refused)),
+        _ => format!("{open} declaration{} not proved yet", plural(open)),
+    };
+    let modules = results.len();
+    print::line(format!("{modules} module{}, {declarations} declarations, {}: {what}", plural(modules), duration(ms)));
+}
+
+fn plural(n: usize) -> &'static str {
+    if n == 1 { "" } else { "s" }
+}
+
+fn as_json(toolchain: &str, results: &[Checked<'_>], exit: Exit) -> Value {
+    let modules: Vec<Value> = results
+        .iter()
+        .map(|checked| {
+            let reply = &checked.reply;
+            json!({
+                "module": checked.module.name,
+                "path": checked.module.path,
+                "outcome": word(outcome(reply)),
+                "ms": checked.ms,
+                "peak_memory_bytes": reply.peak_memory_bytes,
+                "fault": reply.fault,
+                "diagnostics": reply.diagnostics.iter().map(|d| json!({
+                    "severity": match d.severity() { Severity::Error => "error", Severity::Warning => "warning", _ => "information" },
+                    "line": d.start.unwrap_or_default().line,
+                    "column": d.start.unwrap_or_default().column,
+                    "message": d.message,
+                })).collect::<Vec<_>>(),
+                "declarations": reply.declarations.iter().map(|d| json!({
+                    "name": d.name, "kind": d.kind, "statement": d.statement, "statement_hash": d.statement_hash,
+                    "axioms": d.axioms, "uses_sorry": d.uses_sorry,
+                })).collect::<Vec<_>>(),
+            })
+        })
+        .collect();
+    json!({ "toolchain": toolchain, "accepted": exit == Exit::Done, "modules": modules })
+}

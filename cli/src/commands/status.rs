@@ -1,0 +1,102 @@
+//! `atlas status`: how far a run is.
+
+use atlas_domain::TargetState;
+use serde_json::json;
+
+use crate::args::{Output, StatusArgs};
+use crate::attach::Attached;
+use crate::directory::Directory;
+use crate::failure::{Exit, Result};
+use crate::format::{count, now_ms, usd};
+use crate::print::{self, ASK, FAINT, STRONG, style_of, styled};
+use crate::progress::{Progress, STATES};
+use crate::report::Report;
+
+/// Prints how far the run is, from its status documents, or from its report when it has stopped.
+pub async fn status(args: &StatusArgs) -> Result<Exit> {
+    let directory = Directory::find(&args.which.dir, args.which.run.as_deref())?;
+    if !directory.is_at_work()
+        && let Ok(report) = Report::read(&directory.report())
+    {
+        match args.output.output {
+            Output::Json => print::json(&json!({ "at_work": false, "report": report }))?,
+            Output::Text => {
+                print::line(format!("{} is not at work", styled(STRONG, &report.run)));
+                print::line(report.summary());
+            }
+        }
+        return Ok(Exit::Done);
+    }
+    let attached = Attached::to(&directory).await?;
+    let documents = attached.bus.read_status(&attached.run).await;
+    let (run, at_work) = (attached.run.clone(), attached.at_work);
+    attached.close().await;
+    let documents = documents.map_err(|e| crate::failure::Failure::fault(format!("cannot read the status of `{run}`: {e}")))?;
+    if args.output.output == Output::Json {
+        print::json(&json!({ "run": run, "at_work": at_work, "services": documents }))?;
+        return Ok(Exit::Done);
+    }
+    let mut progress = Progress::default();
+    for (service, document) in &documents {
+        progress.absorb(service, document);
+    }
+    let phase = match (at_work, progress.planner.phase.as_str()) {
+        (false, _) => "not at work",
+        (true, "") => "starting",
+        (true, phase) => phase,
+    };
+    print::line(format!("{} is {phase}", styled(STRONG, &run)));
+    print::line(text(&progress));
+    Ok(Exit::Done)
+}
+
+/// The whole standing of a run as text.
+fn text(progress: &Progress) -> String {
+    let planner = &progress.planner;
+    let mut lines = Vec::new();
+    let states: Vec<String> = STATES
+        .iter()
+        .zip(progress.states())
+        .filter(|(_, count)| *count > 0)
+        .map(|(&state, count)| styled(style_of(state), format!("{count} {state}")))
+        .collect();
+    lines.push(format!("targets    {} ({})", planner.targets.len(), states.join(", ")));
+    let roles: Vec<String> = planner.agents.iter().map(|(role, count)| format!("{count} {role}")).collect();
+    lines.push(format!("agents     {}  {}", progress.active(), styled(FAINT, roles.join(", "))));
+    let verifier = &progress.verifier;
+    lines.push(format!(
+        "checks     {}, {:.1}/s, {} from cache, {} waiting",
+        count(verifier.checks),
+        verifier.per_second,
+        count(verifier.cache_hits),
+        verifier.queue
+    ));
+    let merge = &progress.merge;
+    let landings = planner.landings.max(merge.landed);
+    lines.push(format!("landings   {landings}, {} refused, {} in the queue", merge.refused, merge.queue));
+    let usage = progress.usage();
+    let of = |limit: u64, text: String| if limit == 0 { String::new() } else { format!(" of {text}") };
+    let budget = planner.budget;
+    lines.push(format!(
+        "spent      {}{}, {} tokens{}",
+        usd(usage.cost_microdollars as f64 / 1e6),
+        of(budget.microdollars, usd(budget.microdollars as f64 / 1e6)),
+        count(usage.tokens()),
+        of(budget.tokens, count(budget.tokens)),
+    ));
+    if budget.deadline_ms > 0 {
+        let left = budget.deadline_ms.saturating_sub(now_ms());
+        lines.push(format!("deadline   in {}", crate::format::duration(left)));
+    }
+    for target in planner.targets.iter().filter(|target| target.state == TargetState::Proving || target.state == TargetState::Stating) {
+        lines.push(format!("{:<10} {}", styled(style_of(target.state), target.state), target.id));
+    }
+    for escalation in &planner.escalations {
+        lines.push(format!("{} {}: {}", styled(ASK, "question"), escalation.target, escalation.question));
+        lines.push(format!("           atlas reply {} \"…\"", escalation.target));
+    }
+    if let Some(finished) = &planner.finished {
+        lines.push(finished.reason.clone());
+    }
+    lines.join("\n")
+}
