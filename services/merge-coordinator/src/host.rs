@@ -57,7 +57,17 @@ impl Executor<MergeQueue> for MergeExecutor {
 
     async fn execute(&self, scope: Scope, effect: Effect) -> Result<Option<Command>, EffectError> {
         match effect {
-            Effect::Open => Ok(Some(Command::Opened { package: self.package.clone(), window: self.window })),
+            Effect::Open => {
+                let main = self.blocking(|trees| trees.repository.main()).await?.map_err(|error| git(&error))?;
+                match main {
+                    None => Ok(Some(Command::Opened { package: self.package.clone(), window: self.window })),
+                    // Without its journal nobody knows which statements of that library are frozen.
+                    Some(commit) => Err(EffectError::Fatal(format!(
+                        "the repository {} holds the library of another run (main is at {commit}); give this run an empty folder",
+                        self.trees.repository.path().display()
+                    ))),
+                }
+            }
             Effect::Assemble { candidate, base, submissions } => {
                 let assembled = self.blocking(move |trees| trees.assemble(&base, &submissions)).await?;
                 Ok(Some(match assembled {
@@ -180,7 +190,13 @@ impl MergeExecutor {
 }
 
 fn git(error: &RepositoryError) -> EffectError {
-    retry(error.to_string())
+    match error {
+        // Nobody but this queue moves main: going on would lose what somebody else put there.
+        RepositoryError::Moved { .. } => EffectError::Fatal(format!(
+            "{error}; only the merge coordinator may move it: put it back with `git update-ref refs/heads/main`"
+        )),
+        _ => retry(error.to_string()),
+    }
 }
 
 fn retry(cause: String) -> EffectError {

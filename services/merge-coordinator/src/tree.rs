@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use atlas_library::layout::{self, ImportGraph};
 use atlas_library::{CommitText, LibraryPath, Merged, Repository, RepositoryError};
-use atlas_proto::MergeRequest;
+use atlas_proto::{FileChange, MergeRequest};
 use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
 
@@ -13,11 +13,13 @@ use crate::machine::{Assembly, Footprint, SKELETON};
 
 /// Titles of earlier landings that a conflict names.
 const MAX_OTHERS: usize = 3;
+/// The trailer by which a landing is found again.
+const SUBMISSION: &str = "Atlas-Submission";
 
 /// Why submissions do not make a tree.
 #[derive(Debug)]
 pub(crate) enum Obstacle {
-    /// It is the submission's fault: `conflict` or `policy`, and why.
+    /// It is the submission's fault: `conflict`, `policy` or `build`, and why.
     Blocked { kind: &'static str, reason: String },
     /// git failed.
     Git(RepositoryError),
@@ -67,6 +69,7 @@ impl Trees {
                 LibraryPath::parse_writable(&self.package, &change.path)
             };
             path.map_err(|error| policy(error.to_string()))?;
+            self.keeps_regions(change, &submission.base_commit)?;
         }
         match self.repository.merge(tree, &submission.base_commit, &submission.changes)? {
             Merged::Clean(merged) => self.with_root(&merged),
@@ -77,6 +80,24 @@ impl Trees {
                 let reasons: Vec<String> = conflicts.iter().map(ToString::to_string).collect();
                 Err(Obstacle::Blocked { kind: "conflict", reason: reasons.join("\n") })
             }
+        }
+    }
+
+    /// Others find their targets by the markers: a change may add regions, never lose or break one.
+    fn keeps_regions(&self, change: &FileChange, base: &str) -> Result<(), Obstacle> {
+        let Some(content) = change.content.as_ref() else { return Ok(()) };
+        let before = self.repository.file(&self.repository.tree(base)?, &change.path)?.unwrap_or_default();
+        let Ok(before) = layout::regions(&String::from_utf8_lossy(&before)) else { return Ok(()) };
+        let after = layout::regions(&String::from_utf8_lossy(content))
+            .map_err(|error| policy(format!("{}: {error}", change.path)))?;
+        let lost = before.iter().find(|region| after.iter().all(|kept| kept.id != region.id));
+        match lost {
+            Some(region) => Err(policy(format!(
+                "{}: the markers `-- begin {id}` and `-- end {id}` are gone; keep every target's markers",
+                change.path,
+                id = region.id
+            ))),
+            None => Ok(()),
         }
     }
 
@@ -104,7 +125,8 @@ impl Trees {
         for (module, blob) in modules {
             imports.push((module.clone(), self.imports_of(blob)?.to_vec()));
         }
-        ImportGraph::of(&self.package, imports).map_err(|error| policy(error.to_string()))
+        ImportGraph::of(&self.package, imports)
+            .map_err(|error| Obstacle::Blocked { kind: "build", reason: error.to_string() })
     }
 
     fn imports_of(&self, blob: &str) -> Result<Arc<Vec<String>>, RepositoryError> {
@@ -161,6 +183,13 @@ impl Trees {
         assembly: &Assembly,
         time_ms: u64,
     ) -> Result<Result<Vec<(String, String)>, String>, RepositoryError> {
+        let main = self.repository.main()?.unwrap_or_default();
+        if main != head {
+            return match self.landed_already(head, &main, submissions)? {
+                Some(commits) => Ok(Ok(commits)),
+                None => Err(RepositoryError::Moved { actual: main, expected: head.to_owned() }),
+            };
+        }
         let mut tree = self.repository.tree(head)?;
         let mut parent = head.to_owned();
         let mut commits = Vec::new();
@@ -173,25 +202,53 @@ impl Trees {
             parent = self.repository.commit(&tree, &parent, &text(request, time_ms))?;
             commits.push((request.submission.as_ref().map(|s| s.id.clone()).unwrap_or_default(), parent.clone()));
         }
-        if let Err(cause) = self.is_as_certified(&tree, assembly)? {
+        if let Err(cause) = self.is_as_certified(head, &tree, assembly)? {
             return Ok(Err(cause));
-        }
-        if self.repository.main()?.as_deref() == Some(parent.as_str()) {
-            return Ok(Ok(commits));
         }
         self.repository.advance_main(head, &parent)?;
         Ok(Ok(commits))
     }
 
-    /// Whether what was certified is what the tree holds: others may have landed since, in modules that it does not rest on.
-    fn is_as_certified(&self, tree: &str, assembly: &Assembly) -> Result<Result<(), String>, RepositoryError> {
-        let modules = self.modules(tree)?;
-        let reads = match self.graph(&modules) {
-            Ok(graph) => graph.closure(assembly.footprint.check.iter().map(String::as_str)),
+    /// The commits of a landing that a killed host had done, by their trailers.
+    fn landed_already(
+        &self,
+        head: &str,
+        main: &str,
+        submissions: &[Arc<MergeRequest>],
+    ) -> Result<Option<Vec<(String, String)>>, RepositoryError> {
+        let landed: HashMap<String, String> = self
+            .repository
+            .history(main, head, usize::MAX)?
+            .into_iter()
+            .filter_map(|mut entry| Some((entry.trailers.remove(SUBMISSION)?, entry.commit)))
+            .collect();
+        let commit = |request: &Arc<MergeRequest>| {
+            let id = &request.submission.as_ref()?.id;
+            Some((id.clone(), landed.get(id)?.clone()))
+        };
+        Ok(submissions.iter().map(commit).collect())
+    }
+
+    /// Whether what was certified is what the tree holds: others may have landed since, in modules that it does not rest on
+    /// and that do not rest on it.
+    fn is_as_certified(&self, head: &str, tree: &str, assembly: &Assembly) -> Result<Result<(), String>, RepositoryError> {
+        let before = self.repository.tree(head)?;
+        let certified = &assembly.footprint.check;
+        let now = match self.footprint(&before, tree) {
+            Ok((footprint, _)) => footprint,
             Err(Obstacle::Blocked { reason, .. }) => return Ok(Err(reason)),
             Err(Obstacle::Git(error)) => return Err(error),
         };
-        let same = digest(&assembly.footprint.check, &reads, &modules) == assembly.content;
+        if let Some(module) = now.check.iter().find(|module| !certified.contains(*module)) {
+            return Ok(Err(format!("{module}, which rests on it, came to main since it was certified")));
+        }
+        let modules = self.modules(tree)?;
+        let reads = match self.graph(&modules) {
+            Ok(graph) => graph.closure(certified.iter().map(String::as_str)),
+            Err(Obstacle::Blocked { reason, .. }) => return Ok(Err(reason)),
+            Err(Obstacle::Git(error)) => return Err(error),
+        };
+        let same = digest(certified, &reads, &modules) == assembly.content;
         Ok(if same { Ok(()) } else { Err("main has changed below it since it was certified".to_owned()) })
     }
 }
@@ -214,7 +271,7 @@ fn text(request: &MergeRequest, time_ms: u64) -> CommitText {
         ("Atlas-Target", submission.target),
         ("Atlas-Task", submission.attempt),
         ("Atlas-Agent", submission.agent.clone()),
-        ("Atlas-Submission", submission.id),
+        (SUBMISSION, submission.id),
         ("Atlas-Trace", trace),
     ];
     CommitText {

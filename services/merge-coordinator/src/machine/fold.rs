@@ -185,7 +185,8 @@ impl MergeQueue {
                 _ => &[],
             };
             Arc::make_mut(&mut self.registry).land(&entry.request, facts);
-            Arc::make_mut(&mut self.known).extend(facts.iter().map(|facts| name_hash(&facts.name)));
+            let named = facts.iter().map(|facts| (name_hash(&facts.name), Arc::from(facts.module.as_str())));
+            Arc::make_mut(&mut self.known).extend(named);
             self.recent.push_back(Landing {
                 index: self.landings,
                 submission: outcome.submission.clone(),

@@ -259,8 +259,8 @@ pub struct MergeQueue {
     chosen: Option<Chosen>,
     window: Window,
     registry: Arc<Registry>,
-    /// Name hashes of all landed declarations that were reported.
-    known: Arc<BTreeSet<u64>>,
+    /// All landed declarations that were reported.
+    known: Arc<verdict::Known>,
     totals: Totals,
     view: view::Memory,
 }
@@ -513,7 +513,7 @@ impl MergeQueue {
         let entry = self.entry(submission_of(request));
         let footprint = entry.and_then(|entry| entry.footprint.clone());
         let new = |facts: &DeclarationFacts| {
-            !self.known.contains(&verdict::name_hash(&facts.name))
+            !self.known.contains_key(&verdict::name_hash(&facts.name))
                 && footprint.as_ref().is_none_or(|footprint| footprint.writes.contains(&facts.module))
                 && !self.expected_by_other(request, &facts.name)
         };

@@ -1,6 +1,7 @@
 //! What Lean's answer means for the queue.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use atlas_proto::{CheckReply, DeclarationFacts, Diagnostic, Expectation, MergeVerdict, Outcome, Severity};
 
@@ -12,6 +13,9 @@ const ALLOWED_AXIOMS: [&str; 4] = ["propext", "Classical.choice", "Quot.sound", 
 /// Diagnostics of a refusal that are journaled and sent back, and how long each may be. An agent reads no more.
 const MAX_DIAGNOSTICS: usize = 20;
 const MAX_MESSAGE_BYTES: usize = 2_000;
+
+/// Landed declarations, by the hash of their names, with their modules.
+pub type Known = BTreeMap<u64, Arc<str>>;
 
 /// Whether the content was judged at all. Everything else may be the environment's fault.
 pub fn is_judgement(outcome: Outcome) -> bool {
@@ -30,13 +34,16 @@ pub fn verdict(
     reply: CheckReply,
     footprint: &Footprint,
     expectations: &[Expectation],
-    known: &BTreeSet<u64>,
+    known: &Known,
 ) -> MergeVerdict {
-    let outcome = reply.outcome();
-    let (kind, reason) = match outcome {
-        Outcome::Accepted => (String::new(), String::new()),
-        Outcome::Rejected => rejection(&reply, expectations),
-        _ => ("environment".to_owned(), fault(&reply)),
+    let mut outcome = reply.outcome();
+    let twice = (outcome == Outcome::Accepted).then(|| declared_twice(&reply, footprint, known)).flatten();
+    let (kind, reason) = match (outcome, twice) {
+        (Outcome::Accepted, Some(reason)) => {
+            outcome = Outcome::Rejected;
+            ("build".to_owned(), reason)
+        }
+        (outcome, _) => judged(outcome, &reply, expectations),
     };
     let expected: BTreeSet<&str> = expectations.iter().map(|e| e.declaration.as_str()).collect();
     let accepted = outcome == Outcome::Accepted;
@@ -51,7 +58,7 @@ pub fn verdict(
         .declarations
         .into_iter()
         .filter(|facts| {
-            let new = footprint.writes.contains(&facts.module) && !known.contains(&name_hash(&facts.name));
+            let new = footprint.writes.contains(&facts.module) && !known.contains_key(&name_hash(&facts.name));
             accepted && (new || expected.contains(facts.name.as_str()))
         })
         .collect();
@@ -66,6 +73,33 @@ pub fn verdict(
         names,
         lean_ms: reply.lean_ms,
     }
+}
+
+fn judged(outcome: Outcome, reply: &CheckReply, expectations: &[Expectation]) -> (String, String) {
+    match outcome {
+        Outcome::Accepted => (String::new(), String::new()),
+        Outcome::Rejected => rejection(reply, expectations),
+        _ => ("environment".to_owned(), fault(reply)),
+    }
+}
+
+/// Two modules that do not import each other may both declare a name and both build; the root, which imports both, does not.
+fn declared_twice(reply: &CheckReply, footprint: &Footprint, known: &Known) -> Option<String> {
+    let mut seen: BTreeMap<&str, &str> = BTreeMap::new();
+    for facts in &reply.declarations {
+        let landed = known.get(&name_hash(&facts.name)).map(AsRef::as_ref);
+        // A module that the candidate writes may have lost the name.
+        let landed = landed.filter(|module| !footprint.writes.contains(*module));
+        let landed = landed.filter(|_| footprint.writes.contains(&facts.module));
+        let other = seen.insert(&facts.name, &facts.module).or(landed).filter(|module| *module != facts.module);
+        if let Some(other) = other {
+            return Some(format!(
+                "`{}` is declared in {} and in {other}: no file could import both; give one another name",
+                facts.name, facts.module
+            ));
+        }
+    }
+    None
 }
 
 /// What a reply that judged nothing says of why.
@@ -101,10 +135,11 @@ fn rejection(reply: &CheckReply, expectations: &[Expectation]) -> (String, Strin
     }
     let errors: Vec<&Diagnostic> =
         reply.diagnostics.iter().filter(|d| d.severity() == Severity::Error).collect();
+    // What the gate says of a whole module has no place in it.
     let says = |word: &str| errors.iter().any(|d| d.start.is_none() && d.message.contains(word));
-    let kind = if says("axiom") {
+    let kind = if says("axiom") || says("`sorry`") {
         "axioms"
-    } else if says("statement") || says("frozen") {
+    } else if says("frozen") || says("is expected") || says("must be a definition") {
         "statement"
     } else {
         "build"

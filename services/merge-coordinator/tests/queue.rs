@@ -1,0 +1,301 @@
+//! The merge queue under random submissions, conflicts, breaks, faults, redelivered letters and crashes at any point.
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeSet;
+
+use atlas_actor::Machine as _;
+use atlas_merge_coordinator::bench::{Simulation, Truth, actor, request};
+use atlas_merge_coordinator::{Command, Effect, MergeQueue, SKELETON};
+use atlas_proto::{MergeOutcome, merge_outcome};
+use proptest::prelude::*;
+use rand::rngs::StdRng;
+use rand::seq::IndexedRandom as _;
+use rand::{Rng as _, SeedableRng as _};
+
+const MODULES: [&str; 4] = ["N.A", "N.B", "N.C", "N.Top"];
+
+fn name(at: usize) -> String {
+    format!("s{at}")
+}
+
+fn truth(random: &mut StdRng, submissions: usize) -> Truth {
+    let mut truth = Truth::default();
+    let alike = random.random_bool(0.3);
+    let modules = if random.random_bool(0.5) { &MODULES[..] } else { &MODULES[..3] };
+    for at in 0..submissions {
+        let id = name(at);
+        if random.random_bool(0.15) {
+            truth.bad.insert(id.clone());
+        }
+        if random.random_bool(0.05) {
+            truth.forbidden.insert(id.clone());
+        }
+        if random.random_bool(0.1) {
+            truth.faults.insert(id.clone(), *[1, 1, 9].choose(random).unwrap());
+        }
+        if at > 0 && random.random_bool(0.15) {
+            truth.clashes.insert((name(random.random_range(0..at)), id.clone()));
+        }
+        if at > 0 && random.random_bool(0.1) {
+            truth.conflicts.insert((name(random.random_range(0..at)), id.clone()));
+        }
+        let module = if alike { "N.A" } else { modules.choose(random).unwrap() };
+        truth.writes.insert(id, vec![module.to_owned()]);
+    }
+    // Lean sees a clash only where both are elaborated, git a conflict only in one file.
+    let meet = |(one, other): &(String, String)| truth.writes[one] == truth.writes[other];
+    truth.clashes = truth.clashes.iter().filter(|pair| meet(pair)).cloned().collect();
+    truth.conflicts = truth.conflicts.iter().filter(|pair| meet(pair)).cloned().collect();
+    truth
+}
+
+struct Chaos {
+    simulation: Simulation,
+    random: StdRng,
+    letters: Vec<Command>,
+}
+
+impl Chaos {
+    /// Tells a command, or crashes before it is journaled: the machine starts again from its journal.
+    fn tell(&mut self, command: Command, chaos: bool) {
+        if chaos && self.random.random_bool(0.1) {
+            return self.crash();
+        }
+        self.simulation.tell(command);
+        if chaos && self.random.random_bool(0.05) {
+            self.crash();
+        }
+    }
+
+    fn crash(&mut self) {
+        let mut again = MergeQueue::new(&actor());
+        for (time_ms, event) in &self.simulation.journal {
+            again.apply(event, *time_ms);
+        }
+        assert_eq!(again.view(), self.simulation.machine.view(), "the journal says all");
+        let keys = |machine: &MergeQueue| machine.effects().into_iter().map(|(key, _)| key).collect::<Vec<_>>();
+        assert_eq!(keys(&again), keys(&self.simulation.machine));
+        self.simulation.machine = again;
+    }
+
+    /// Runs one effect, whichever. `false`: there is none.
+    fn step(&mut self, chaos: bool) -> bool {
+        self.simulation.now_ms += self.random.random_range(0..500);
+        if chaos && self.random.random_bool(0.1) && !self.letters.is_empty() {
+            let letter = self.letters.choose(&mut self.random).unwrap().clone();
+            self.tell(letter, true);
+        }
+        let effects = self.simulation.machine.effects();
+        let Some((_, effect)) = effects.choose(&mut self.random) else { return false };
+        let command = match effect {
+            Effect::Certify { key, attempt, tree, check, .. } => {
+                let command = Command::Checked(self.simulation.world.check(key, *attempt, tree, check));
+                self.letters.push(command.clone());
+                command
+            }
+            Effect::Wait { until_ms } => {
+                self.simulation.now_ms = self.simulation.now_ms.max(*until_ms);
+                Command::Waited
+            }
+            effect => self.simulation.act(effect).unwrap(),
+        };
+        let landed = matches!(command, Command::Landed { .. });
+        self.tell(command, chaos);
+        if landed {
+            assert!(self.simulation.world.main_builds(), "main holds {:?}", self.simulation.world.main);
+        }
+        true
+    }
+}
+
+fn kind(outcome: &MergeOutcome) -> &str {
+    match outcome.result.as_ref().unwrap() {
+        merge_outcome::Result::Landed(_) => "landed",
+        merge_outcome::Result::Refused(refused) => &refused.kind,
+    }
+}
+
+fn run(seed: u64, chaos: bool) {
+    let mut random = StdRng::seed_from_u64(seed);
+    let submissions = random.random_range(1..25);
+    let truth = truth(&mut random, submissions);
+    let window = (1, random.random_range(1..10));
+    let simulation = Simulation::new(truth, window);
+    let truth = simulation.world.truth.clone();
+    let mut chaos_run = Chaos { simulation, random, letters: Vec::new() };
+    let mut to_send: Vec<String> = (0..submissions).map(name).collect();
+    to_send.insert(0, SKELETON.to_owned());
+    to_send.reverse();
+    let mut steps = 0;
+    loop {
+        if let Some(id) = to_send.last().cloned()
+            && chaos_run.random.random_bool(0.3)
+        {
+            let letter = Command::Request(request(&id));
+            chaos_run.letters.push(letter.clone());
+            // A letter is acknowledged once it is journaled: after a crash it comes again.
+            chaos_run.tell(letter, chaos);
+            if chaos_run.simulation.machine.totals().received as usize == submissions + 2 - to_send.len() {
+                to_send.pop();
+            }
+        }
+        steps += 1;
+        assert!(steps < 50_000, "seed {seed}: no end: {:?}", chaos_run.simulation.machine.view());
+        if !chaos_run.step(chaos) && to_send.is_empty() {
+            break;
+        }
+    }
+    let world = &chaos_run.simulation.world;
+    let machine = &chaos_run.simulation.machine;
+    assert_eq!(machine.waiting(), 0, "seed {seed}");
+    let once: BTreeSet<&String> = world.main.iter().collect();
+    assert_eq!(once.len(), world.main.len(), "nothing lands twice");
+    for at in 0..submissions {
+        let id = name(at);
+        let outcomes = world.outcomes.get(&id).unwrap_or_else(|| panic!("seed {seed}: {id} never ended"));
+        assert!(outcomes.iter().all(|outcome| outcome == &outcomes[0]), "seed {seed}: {id} ended in two ways");
+        let kind = kind(&outcomes[0]);
+        assert_eq!(kind == "landed", world.main.contains(&id), "seed {seed}: {id} {kind}");
+        let met = |pairs: &BTreeSet<(String, String)>| {
+            pairs.iter().any(|(one, other)| *one == id && world.main.contains(other))
+        };
+        let flaky = truth.faults.contains_key(&id);
+        match kind {
+            "landed" => assert!(!truth.bad.contains(&id) && !truth.forbidden.contains(&id)),
+            "policy" => assert!(truth.forbidden.contains(&id), "seed {seed}: {id}"),
+            "conflict" => assert!(met(&truth.conflicts), "seed {seed}: {id} conflicts with nothing that landed"),
+            "build" => assert!(
+                truth.bad.contains(&id) || met(&truth.clashes),
+                "seed {seed}: {id} is good and breaks with nothing that landed"
+            ),
+            "environment" => assert!(flaky, "seed {seed}: {id}"),
+            other => panic!("{other}"),
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+
+    #[test]
+    fn each_ends_once_for_its_own_fault_and_main_always_builds(seed in any::<u64>()) {
+        run(seed, false);
+    }
+
+    #[test]
+    fn crashes_and_redelivered_letters_change_nothing(seed in any::<u64>()) {
+        run(seed, true);
+    }
+}
+
+/// Drives all effects but the checks of the submissions in `silent`.
+fn settle(simulation: &mut Simulation, silent: &str) {
+    loop {
+        let next = simulation.machine.effects().into_iter().find(|(_, effect)| match effect {
+            Effect::Certify { tree, .. } => silent.is_empty() || !tree.contains(silent),
+            Effect::Wait { .. } => false,
+            _ => true,
+        });
+        let Some((_, effect)) = next else { return };
+        let command = match &effect {
+            Effect::Certify { key, attempt, tree, check, .. } => {
+                Command::Checked(simulation.world.check(key, *attempt, tree, check))
+            }
+            effect => simulation.act(effect).unwrap(),
+        };
+        simulation.tell(command);
+    }
+}
+
+fn simulation(truth: Truth, submissions: &[&str]) -> Simulation {
+    let mut simulation = Simulation::new(truth, (1, 20));
+    simulation.submit(SKELETON);
+    settle(&mut simulation, "");
+    for id in submissions {
+        simulation.submit(id);
+    }
+    simulation
+}
+
+#[test]
+fn independent_submissions_land_past_a_slow_one() {
+    let mut truth = Truth::default();
+    truth.writes.insert("slow".to_owned(), vec!["N.Slow".to_owned()]);
+    let mut simulation = simulation(truth, &["slow", "quick"]);
+    settle(&mut simulation, "slow");
+    assert_eq!(simulation.world.main, [SKELETON, "quick"]);
+    settle(&mut simulation, "");
+    assert_eq!(simulation.world.main, [SKELETON, "quick", "slow"]);
+    // Each was checked once: what was certified before the other landed held after it.
+    assert_eq!(simulation.machine.totals().checks, 3);
+}
+
+#[test]
+fn dependent_submissions_wait_for_a_slow_one_only_so_long() {
+    let mut simulation = simulation(Truth::default(), &["slow", "quick"]);
+    settle(&mut simulation, "slow");
+    assert_eq!(simulation.world.main, [SKELETON], "first come, first served");
+    let wait = simulation.machine.effects().into_iter().find_map(|(_, effect)| match effect {
+        Effect::Wait { until_ms } => Some(until_ms),
+        _ => None,
+    });
+    simulation.now_ms = wait.unwrap();
+    simulation.tell(Command::Waited);
+    settle(&mut simulation, "slow");
+    assert_eq!(simulation.world.main, [SKELETON, "quick"]);
+    settle(&mut simulation, "");
+    assert_eq!(simulation.world.main, [SKELETON, "quick", "slow"]);
+}
+
+#[test]
+fn what_breaks_only_together_is_refused_with_the_others_title() {
+    let mut truth = Truth::default();
+    truth.clashes.insert(("first".to_owned(), "second".to_owned()));
+    let mut simulation = simulation(truth, &["first", "second", "third"]);
+    settle(&mut simulation, "");
+    assert_eq!(simulation.world.main, [SKELETON, "first", "third"]);
+    let outcome = &simulation.world.outcomes["second"][0];
+    let Some(merge_outcome::Result::Refused(refused)) = &outcome.result else { panic!("{outcome:?}") };
+    assert_eq!(refused.kind, "build");
+    assert!(refused.reason.contains("broke only together with what landed meanwhile: “State first”"), "{}", refused.reason);
+    assert_eq!(refused.diagnostics.len(), 1);
+}
+
+#[test]
+fn a_bad_neighbour_takes_nobody_with_it() {
+    let mut truth = Truth::default();
+    truth.bad.insert("bad".to_owned());
+    truth.conflicts.insert(("bad".to_owned(), "after".to_owned()));
+    let mut simulation = simulation(truth, &["bad", "after", "last"]);
+    settle(&mut simulation, "");
+    assert_eq!(simulation.world.main[0], SKELETON);
+    assert_eq!(simulation.world.main.len(), 3, "{:?}", simulation.world.outcomes);
+    let facts = &simulation.world.outcomes["last"][0];
+    let Some(merge_outcome::Result::Landed(landed)) = &facts.result else { panic!("{facts:?}") };
+    assert_eq!(landed.declarations[0].name, "N.last");
+    assert!(landed.sequence >= 2);
+}
+
+#[test]
+fn a_verifier_that_never_answers_is_asked_twice() {
+    let mut simulation = simulation(Truth::default(), &["one"]);
+    for attempt in 1..=2 {
+        settle(&mut simulation, "one");
+        let (key, asked) = simulation
+            .machine
+            .effects()
+            .into_iter()
+            .find_map(|(_, effect)| match effect {
+                Effect::Certify { key, attempt, .. } => Some((key, attempt)),
+                _ => None,
+            })
+            .unwrap();
+        assert_eq!(asked, attempt);
+        simulation.tell(Command::Silent { key, attempt: asked, seconds: 60 });
+    }
+    settle(&mut simulation, "");
+    let outcome = &simulation.world.outcomes["one"][0];
+    let Some(merge_outcome::Result::Refused(refused)) = &outcome.result else { panic!("{outcome:?}") };
+    assert_eq!(refused.kind, "environment");
+    assert!(refused.reason.contains("no verifier answered within 60 s, 2 times"), "{}", refused.reason);
+}
