@@ -128,8 +128,8 @@ mod tests {
     #[test]
     fn messages_become_diagnostics_with_places() {
         let request = CheckRequest::default();
-        let answer = "message 5 1 1 1 1 19\nerror2345unsolved goals\n⊢ PgPP";
-        let artefact = read(&answer.replace("PgPP", "P"), "N.A", None, &Asked::new(&request));
+        let answer = "message 5 1 1 1 1 20\nerror2345unsolved goals\n⊢ P";
+        let artefact = read(answer, "N.A", None, &Asked::new(&request));
         let diagnostics = artefact.unwrap().diagnostics;
         let d = &diagnostics[0];
         assert_eq!((d.severity(), d.start.unwrap().line, d.end.unwrap().column), (Severity::Error, 2, 5));

@@ -43,7 +43,8 @@ pub(crate) struct TermFacts {
 pub(crate) struct Handed {
     /// The new declarations, in the order of the session's `declaration` frames.
     pub(crate) new: Vec<TermFacts>,
-    /// Of every declaration of the imported library modules: its name and the digest of all that it is.
+    /// Of every declaration of the imported library modules that a kernel checks: its name and the digest of all that
+    /// it is.
     pub(crate) imported: BTreeMap<String, String>,
 }
 
@@ -60,6 +61,8 @@ pub(crate) fn read(heap: &Heap<'_>, address: u32) -> Result<Handed, Malformed> {
     let new = heap.array(heap.field(address, 0)?)?.into_iter().map(|c| terms.add(c)).collect::<Result<Vec<_>, _>>()?;
     let mut facts = Facts::new(terms);
     let new = new.into_iter().map(|name| facts.of(name)).collect::<Result<_, _>>()?;
+    let safe = |name: &NameId| facts.terms.constant(*name).is_some_and(|c| !c.is_unsafe);
+    let imported: Vec<NameId> = imported.into_iter().filter(safe).collect();
     let imported = imported
         .into_iter()
         .map(|name| Ok((hex::encode(facts.terms.names.key(name)), hex::encode(facts.whole(name)?))))

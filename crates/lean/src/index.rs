@@ -44,7 +44,7 @@ impl Index {
     pub(crate) fn search(&self, library: Vec<DeclarationFacts>, request: &LookupRequest) -> Vec<DeclarationFacts> {
         let name = request.name.to_lowercase();
         let words: Vec<&str> = request.type_words();
-        let fits = |lower: &str, statement: &str| lower.contains(&name) && words.iter().all(|w| statement.contains(w));
+        let fits = |lower: &str, statement: &str| lower.contains(&name) && words.iter().all(|w| mentions(statement, w));
         let mut found: Vec<DeclarationFacts> = library.into_iter().filter(|f| fits(&f.name.to_lowercase(), &f.statement)).collect();
         let mut toolchain: Vec<&Entry> = self.0.iter().filter(|e| fits(&e.lower, &e.statement)).collect();
         toolchain.sort_by_key(|e| (e.name.chars().count(), &e.name));
@@ -58,6 +58,11 @@ impl Index {
         found.truncate(if request.limit == 0 { LIMIT } else { request.limit as usize });
         found
     }
+}
+
+/// Whether a type mentions a word; `List.reverse` is also written `xs.reverse`.
+fn mentions(statement: &str, word: &str) -> bool {
+    statement.contains(word) || word.rfind('.').is_some_and(|dot| dot > 0 && dot + 1 < word.len() && statement.contains(&word[dot..]))
 }
 
 /// The words of a look-up by type.

@@ -55,7 +55,6 @@ impl Kind {
 /// A constant's parts, by address.
 #[derive(Debug, Clone)]
 pub(crate) struct Constant {
-    pub(crate) name: NameId,
     pub(crate) kind: Kind,
     pub(crate) level_parameters: Vec<NameId>,
     pub(crate) kind_of: u32,
@@ -119,7 +118,7 @@ impl<'h> Terms<'h> {
             Kind::Theorem | Kind::Quotient => false,
         };
         let constant =
-            Constant { name, kind, level_parameters, kind_of: heap.field(head, 2)?, value, relatives, parameters, is_unsafe };
+            Constant { kind, level_parameters, kind_of: heap.field(head, 2)?, value, relatives, parameters, is_unsafe };
         self.constants.insert(name, constant);
         Ok(name)
     }

@@ -132,18 +132,27 @@ fn the_gate_refuses_what_elaboration_lets_through() {
     refused("axiom help : False\ntheorem x : 1 = 2 := help.elim\n", expect(false), "help");
     refused("theorem y : 1 = 1 := rfl\n", expect(false), "not declared");
     refused("theorem x : (10 : Nat) < 20 := by native_decide\n", expect(false), "x");
+    refused("def fast : Nat := 3\n@[implemented_by fast] def slow : Nat := 4\ntheorem x : slow = 4 := rfl\n", expect(false), "implemented_by");
+    refused("end\npartial def u (n : Nat) : Nat := u n\ntheorem x : 1 = 1 := rfl\n", expect(false), "u");
     refused("unsafe def u : Nat := 3\ntheorem x : 1 = 1 := rfl\n", expect(false), "u");
 }
 
 #[test]
 fn loops_memory_and_crashes_are_told_apart_and_harm_nobody() {
     let lean = lean();
-    let spin = "set_option maxHeartbeats 0\nset_option maxRecDepth 1000000\ndef f (n : Nat) : Nat := match n with | 0 => 0 | n + 1 => f n + f n\ntheorem l : f 60 = 0 := by rfl\n";
+    let spin = "end\npartial def spin (n : Nat) : IO Nat := spin (n + 1)\n#eval spin 0\n";
     let spin = CheckRequest { deadline_ms: 2500, ..elaborate(vec![module("N.Spin", spin)]) };
     let started = std::time::Instant::now();
     let reply = lean.check(&spin);
     assert_eq!(reply.outcome(), Outcome::TimedOut, "{reply:#?}");
     assert!(started.elapsed().as_millis() < 8000, "{:?}", started.elapsed());
+    let grow = "end\npartial def grow (a : Array Nat) : IO Nat := do\n  if a.size > 400000000 then return a.size\n  grow (a.push a.size)\n#eval grow #[]\n";
+    let reply = lean.check(&CheckRequest { memory_bytes: 200 << 20, ..elaborate(vec![module("N.Grow", grow)]) });
+    assert_eq!(reply.outcome(), Outcome::OutOfMemory, "{reply:#?}");
+    let reply = lean.check(&elaborate(vec![module("N.Exit", "end\n#eval (IO.Process.exit 0 : IO Unit)\n")]));
+    assert_eq!(reply.outcome(), Outcome::Crashed, "{reply:#?}");
+    let forged = "end\n#eval IO.FS.writeFile \"/host/answer\" \"end 1 1 1\\n111\"\n#eval IO.FS.readFile \"/host/nonce\"\ntheorem x : 1 = 2 := rfl\n";
+    assert_eq!(lean.check(&elaborate(vec![module("N.Forged", forged)])).outcome(), Outcome::Rejected);
     let fine = lean.check(&elaborate(vec![module("N.Fine", "theorem a : 1 + 1 = 2 := rfl\n")]));
     assert_eq!(fine.outcome(), Outcome::Accepted);
 }
@@ -152,7 +161,7 @@ fn loops_memory_and_crashes_are_told_apart_and_harm_nobody() {
 fn declarations_are_found_by_name_and_by_type() {
     let lean = lean();
     let ask = |name: &str, words: &str| {
-        let request = LookupRequest { name: name.into(), r#type: words.into(), limit: 5, modules: library(&[("N.Parity", &[], PARITY)]), ..LookupRequest::default() };
+        let request = LookupRequest { name: name.into(), r#type: words.into(), limit: 50, modules: library(&[("N.Parity", &[], PARITY)]), ..LookupRequest::default() };
         let reply = lean.lookup(&request);
         assert_eq!(reply.fault, "");
         reply.declarations.into_iter().map(|d| d.name).collect::<Vec<_>>()
