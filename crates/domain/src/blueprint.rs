@@ -80,7 +80,10 @@ pub enum BlueprintError {
 }
 
 fn suggestion(near: Option<&TargetId>) -> String {
-    near.map_or_else(|| "; remove it or add that target".to_owned(), |near| format!("; did you mean `{near}`?"))
+    near.map_or_else(
+        || "; remove it or add that target".to_owned(),
+        |near| format!("; did you mean `{near}`?"),
+    )
 }
 
 fn path(ids: &[TargetId]) -> String {
@@ -133,7 +136,11 @@ impl Blueprint {
     ///
     /// # Errors
     /// As [`Blueprint::new`].
-    pub fn decompose(&mut self, parent: TargetIx, parts: Vec<Target>) -> Result<Vec<TargetIx>, Vec<BlueprintError>> {
+    pub fn decompose(
+        &mut self,
+        parent: TargetIx,
+        parts: Vec<Target>,
+    ) -> Result<Vec<TargetIx>, Vec<BlueprintError>> {
         let mut trial = self.clone();
         let parent_id = trial.target(parent).id.clone();
         let added = trial.insert(
@@ -219,7 +226,9 @@ impl Blueprint {
 
     /// Adds one edge unless it is there already; a statement edge makes a proof edge to the same target needless.
     fn link(&mut self, from: TargetIx, to: TargetIx, statement: bool) {
-        if self.node(from).statement_edges.contains(&to) || (!statement && self.node(from).proof_edges.contains(&to)) {
+        if self.node(from).statement_edges.contains(&to)
+            || (!statement && self.node(from).proof_edges.contains(&to))
+        {
             return;
         }
         self.unlink(from, to);
@@ -423,7 +432,8 @@ impl Blueprint {
             marks[start] = Mark::Open;
             while let Some((at, edge)) = stack.last_mut() {
                 let node = &self.nodes[*at];
-                let next = node.statement_edges.iter().chain(&node.proof_edges).nth(*edge).map(|ix| ix.index());
+                let next =
+                    node.statement_edges.iter().chain(&node.proof_edges).nth(*edge).map(|ix| ix.index());
                 *edge += 1;
                 match next {
                     None => {
@@ -436,7 +446,9 @@ impl Blueprint {
                     }
                     Some(next) if marks[next] == Mark::Open => {
                         let from = stack.iter().position(|&(at, _)| at == next).unwrap_or(0);
-                        return Some(stack[from..].iter().map(|&(at, _)| self.nodes[at].target.id.clone()).collect());
+                        return Some(
+                            stack[from..].iter().map(|&(at, _)| self.nodes[at].target.id.clone()).collect(),
+                        );
                     }
                     Some(_) => {}
                 }

@@ -88,7 +88,8 @@ pub(crate) fn targets<'a>(
     let mut notes = Vec::new();
     let mut kept: Vec<(usize, Finding)> = Vec::new();
     for (chapter, finding) in findings {
-        let twin = kept.iter_mut().find(|(other, twin)| *other == chapter && is_twin(&twin.target, &finding.target));
+        let twin =
+            kept.iter_mut().find(|(other, twin)| *other == chapter && is_twin(&twin.target, &finding.target));
         match twin {
             Some((_, twin)) => {
                 twin.aliases.extend(finding.aliases.iter().cloned());
@@ -122,7 +123,8 @@ pub(crate) fn targets<'a>(
                         resolved.insert(to, ids[to].clone());
                     }
                     Some(&to) if to == at => {}
-                    Some(_) => notes.push(format!("{}: left out `{reference}`, which comes later in the book", ids[at])),
+                    Some(_) => notes
+                        .push(format!("{}: left out `{reference}`, which comes later in the book", ids[at])),
                     None => notes.push(format!("{}: left out `{reference}`, which is no target", ids[at])),
                 }
             }
@@ -168,13 +170,22 @@ mod tests {
     use super::*;
 
     fn target(id: &str, line: u32, statement: &str) -> Target {
-        Target { id: id.into(), kind: "theorem".into(), line, statement: statement.into(), ..Target::default() }
+        Target {
+            id: id.into(),
+            kind: "theorem".into(),
+            line,
+            statement: statement.into(),
+            ..Target::default()
+        }
     }
 
     #[test]
     fn extractors_agree_by_words_or_place_and_disagree_on_the_rest() {
         let found = [
-            vec![target("even-sum", 10, "If $m$ and $n$ are even, $m+n$ is even."), target("odd", 20, "One is odd.")],
+            vec![
+                target("even-sum", 10, "If $m$ and $n$ are even, $m+n$ is even."),
+                target("odd", 20, "One is odd."),
+            ],
             vec![target("thm-1", 11, "if m and n are even, m + n is even"), target("extra", 40, "A remark.")],
         ];
         let (agreed, disputed) = compare(&found);
@@ -186,7 +197,12 @@ mod tests {
 
     #[test]
     fn overlaps_are_merged_labels_made_unique_and_references_followed() {
-        let chapter = Chapter { slug: "01-one".into(), module: "N.One".into(), source: "b.md".into(), ..Chapter::default() };
+        let chapter = Chapter {
+            slug: "01-one".into(),
+            module: "N.One".into(),
+            source: "b.md".into(),
+            ..Chapter::default()
+        };
         let finding = |target: Target, alias: &str| Finding { target, aliases: vec![alias.into()], votes: 2 };
         let mut sum = target("sum", 30, "Sums.");
         sum.proof_depends_on = vec!["first-alias".into(), "sum".into(), "later".into(), "nowhere".into()];
@@ -204,7 +220,10 @@ mod tests {
         assert_eq!(out.targets[1].declaration, "N.sum");
         assert_eq!(
             out.notes,
-            ["sum: left out `later`, which comes later in the book", "sum: left out `nowhere`, which is no target"]
+            [
+                "sum: left out `later`, which comes later in the book",
+                "sum: left out `nowhere`, which is no target"
+            ]
         );
     }
 }

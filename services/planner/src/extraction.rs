@@ -34,7 +34,12 @@ struct Chunk {
 enum Referee {
     /// Extractors are not done.
     Later,
-    Wanted { agreed: Vec<Finding>, disputed: Vec<Finding>, attempts: u32, running: bool },
+    Wanted {
+        agreed: Vec<Finding>,
+        disputed: Vec<Finding>,
+        attempts: u32,
+        running: bool,
+    },
     Done(Vec<Finding>),
 }
 
@@ -109,9 +114,10 @@ impl Extraction {
 
     /// Notes the start of an attempt; gives its piece and its task.
     pub fn started(&mut self, started: &Started, run: &str, policy: &Policy) -> Option<(usize, Task)> {
-        let at = self.chunks.iter().position(|chunk| {
-            chunk.name == started.target || disagreement(&chunk.name) == started.target
-        })?;
+        let at = self
+            .chunks
+            .iter()
+            .position(|chunk| chunk.name == started.target || disagreement(&chunk.name) == started.target)?;
         let chunk = &mut self.chunks[at];
         let chapter = &self.chapters[chunk.chapter];
         let mut candidates = Vec::new();
@@ -156,7 +162,8 @@ impl Extraction {
             _ => Err(shortfall(report)),
         };
         let is_referee = report.attempt.starts_with(&format!("{}.", disagreement(&chunk.name)));
-        let line = found.as_ref().err().map(|(outcome, reason)| format!("{} {outcome}: {reason}", report.attempt));
+        let line =
+            found.as_ref().err().map(|(outcome, reason)| format!("{} {outcome}: {reason}", report.attempt));
         match (is_referee, found) {
             (false, found) => {
                 chunk.running = chunk.running.saturating_sub(1);

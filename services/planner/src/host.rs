@@ -9,7 +9,9 @@ use atlas_bus::Bus;
 use atlas_domain::{ActorId, ActorKind, Blueprint, RunId, Target};
 use atlas_library::layout;
 use atlas_proto::letter::Letter as Written;
-use atlas_proto::{FileChange, Letter, Limits, MergeOutcome, MergeRequest, Refused, RunSpec, Submission, Task, merge_outcome};
+use atlas_proto::{
+    FileChange, Letter, Limits, MergeOutcome, MergeRequest, Refused, RunSpec, Submission, Task, merge_outcome,
+};
 use atlas_telemetry::trace;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::watch;
@@ -63,7 +65,10 @@ impl Executor<Planner> for PlannerExecutor {
             }
             Effect::Deadline { at_ms } => {
                 tokio::time::sleep(Duration::from_millis(at_ms.saturating_sub(unix_ms()))).await;
-                Ok(Some(Command::Stop { kind: "deadline", reason: "the run's deadline has passed".to_owned() }))
+                Ok(Some(Command::Stop {
+                    kind: "deadline",
+                    reason: "the run's deadline has passed".to_owned(),
+                }))
             }
             Effect::Start(task) => self.start(&scope, &task).await,
             Effect::Revoke { attempt } => {
@@ -87,7 +92,11 @@ impl Executor<Planner> for PlannerExecutor {
                 match room {
                     Ok(change) => {
                         let submission = Submission { changes: vec![change], ..submission };
-                        self.submit(&scope, MergeRequest { submission: Some(submission), ..MergeRequest::default() }).await
+                        self.submit(
+                            &scope,
+                            MergeRequest { submission: Some(submission), ..MergeRequest::default() },
+                        )
+                        .await
                     }
                     Err(reason) => Ok(Some(refused(id, reason))),
                 }
@@ -122,7 +131,8 @@ impl PlannerExecutor {
         if request.traceparent.is_empty() {
             request.traceparent.clone_from(&scope.traceparent);
         }
-        let submission = request.submission.as_ref().map(|submission| submission.id.clone()).unwrap_or_default();
+        let submission =
+            request.submission.as_ref().map(|submission| submission.id.clone()).unwrap_or_default();
         let span = tracing::info_span!("submit", otel.name = "submit to the merge queue", submission);
         let span = trace::with_parent(&request.traceparent, span);
         let letter = Letter { letter: Some(Written::MergeRequest(request)) };
@@ -139,7 +149,8 @@ impl PlannerExecutor {
     async fn write_targets(&self, targets: &Arc<Vec<Target>>) -> Result<Option<Command>, EffectError> {
         if let Some(file) = self.targets_file.clone() {
             let targets = targets.clone();
-            let written = tokio::task::spawn_blocking(move || atlas_book::write_targets(&file, &targets)).await;
+            let written =
+                tokio::task::spawn_blocking(move || atlas_book::write_targets(&file, &targets)).await;
             match written {
                 Ok(Ok(())) => {}
                 Ok(Err(problem)) => return Err(retry(problem.to_string())),
@@ -149,7 +160,13 @@ impl PlannerExecutor {
         Ok(Some(Command::TargetsWritten))
     }
 
-    async fn lay_out(&self, scope: &Scope, id: String, spec: &RunSpec, targets: &[Target]) -> Result<Option<Command>, EffectError> {
+    async fn lay_out(
+        &self,
+        scope: &Scope,
+        id: String,
+        spec: &RunSpec,
+        targets: &[Target],
+    ) -> Result<Option<Command>, EffectError> {
         let changes = match Blueprint::new(targets.to_vec()) {
             Ok(blueprint) => skeleton::files(spec, &blueprint),
             // The machine has built the same blueprint before it asked.
@@ -197,7 +214,11 @@ fn refused(submission: String, reason: String) -> Command {
     Command::Merged(Box::new(MergeOutcome {
         submission,
         target: String::new(),
-        result: Some(merge_outcome::Result::Refused(Refused { kind: "policy".to_owned(), reason, ..Refused::default() })),
+        result: Some(merge_outcome::Result::Refused(Refused {
+            kind: "policy".to_owned(),
+            reason,
+            ..Refused::default()
+        })),
     }))
 }
 

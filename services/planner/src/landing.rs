@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use atlas_domain::{Standing, TargetIx};
-use atlas_proto::{DeclarationFacts, Expectation, Landed, MergeOutcome, MergeRequest, Refused, RunSpec, Submission, merge_outcome};
+use atlas_proto::{
+    DeclarationFacts, Expectation, Landed, MergeOutcome, MergeRequest, Refused, RunSpec, Submission,
+    merge_outcome,
+};
 
 use crate::machine::{Effect, Planner};
 use crate::role::Role;
@@ -54,11 +57,25 @@ pub(crate) struct Layout {
 
 impl Layout {
     pub fn skeleton() -> Self {
-        Self { name: "skeleton".to_owned(), tries: 0, landed: false, failed: false, parent: None, parts: Vec::new() }
+        Self {
+            name: "skeleton".to_owned(),
+            tries: 0,
+            landed: false,
+            failed: false,
+            parent: None,
+            parts: Vec::new(),
+        }
     }
 
     pub fn room(parent: TargetIx, label: &str, number: u32, parts: Vec<TargetIx>) -> Self {
-        Self { name: format!("{label}.room.{number}"), tries: 0, landed: false, failed: false, parent: Some(parent), parts }
+        Self {
+            name: format!("{label}.room.{number}"),
+            tries: 0,
+            landed: false,
+            failed: false,
+            parent: Some(parent),
+            parts,
+        }
     }
 
     /// True while the merge queue is to land it.
@@ -80,7 +97,9 @@ impl Planner {
         for layout in self.layouts.iter().filter(|layout| layout.is_pending()) {
             let id = layout.id();
             let effect = match layout.parent {
-                None => Effect::Skeleton { id: id.clone(), spec: spec.clone(), targets: self.initial.clone() },
+                None => {
+                    Effect::Skeleton { id: id.clone(), spec: spec.clone(), targets: self.initial.clone() }
+                }
                 Some(parent) => self.make_room(id.clone(), parent, layout),
             };
             effects.push((format!("layout/{id}"), effect));
@@ -154,7 +173,12 @@ impl Planner {
     /// A corrected statement changes, as a term, every frozen statement that rests on it.
     fn unfrozen_with(&self, ix: TargetIx) -> Vec<String> {
         std::iter::once(ix)
-            .chain(self.blueprint.statement_cone(ix).into_iter().filter(|&above| self.track(above).frozen.is_some()))
+            .chain(
+                self.blueprint
+                    .statement_cone(ix)
+                    .into_iter()
+                    .filter(|&above| self.track(above).frozen.is_some()),
+            )
             .map(|ix| self.blueprint.target(ix).declaration.clone())
             .collect()
     }
@@ -222,7 +246,7 @@ impl Planner {
     fn layout_refused(&mut self, at: usize, refused: &Refused) {
         let layout = &mut self.layouts[at];
         layout.tries += 1;
-        if layout.tries % RESUBMISSIONS != 0 {
+        if !layout.tries.is_multiple_of(RESUBMISSIONS) {
             return;
         }
         layout.failed = true;
@@ -231,7 +255,8 @@ impl Planner {
             Some(parent) => {
                 // Without room its parts stay open, and so does the whole: a person has to look.
                 let label = self.blueprint.target(parent).id.to_string();
-                let question = format!("No room could be made for the parts of `{label}`: {}", refused.reason);
+                let question =
+                    format!("No room could be made for the parts of `{label}`: {}", refused.reason);
                 self.escalate(&label, &question);
             }
         }
@@ -262,7 +287,9 @@ impl Planner {
         let standing = match front.purpose {
             Purpose::State => {
                 let whole = facts.is_some_and(|facts| facts.kind == "theorem" && !rests_on_sorry(facts));
-                track.frozen = Some(facts.map_or_else(|| Frozen { statement: String::new(), hash: String::new() }, frozen_as));
+                track.frozen = Some(
+                    facts.map_or_else(|| Frozen { statement: String::new(), hash: String::new() }, frozen_as),
+                );
                 track.automation_done = false;
                 if target.kind.is_definition() || whole { Standing::Certified } else { Standing::Stated }
             }

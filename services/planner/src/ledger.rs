@@ -76,7 +76,8 @@ impl Machine for Ledger {
             Some(Kind::Limits(limits)) => self.limits = *limits,
             Some(Kind::Reserved(reserve)) => {
                 // The same call again: its first answer was lost with the host that made it, and may be billed twice.
-                let again = self.settled.remove(&reserve.call) || self.outstanding.contains_key(&reserve.call);
+                let again =
+                    self.settled.remove(&reserve.call) || self.outstanding.contains_key(&reserve.call);
                 self.repeated += u64::from(again);
                 self.release(&reserve.call);
                 let estimate = reserve.estimate.map(Usage::from).unwrap_or_default();

@@ -90,7 +90,11 @@ impl LedgerHandle {
 }
 
 /// Starts the ledger of `run`: keeps its journal and serves `atlas.ledger.<run>` until `shutdown`.
-pub(crate) async fn start(bus: &Bus, run: &RunId, shutdown: &CancellationToken) -> Result<LedgerHandle, atlas_bus::Error> {
+pub(crate) async fn start(
+    bus: &Bus,
+    run: &RunId,
+    shutdown: &CancellationToken,
+) -> Result<LedgerHandle, atlas_bus::Error> {
     let (letters, mailbox) = mpsc::channel(1024);
     let (publish, account) = watch::channel(Account::default());
     let writer = Writer {
@@ -192,7 +196,9 @@ impl Writer {
             for at in order {
                 let question = &questions[at];
                 let refusal = match &question.command {
-                    Command::Reserve(reserve) => self.void(&reserve.call).or_else(|| ledger.refusal(reserve, now_ms)),
+                    Command::Reserve(reserve) => {
+                        self.void(&reserve.call).or_else(|| ledger.refusal(reserve, now_ms))
+                    }
                     _ => None,
                 };
                 replies[at] = match refusal {
@@ -220,7 +226,9 @@ impl Writer {
                 tokio::time::sleep(PAUSE).await;
                 continue;
             }
-            let limited = events.iter().any(|event| matches!(event.event, Some(atlas_proto::ledger_event::Event::Limits(_))));
+            let limited = events
+                .iter()
+                .any(|event| matches!(event.event, Some(atlas_proto::ledger_event::Event::Limits(_))));
             self.publish.send_modify(|account| {
                 account.by_role.clone_from(ledger.by_role());
                 if limited {
@@ -258,10 +266,14 @@ impl Writer {
         let mut last = 0;
         for (sequence, record) in self.bus.records(&self.actor).await.map_err(|e| e.to_string())? {
             if record.version > Ledger::VERSION {
-                return Err(format!("{} was written by a newer program (version {})", self.actor, record.version));
+                return Err(format!(
+                    "{} was written by a newer program (version {})",
+                    self.actor, record.version
+                ));
             }
             for bytes in &record.events {
-                let event = LedgerEvent::decode(bytes.as_slice()).map_err(|e| format!("record {sequence} does not parse: {e}"))?;
+                let event = LedgerEvent::decode(bytes.as_slice())
+                    .map_err(|e| format!("record {sequence} does not parse: {e}"))?;
                 ledger.apply(&event, record.time_ms);
             }
             last = sequence;
@@ -287,5 +299,7 @@ impl Writer {
 
 pub(crate) fn unix_ms() -> u64 {
     // Before 1970 only a broken clock can be.
-    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX))
+    std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX))
 }

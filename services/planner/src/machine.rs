@@ -7,8 +7,8 @@ use atlas_actor::Machine;
 use atlas_domain::{ActorId, ActorKind, Blueprint, RunId, Standing, Target, TargetIx, Usage};
 use atlas_proto::planner_event::Event as Kind;
 use atlas_proto::{
-    Escalated, HumanReply, LedgerOpened, MergeOutcome, PlannerEvent, Policy, Report, RunSpec, Started, Stopped,
-    Submission, Task, report,
+    Escalated, HumanReply, LedgerOpened, MergeOutcome, PlannerEvent, Policy, Report, RunSpec, Started,
+    Stopped, Submission, Task, report,
 };
 
 use crate::extraction::Extraction;
@@ -231,7 +231,8 @@ impl Machine for Planner {
                 for note in &extracted.notes {
                     self.say(note);
                 }
-                let targets = extracted.targets.iter().cloned().map(Target::try_from).collect::<Result<Vec<_>, _>>();
+                let targets =
+                    extracted.targets.iter().cloned().map(Target::try_from).collect::<Result<Vec<_>, _>>();
                 match targets {
                     Ok(targets) => {
                         self.say(&format!("extraction found {} targets", targets.len()));
@@ -289,7 +290,10 @@ impl Machine for Planner {
         }
         if self.ledger_policy < self.policy_number {
             let number = self.policy_number;
-            effects.push((format!("ledger/{number}"), Effect::OpenLedger { number, policy: self.policy.clone() }));
+            effects.push((
+                format!("ledger/{number}"),
+                Effect::OpenLedger { number, policy: self.policy.clone() },
+            ));
         } else if self.stopped.is_none() {
             effects.push((format!("budget/{}", self.policy_number), Effect::WatchBudget));
             if self.policy.deadline_unix_ms > 0 {
@@ -526,7 +530,8 @@ impl Planner {
                 Running { role, number: started.number, subject: Subject::Target(ix), task, revision }
             }
             None => {
-                let Some((run, policy)) = self.extraction.as_ref().map(|_| (self.run.clone(), self.policy.clone()))
+                let Some((run, policy)) =
+                    self.extraction.as_ref().map(|_| (self.run.clone(), self.policy.clone()))
                 else {
                     return;
                 };

@@ -45,9 +45,13 @@ impl Planner {
             return;
         }
         match running.role {
-            Role::Formalizer | Role::Prover | Role::Automation => self.author_reported(ix, running, report, ended),
+            Role::Formalizer | Role::Prover | Role::Automation => {
+                self.author_reported(ix, running, report, ended)
+            }
             Role::Fixer => self.fixer_reported(ix, report, ended),
-            Role::MathematicalReviewer | Role::EngineeringReviewer => self.reviewer_reported(ix, report, ended),
+            Role::MathematicalReviewer | Role::EngineeringReviewer => {
+                self.reviewer_reported(ix, report, ended)
+            }
             Role::Triage => self.triage_reported(ix, report, ended),
             Role::Extractor => {}
         }
@@ -152,7 +156,10 @@ impl Planner {
 /// `None` approves; otherwise the reasons against. An error when it is no verdict on this submission.
 fn verdict(review: &Review, submission: &Submission) -> Result<Option<String>, (&'static str, String)> {
     if !review.submission.is_empty() && review.submission != submission.id {
-        return Err(("failed", format!("the review is of `{}`, not of `{}`", review.submission, submission.id)));
+        return Err((
+            "failed",
+            format!("the review is of `{}`, not of `{}`", review.submission, submission.id),
+        ));
     }
     match review.decision() {
         Decision::Approve => Ok(None),

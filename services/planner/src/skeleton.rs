@@ -55,14 +55,20 @@ pub fn module_circle(blueprint: &Blueprint) -> Option<ModuleCircle> {
                     let because = modules
                         .windows(2)
                         .filter_map(|step| imports.get(step[0])?.get(step[1]))
-                        .map(|&(on, of)| format!("`{}` on `{}`", blueprint.target(on).id, blueprint.target(of).id))
+                        .map(|&(on, of)| {
+                            format!("`{}` on `{}`", blueprint.target(on).id, blueprint.target(of).id)
+                        })
                         .collect();
-                    return Some(ModuleCircle { modules: modules.into_iter().map(str::to_owned).collect(), because });
+                    return Some(ModuleCircle {
+                        modules: modules.into_iter().map(str::to_owned).collect(),
+                        because,
+                    });
                 }
                 Some(module) if done.contains(module) => {}
                 Some(module) => {
                     path.push(module);
-                    pending.push(imports.get(module).map(|m| m.keys().copied().collect()).unwrap_or_default());
+                    pending
+                        .push(imports.get(module).map(|m| m.keys().copied().collect()).unwrap_or_default());
                 }
                 None => {
                     pending.pop();
@@ -84,13 +90,17 @@ pub fn files(spec: &RunSpec, blueprint: &Blueprint) -> Vec<FileChange> {
             chapters.push(layout::Chapter {
                 module: module.to_owned(),
                 title: title.to_owned(),
-                imports: imports.get(module).map(|m| m.keys().map(|&m| m.to_owned()).collect()).unwrap_or_default(),
+                imports: imports
+                    .get(module)
+                    .map(|m| m.keys().map(|&m| m.to_owned()).collect())
+                    .unwrap_or_default(),
                 slots: Vec::new(),
             });
             chapters.len() - 1
         })
     };
-    let with_targets: BTreeSet<&str> = blueprint.targets().map(|(_, target)| target.module.as_str()).collect();
+    let with_targets: BTreeSet<&str> =
+        blueprint.targets().map(|(_, target)| target.module.as_str()).collect();
     for one in spec.chapters.iter().filter(|one| with_targets.contains(one.module.as_str())) {
         chapter(&one.module, &one.title, &mut chapters);
     }

@@ -249,7 +249,8 @@ impl Planner {
                 0,
             );
         }
-        if !self.running.is_empty() || !self.merging.is_empty() || self.layouts.iter().any(Layout::is_pending) {
+        if !self.running.is_empty() || !self.merging.is_empty() || self.layouts.iter().any(Layout::is_pending)
+        {
             return None;
         }
         if let Some(stopped) = &self.stopped {

@@ -28,7 +28,11 @@ impl Planner {
             number: started.number,
             target: Some(self.blueprint.target(ix).into()),
             base_commit: self.head.clone(),
-            frozen_statement: track.frozen.as_ref().map(|frozen| frozen.statement.clone()).unwrap_or_default(),
+            frozen_statement: track
+                .frozen
+                .as_ref()
+                .map(|frozen| frozen.statement.clone())
+                .unwrap_or_default(),
             context: self.context(ix),
             excerpt: self.excerpt(ix),
             human_reply: track.human_reply.clone(),
@@ -40,9 +44,11 @@ impl Planner {
         match role {
             Some(Role::MathematicalReviewer) => {
                 // It judges by the book and the Lean alone, so the author's words stay away from it.
-                task.subject = self
-                    .subject_of(ix)
-                    .map(|subject| Submission { summary: String::new(), title: String::new(), ..(*subject).clone() });
+                task.subject = self.subject_of(ix).map(|subject| Submission {
+                    summary: String::new(),
+                    title: String::new(),
+                    ..(*subject).clone()
+                });
             }
             Some(Role::EngineeringReviewer) => {
                 task.subject = self.subject_of(ix).map(|subject| (*subject).clone());

@@ -175,7 +175,8 @@ impl Track {
 
     /// What earlier attempts tried and why they failed, oldest first.
     pub fn memory(&self) -> Vec<PriorAttempt> {
-        let notable: Vec<&Past> = self.history.iter().filter(|past| !matches!(past.outcome, "dropped" | "approved")).collect();
+        let notable: Vec<&Past> =
+            self.history.iter().filter(|past| !matches!(past.outcome, "dropped" | "approved")).collect();
         notable[notable.len().saturating_sub(MEMORY)..]
             .iter()
             .map(|past| PriorAttempt {

@@ -70,7 +70,9 @@ impl Planner {
                 track.reason.clone_from(why);
                 return Ok(("refute", why.clone()));
             }
-            triage::Action::Refute(_) if definition => return Err("a definition cannot be refuted".to_owned()),
+            triage::Action::Refute(_) if definition => {
+                return Err("a definition cannot be refuted".to_owned());
+            }
             triage::Action::Refute(_) => return Err("what is not stated yet cannot be refuted".to_owned()),
             triage::Action::Decompose(decompose) => ("decomposed", self.decompose(ix, decompose)?),
         };
@@ -113,7 +115,8 @@ impl Planner {
             return Err("the decomposition names no parts".to_owned());
         }
         let parent = self.blueprint.target(ix);
-        let namespace = parent.declaration.rsplit_once('.').map(|(namespace, _)| namespace).unwrap_or_default();
+        let namespace =
+            parent.declaration.rsplit_once('.').map(|(namespace, _)| namespace).unwrap_or_default();
         let mut taken: BTreeSet<String> = BTreeSet::new();
         let mut parts = Vec::new();
         for wire in &decompose.targets {
@@ -128,9 +131,13 @@ impl Planner {
             part.line = parent.line;
             part.parent = Some(parent.id.clone());
             part.declaration = declaration(namespace, &part);
-            let clash = self.declarations.contains_key(&part.declaration) || !taken.insert(part.declaration.clone());
+            let clash =
+                self.declarations.contains_key(&part.declaration) || !taken.insert(part.declaration.clone());
             if clash {
-                return Err(format!("the part `{}` would be declared as `{}`, which exists already", part.id, part.declaration));
+                return Err(format!(
+                    "the part `{}` would be declared as `{}`, which exists already",
+                    part.id, part.declaration
+                ));
             }
             parts.push(part);
         }
@@ -152,7 +159,10 @@ impl Planner {
                     && self.tracks.get(edge.index()).is_some_and(|track| edge == ix || track.place > place);
                 if stands_later {
                     let (part, other): (&TargetId, &TargetId) = (&trial.target(part).id, &other.id);
-                    return Err(format!("the part `{part}` depends on `{other}`, which stands after `{}` in its chapter", parent.id));
+                    return Err(format!(
+                        "the part `{part}` depends on `{other}`, which stands after `{}` in its chapter",
+                        parent.id
+                    ));
                 }
             }
         }
@@ -167,6 +177,7 @@ fn declaration(namespace: &str, part: &Target) -> String {
     } else {
         part.declaration.clone()
     };
-    let inside = namespace.is_empty() || given.strip_prefix(namespace).is_some_and(|rest| rest.starts_with('.'));
+    let inside =
+        namespace.is_empty() || given.strip_prefix(namespace).is_some_and(|rest| rest.starts_with('.'));
     if inside { given } else { format!("{namespace}.{given}") }
 }

@@ -50,7 +50,10 @@ impl Planner {
     fn work(&self, ix: TargetIx) -> Option<Work> {
         let track = self.track(ix);
         let standing = self.blueprint.standing(ix);
-        if !track.laid_out || track.escalation.is_some() || matches!(standing, Standing::Certified | Standing::Refuted) {
+        if !track.laid_out
+            || track.escalation.is_some()
+            || matches!(standing, Standing::Certified | Standing::Refuted)
+        {
             return None;
         }
         match track.candidates.front().map(|front| &front.stage) {
@@ -83,7 +86,8 @@ impl Planner {
 
     /// True when no attempt that still matters is at work.
     fn is_idle(&self, track: &Track) -> bool {
-        let current = |attempt: &String| self.running.get(attempt).is_some_and(|r| r.revision == track.revision);
+        let current =
+            |attempt: &String| self.running.get(attempt).is_some_and(|r| r.revision == track.revision);
         track.candidates.is_empty() && !track.running.iter().any(current)
     }
 
@@ -105,7 +109,9 @@ impl Planner {
     /// True when its front candidate is approved and everything that it rests on is there.
     pub(crate) fn can_merge(&self, ix: TargetIx) -> bool {
         match self.track(ix).candidates.front() {
-            Some(Candidate { stage: Stage::Approved, purpose: Purpose::State, .. }) => self.blueprint.can_state(ix),
+            Some(Candidate { stage: Stage::Approved, purpose: Purpose::State, .. }) => {
+                self.blueprint.can_state(ix)
+            }
             Some(Candidate { stage: Stage::Approved, .. }) => self.blueprint.can_land(ix),
             _ => false,
         }

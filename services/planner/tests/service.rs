@@ -1,5 +1,7 @@
 //! The service on a real nats-server, with the letters of agents and merge queue written by the test.
 
+#![allow(clippy::unwrap_used)] // a test may panic
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -9,9 +11,9 @@ use atlas_domain::{ActorId, ActorKind, RunId};
 use atlas_planner::{Options, Planner, Status};
 use atlas_proto::letter::Letter as Written;
 use atlas_proto::{
-    Decision, DeclarationFacts, Decompose, Landed, LedgerReply, LedgerRequest, Letter, Manifest, ManifestEntry,
-    MergeOutcome, Policy, Report, Reserve, Review, RunSpec, Settle, Submission, Target, Task, Triage, Usage,
-    ledger_reply, ledger_request, merge_outcome, report, triage,
+    Decision, DeclarationFacts, Decompose, Landed, LedgerReply, LedgerRequest, Letter, Manifest,
+    ManifestEntry, MergeOutcome, Policy, Report, Reserve, Review, RunSpec, Settle, Submission, Target, Task,
+    Triage, Usage, ledger_reply, ledger_request, merge_outcome, report, triage,
 };
 use atlas_telemetry::{Metrics, Readiness};
 use atlas_testkit::TestNats;
@@ -66,7 +68,8 @@ fn spec(policy: Policy) -> RunSpec {
 async fn ask(bus: &Bus, request: ledger_request::Request) -> ledger_reply::Reply {
     let question = LedgerRequest { request: Some(request) };
     loop {
-        let answer: Result<LedgerReply, _> = bus.request("atlas.ledger.book", &question, Duration::from_secs(5)).await;
+        let answer: Result<LedgerReply, _> =
+            bus.request("atlas.ledger.book", &question, Duration::from_secs(5)).await;
         match answer {
             Ok(reply) => return reply.reply.unwrap(),
             // The host is being replaced.
@@ -85,7 +88,9 @@ async fn agents(bus: Bus, seen: Arc<Mutex<BTreeSet<String>>>) {
     let mut inbox = bus.inbox(&run_id(), ActorKind::Agent, 0).await.unwrap();
     loop {
         let delivery = inbox.next().await;
-        let Some(Written::Task(task)) = delivery.letter.letter.clone() else { panic!("a letter that is no task") };
+        let Some(Written::Task(task)) = delivery.letter.letter.clone() else {
+            panic!("a letter that is no task")
+        };
         delivery.ack().await;
         if !seen.lock().unwrap().insert(task.attempt.clone()) {
             continue;
@@ -125,11 +130,15 @@ fn work(task: &Task) -> report::Result {
             decision: Decision::Approve.into(),
             reasons: vec![],
         }),
-        "prover" if target.id == "even-add" && task.number == 1 => report::Result::GaveUp("too much at once".into()),
+        "prover" if target.id == "even-add" && task.number == 1 => {
+            report::Result::GaveUp("too much at once".into())
+        }
         "triage" => {
             assert_eq!(task.memory.last().unwrap().reason, "too much at once");
-            let part = Target { id: "even-add-left".into(), statement: "Half of it.".into(), ..Target::default() };
-            let action = triage::Action::Decompose(Decompose { targets: vec![part], reason: "halve it".into() });
+            let part =
+                Target { id: "even-add-left".into(), statement: "Half of it.".into(), ..Target::default() };
+            let action =
+                triage::Action::Decompose(Decompose { targets: vec![part], reason: "halve it".into() });
             report::Result::Triage(Triage { action: Some(action) })
         }
         _ => report::Result::Submission(Submission {
@@ -150,7 +159,9 @@ async fn merge_queue(bus: Bus, library: Arc<Mutex<BTreeMap<String, String>>>) {
     let mut commits = 0;
     loop {
         let delivery = inbox.next().await;
-        let Some(Written::MergeRequest(request)) = delivery.letter.letter.clone() else { panic!("no merge request") };
+        let Some(Written::MergeRequest(request)) = delivery.letter.letter.clone() else {
+            panic!("no merge request")
+        };
         delivery.ack().await;
         let submission = request.submission.unwrap();
         if !seen.insert(submission.id.clone()) {
@@ -222,7 +233,8 @@ async fn a_run_goes_on_after_its_host_was_killed_and_ends_with_everything_certif
         tokio::spawn(agents(bus.clone(), Arc::clone(&seen))),
         tokio::spawn(merge_queue(bus.clone(), Arc::clone(&library))),
     ];
-    let policy = Policy { max_agents: 4, attempts_per_task: 1, racing: 1, triage_limit: 2, ..Policy::default() };
+    let policy =
+        Policy { max_agents: 4, attempts_per_task: 1, racing: 1, triage_limit: 2, ..Policy::default() };
     open(&bus, policy).await;
 
     // The first host dies when the first proof has been asked for; nothing of it is given back.
@@ -247,12 +259,15 @@ async fn a_run_goes_on_after_its_host_was_killed_and_ends_with_everything_certif
     assert_eq!(calls, seen.lock().unwrap().len() as u64, "each attempt paid for its one call once");
     let library = library.lock().unwrap();
     let module = &library["N/Parity.lean"];
-    let order: Vec<usize> =
-        ["even", "halves", "even-add-left", "even-add"].iter().map(|id| module.find(&format!("-- begin {id}\n")).unwrap()).collect();
+    let order: Vec<usize> = ["even", "halves", "even-add-left", "even-add"]
+        .iter()
+        .map(|id| module.find(&format!("-- begin {id}\n")).unwrap())
+        .collect();
     assert!(order.is_sorted(), "regions in dependency order:\n{module}");
 
     let replayed: Planner = atlas_actor::replay(&bus, &planner()).await.unwrap();
-    let outcomes: Vec<String> = replayed.attempts("even-add").iter().map(|a| format!("{} {}", a.role, a.outcome)).collect();
+    let outcomes: Vec<String> =
+        replayed.attempts("even-add").iter().map(|a| format!("{} {}", a.role, a.outcome)).collect();
     assert_eq!(
         outcomes,
         [
@@ -284,7 +299,8 @@ async fn at_the_budget_the_run_finishes_what_is_paid_for_and_goes_on_with_a_larg
     let spent: u64 = status.usage.values().map(|usage| usage.cost_microdollars).sum();
     assert!(spent > 0 && spent <= 200, "{spent} of 200 spent");
 
-    let letter = Letter { letter: Some(Written::RunSpec(spec(Policy { budget_microdollars: 1_000_000, ..small }))) };
+    let letter =
+        Letter { letter: Some(Written::RunSpec(spec(Policy { budget_microdollars: 1_000_000, ..small }))) };
     bus.send(&planner(), letter, "open-again").await.unwrap();
     let all = async {
         loop {

@@ -2,15 +2,17 @@
 //! and answer nonsense, a merge queue that refuses, letters that come twice, hosts that die, people who
 //! answer or do not.
 
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+#![allow(clippy::unwrap_used)] // a test may panic
+
 use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 use atlas_actor::Machine;
 use atlas_domain::{ActorId, ActorKind, Blueprint, RunId, Target, TargetId, TargetKind, TargetState};
 use atlas_planner::{Command, Effect, Planner};
 use atlas_proto::{
-    Decision, DeclarationFacts, Decompose, Extraction, HumanReply, Landed, MergeOutcome, PlannerEvent, Policy, Refused,
-    Report, Review, RunSpec, Submission, Task, Triage, Usage, merge_outcome, report, triage,
+    Decision, DeclarationFacts, Decompose, Extraction, HumanReply, Landed, MergeOutcome, PlannerEvent,
+    Policy, Refused, Report, Review, RunSpec, Submission, Task, Triage, Usage, merge_outcome, report, triage,
 };
 use proptest::prelude::*;
 use rand::rngs::StdRng;
@@ -66,7 +68,10 @@ struct World {
 enum Saying {
     Command(Command),
     /// The merge queue has made up its mind: the library changes now.
-    Lands { submission: Submission, purpose: Purpose },
+    Lands {
+        submission: Submission,
+        purpose: Purpose,
+    },
 }
 
 #[derive(Clone, Copy)]
@@ -129,7 +134,8 @@ impl World {
             self.planner.apply(&event, self.now_ms);
             self.journal.push((event, self.now_ms));
         }
-        let status_agents: u64 = if self.steps % 16 == 0 { self.planner.status().agents.values().sum() } else { 0 };
+        let status_agents: u64 =
+            if self.steps.is_multiple_of(16) { self.planner.status().agents.values().sum() } else { 0 };
         assert!(status_agents as usize <= self.max_agents, "more agents at work than allowed");
         if self.chance(self.weather.host_dies) {
             self.restart();
@@ -148,7 +154,7 @@ impl World {
     }
 
     fn run(&mut self, spec: RunSpec) {
-        self.tell(Command::Open(Box::new(spec.clone())));
+        self.tell(Command::Open(Box::new(spec)));
         loop {
             self.steps += 1;
             assert!(self.steps < 2_000_000, "the run does not come to an end");
@@ -194,14 +200,17 @@ impl World {
                     Purpose::Layout => {}
                     Purpose::State => {
                         *self.stated.entry(target.clone()).or_default() += 1;
-                        assert!(!self.settled.contains(&target), "`{target}` was settled before it was stated");
+                        assert!(
+                            !self.settled.contains(&target),
+                            "`{target}` was settled before it was stated"
+                        );
                     }
                     Purpose::Settle => {
                         assert!(self.settled.insert(target.clone()), "`{target}` landed twice");
                     }
                 }
                 let outcome = MergeOutcome {
-                    submission: submission.id.clone(),
+                    submission: submission.id,
                     target: target.clone(),
                     result: Some(merge_outcome::Result::Landed(Landed {
                         commit: format!("{:040x}", self.commits),
@@ -228,19 +237,27 @@ impl World {
             Effect::WatchBudget => {}
             Effect::Deadline { at_ms } => {
                 let wait = at_ms.saturating_sub(self.now_ms);
-                self.say(wait, Saying::Command(Command::Stop { kind: "deadline", reason: "the deadline has passed".into() }));
+                self.say(
+                    wait,
+                    Saying::Command(Command::Stop {
+                        kind: "deadline",
+                        reason: "the deadline has passed".into(),
+                    }),
+                );
             }
             Effect::WriteTargets(_) => self.tell(Command::TargetsWritten),
             Effect::Revoke { attempt } => assert!(self.agents.contains(&attempt)),
             Effect::Start(task) => self.agent(&task),
-            Effect::Skeleton { id, .. } | Effect::MakeRoom { id, .. } => self.merge(
-                Submission { id, role: "planner".into(), ..Submission::default() },
-                Purpose::Layout,
-            ),
+            Effect::Skeleton { id, .. } | Effect::MakeRoom { id, .. } => self
+                .merge(Submission { id, role: "planner".into(), ..Submission::default() }, Purpose::Layout),
             Effect::Merge(order) => {
                 let request = order.request();
                 let expectation = &request.expectations[0];
-                let purpose = if expectation.may_sorry || expectation.definition { Purpose::State } else { Purpose::Settle };
+                let purpose = if expectation.may_sorry || expectation.definition {
+                    Purpose::State
+                } else {
+                    Purpose::Settle
+                };
                 if matches!(purpose, Purpose::Settle) {
                     assert_eq!(expectation.statement_hash, format!("hash of {}", expectation.target));
                     let ix = self.planner.blueprint().find(&expectation.target).unwrap();
@@ -321,7 +338,8 @@ impl World {
 
     fn result(&mut self, task: &Task, target: &str) -> Option<report::Result> {
         if self.chance(self.weather.nonsense) {
-            return Some(report::Result::Extraction(Extraction::default())).filter(|_| task.role != "extractor");
+            return Some(report::Result::Extraction(Extraction::default()))
+                .filter(|_| task.role != "extractor");
         }
         Some(match task.role.as_str() {
             "automation" if self.chance(600) => report::Result::GaveUp("no tactic closes it".into()),
@@ -378,7 +396,10 @@ impl World {
                 };
                 let (first, mut second) = (part(1), part(2));
                 second.proof_depends_on = vec![first.id.clone()];
-                triage::Action::Decompose(Decompose { targets: vec![first, second], reason: "in two steps".into() })
+                triage::Action::Decompose(Decompose {
+                    targets: vec![first, second],
+                    reason: "in two steps".into(),
+                })
             }
             4 => triage::Action::Decompose(Decompose::default()), // nonsense
             _ => triage::Action::Retry("use induction".into()),
@@ -389,18 +410,23 @@ impl World {
     fn check_end(&self) {
         let status = self.planner.status();
         let finished = status.finished.as_ref().unwrap_or_else(|| panic!("not finished: {status:?}"));
-        let by_id: BTreeMap<&str, TargetState> = status.targets.iter().map(|t| (t.id.as_str(), t.state)).collect();
+        let by_id: BTreeMap<&str, TargetState> =
+            status.targets.iter().map(|t| (t.id.as_str(), t.state)).collect();
         let blueprint = self.planner.blueprint();
         for (ix, target) in blueprint.targets() {
             let state = by_id[target.id.as_str()];
-            assert_eq!(state == TargetState::Certified || state == TargetState::Refuted, self.is_settled(target));
+            assert_eq!(
+                state == TargetState::Certified || state == TargetState::Refuted,
+                self.is_settled(target)
+            );
             if finished.exit_code == 4 || state.is_final() || state == TargetState::Escalated {
                 continue;
             }
             let mut edges = blueprint.statement_edges(ix).iter().chain(blueprint.proof_edges(ix));
             let waits = edges.any(|&edge| !by_id[blueprint.target(edge).id.as_str()].is_final());
             // A part for which no room could be made: its whole waits for a person.
-            let roomless = target.parent.as_ref().is_some_and(|parent| by_id[parent.as_str()] == TargetState::Escalated);
+            let roomless =
+                target.parent.as_ref().is_some_and(|parent| by_id[parent.as_str()] == TargetState::Escalated);
             assert!(waits || roomless, "`{}` is {state} and nothing keeps it", target.id);
         }
         let used: u64 = status.usage.values().map(atlas_domain::Usage::tokens).sum();
@@ -427,7 +453,11 @@ fn targets(count: usize, edges: &[(usize, usize, bool)], definitions: &[bool]) -
     let mut targets: Vec<Target> = (0..count)
         .map(|n| Target {
             id: id(n),
-            kind: if definitions[n % definitions.len()] { TargetKind::Definition } else { TargetKind::Theorem },
+            kind: if definitions[n % definitions.len()] {
+                TargetKind::Definition
+            } else {
+                TargetKind::Theorem
+            },
             chapter: format!("{:02}", n / 20),
             title: String::new(),
             statement: format!("Statement {n}."),
@@ -447,7 +477,11 @@ fn targets(count: usize, edges: &[(usize, usize, bool)], definitions: &[bool]) -
         if low == high {
             continue;
         }
-        let list = if statement { &mut targets[high].statement_depends_on } else { &mut targets[high].proof_depends_on };
+        let list = if statement {
+            &mut targets[high].statement_depends_on
+        } else {
+            &mut targets[high].proof_depends_on
+        };
         list.push(id(low));
     }
     targets
@@ -466,11 +500,19 @@ fn spec(targets: Vec<Target>, policy: Policy) -> RunSpec {
 }
 
 fn policy(max_agents: u32, racing: u32, automation: bool) -> Policy {
-    Policy { max_agents, racing, automation, attempts_per_task: 3, triage_limit: 2, max_turns: 10, ..Policy::default() }
+    Policy {
+        max_agents,
+        racing,
+        automation,
+        attempts_per_task: 3,
+        triage_limit: 2,
+        max_turns: 10,
+        ..Policy::default()
+    }
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, max_shrink_iters: 200, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 192, max_shrink_iters: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn every_run_ends_and_nothing_is_lost(
@@ -506,7 +548,9 @@ proptest! {
 #[test]
 fn a_book_without_targets_is_read_by_agents_that_agree() {
     let text = |chapter: u32| -> String {
-        (1..=700).map(|line| if line % 40 == 0 { format!("Theorem {chapter}-{line}\n") } else { "prose\n".into() }).collect()
+        (1..=700)
+            .map(|line| if line % 40 == 0 { format!("Theorem {chapter}-{line}\n") } else { "prose\n".into() })
+            .collect()
     };
     let chapters = (1..=2)
         .map(|chapter| atlas_proto::Chapter {
@@ -532,7 +576,9 @@ fn a_book_without_targets_is_read_by_agents_that_agree() {
 #[test]
 fn a_book_of_a_thousand_targets_is_planned_in_a_second_or_two() {
     let mut world = World::new(7, FAIR, 64);
-    let edges: Vec<_> = (1..1200usize).flat_map(|n| [(n, n * 7 / 9, n % 2 == 0), (n, n - 1 - n % 17 % n.min(5), false)]).collect();
+    let edges: Vec<_> = (1..1200usize)
+        .flat_map(|n| [(n, n * 7 / 9, n % 2 == 0), (n, n - 1 - n % 17 % n.min(5), false)])
+        .collect();
     let began = std::time::Instant::now();
     world.run(spec(targets(1200, &edges, &[true, false, false, false]), policy(64, 2, true)));
     let took = began.elapsed();

@@ -11,7 +11,8 @@ impl Blueprint {
             let has_proof = u32::from(!node.target.kind.is_definition());
             let dependants = node.statement_dependants.iter().chain(&node.proof_dependants);
             let above_proof = dependants.map(|&d| self.node(d).proof_height).max().unwrap_or(0);
-            let above_statement = node.statement_dependants.iter().map(|&d| self.node(d).statement_height).max();
+            let above_statement =
+                node.statement_dependants.iter().map(|&d| self.node(d).statement_height).max();
             let proof = above_proof + has_proof;
             let statement = 1 + proof.max(above_statement.unwrap_or(0));
             let node = self.node_mut(ix);

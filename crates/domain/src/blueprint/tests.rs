@@ -63,9 +63,12 @@ fn duplicates_and_unknown_references_are_all_reported_at_once() {
 
 #[test]
 fn work_becomes_possible_as_the_library_grows() {
-    let mut b =
-        Blueprint::new(vec![target("even", &[], &[]), target("lemma", &[], &[]), target("sum", &["even"], &["lemma"])])
-            .unwrap();
+    let mut b = Blueprint::new(vec![
+        target("even", &[], &[]),
+        target("lemma", &[], &[]),
+        target("sum", &["even"], &["lemma"]),
+    ])
+    .unwrap();
     let (even, lemma, sum) = (b.find("even").unwrap(), b.find("lemma").unwrap(), b.find("sum").unwrap());
     assert!(b.can_state(even) && b.can_state(lemma) && !b.can_state(sum));
     assert_eq!(b.set_standing(even, Standing::Stated), [even, sum]);
@@ -79,7 +82,8 @@ fn work_becomes_possible_as_the_library_grows() {
     assert!(b.can_land(sum));
 
     // Decomposed: the whole waits until its parts hold.
-    let parts = b.decompose(sum, vec![target("sum-1", &["even"], &[]), target("sum-2", &[], &["sum-1"])]).unwrap();
+    let parts =
+        b.decompose(sum, vec![target("sum-1", &["even"], &[]), target("sum-2", &[], &["sum-1"])]).unwrap();
     assert!(!b.can_prove(sum));
     for part in &parts {
         b.set_standing(*part, Standing::Certified);
@@ -106,7 +110,8 @@ fn a_decomposition_that_closes_a_circle_changes_nothing() {
 
 #[test]
 fn heights_count_the_work_that_waits() {
-    let b = Blueprint::new(vec![target("a", &[], &[]), target("b", &["a"], &[]), target("c", &[], &["b"])]).unwrap();
+    let b = Blueprint::new(vec![target("a", &[], &[]), target("b", &["a"], &[]), target("c", &[], &["b"])])
+        .unwrap();
     let h = |name: &str| {
         let ix = b.find(name).unwrap();
         (b.statement_height(ix), b.proof_height(ix))
