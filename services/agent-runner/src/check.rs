@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use atlas_bus::{Bus, RequestError};
 use atlas_proto::{
-    CheckLevel, CheckReply, CheckRequest, DeclarationFacts, Diagnostic, LookupReply, LookupRequest, ModuleSource,
-    Outcome, Position, Severity,
+    CheckLevel, CheckReply, CheckRequest, DeclarationFacts, Diagnostic, LookupReply, LookupRequest,
+    ModuleSource, Outcome, Position, Severity,
 };
 use backon::{BackoffBuilder as _, ExponentialBuilder};
 
@@ -109,7 +109,12 @@ pub async fn lookup(
     }
 }
 
-async fn patient<Q, R>(bus: &Bus, subject: &'static str, request: &Q, deadline: Duration) -> Result<R, Unavailable>
+async fn patient<Q, R>(
+    bus: &Bus,
+    subject: &'static str,
+    request: &Q,
+    deadline: Duration,
+) -> Result<R, Unavailable>
 where
     Q: prost::Message,
     R: prost::Message + Default,
@@ -163,10 +168,17 @@ pub fn render(reply: &CheckReply) -> String {
     let mut out = match reply.outcome() {
         Outcome::Accepted => format!("Lean accepts it ({warnings} {}).", plural(warnings, "warning")),
         Outcome::Rejected => {
-            format!("Lean rejects it: {errors} {}, {warnings} {}.", plural(errors, "error"), plural(warnings, "warning"))
+            format!(
+                "Lean rejects it: {errors} {}, {warnings} {}.",
+                plural(errors, "error"),
+                plural(warnings, "warning")
+            )
         }
         Outcome::TimedOut => {
-            format!("Lean did not finish in time ({}). Something loops or searches for too long.", reply.fault)
+            format!(
+                "Lean did not finish in time ({}). Something loops or searches for too long.",
+                reply.fault
+            )
         }
         Outcome::OutOfMemory => {
             format!("Lean ran out of memory ({}). Something unfolds or searches too much.", reply.fault)
@@ -189,7 +201,10 @@ pub fn render(reply: &CheckReply) -> String {
     }
     if sorted.len() > MAX_DIAGNOSTICS {
         let more = sorted.len() - MAX_DIAGNOSTICS;
-        out.push_str(&format!("\n[{more} more {} not shown; mend the first ones first]", plural(more, "message")));
+        out.push_str(&format!(
+            "\n[{more} more {} not shown; mend the first ones first]",
+            plural(more, "message")
+        ));
     }
     if !reply.goals.is_empty() {
         out.push_str("\nGoals there:\n");
@@ -237,23 +252,45 @@ mod tests {
 
     fn problem(severity: Severity, line: u32, message: &str) -> Diagnostic {
         let start = Some(Position { line, column: 2 });
-        Diagnostic { severity: severity.into(), module: "N.A".into(), start, message: message.into(), ..Diagnostic::default() }
+        Diagnostic {
+            severity: severity.into(),
+            module: "N.A".into(),
+            start,
+            message: message.into(),
+            ..Diagnostic::default()
+        }
     }
 
     #[test]
     fn errors_come_first_and_floods_are_cut() {
         let mut diagnostics = vec![problem(Severity::Warning, 1, "unused variable `h`")];
-        diagnostics.extend((0..20).map(|n| problem(Severity::Error, n, &format!("unsolved goals {}", "⊢ x ".repeat(900)))));
-        let reply = CheckReply { outcome: Outcome::Rejected.into(), diagnostics, goals: "⊢ False".into(), ..CheckReply::default() };
+        diagnostics.extend(
+            (0..20).map(|n| problem(Severity::Error, n, &format!("unsolved goals {}", "⊢ x ".repeat(900)))),
+        );
+        let reply = CheckReply {
+            outcome: Outcome::Rejected.into(),
+            diagnostics,
+            goals: "⊢ False".into(),
+            ..CheckReply::default()
+        };
         let text = render(&reply);
-        assert!(text.starts_with("Lean rejects it: 20 errors, 1 warning.\nN.A:0:2 error: unsolved goals"), "{text}");
-        assert!(text.contains("bytes left out") && text.contains("[9 more messages not shown") && text.ends_with("Goals there:\n⊢ False"));
+        assert!(
+            text.starts_with("Lean rejects it: 20 errors, 1 warning.\nN.A:0:2 error: unsolved goals"),
+            "{text}"
+        );
+        assert!(
+            text.contains("bytes left out")
+                && text.contains("[9 more messages not shown")
+                && text.ends_with("Goals there:\n⊢ False")
+        );
         assert!(text.len() < 40_000, "{}", text.len());
     }
 
     #[test]
     fn outcomes_that_are_no_verdict_are_told_apart() {
-        let said = |outcome: Outcome| render(&CheckReply { outcome: outcome.into(), fault: "why".into(), ..CheckReply::default() });
+        let said = |outcome: Outcome| {
+            render(&CheckReply { outcome: outcome.into(), fault: "why".into(), ..CheckReply::default() })
+        };
         assert!(said(Outcome::TimedOut).contains("in time (why)"));
         assert!(said(Outcome::EnvironmentFault).contains("not your draft's fault: why"));
         assert_eq!(said(Outcome::Accepted), "Lean accepts it (0 warnings).");

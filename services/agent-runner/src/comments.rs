@@ -49,7 +49,9 @@ pub fn strip_compact(source: &str) -> String {
 
 /// Whether what was written last belongs to an identifier: then `'` and `r` go on with it.
 fn is_word(out: &str) -> bool {
-    out.chars().next_back().is_some_and(|c| c.is_alphanumeric() || matches!(c, '_' | '\'' | '!' | '?' | '»' | '₀'..='₉'))
+    out.chars()
+        .next_back()
+        .is_some_and(|c| c.is_alphanumeric() || matches!(c, '_' | '\'' | '!' | '?' | '»' | '₀'..='₉'))
 }
 
 fn line_comment(chars: &[char], mut at: usize) -> usize {

@@ -134,7 +134,11 @@ mod tests {
         for turn in 0..turns {
             let id = turn.to_string();
             let arguments = json!({"content": "y".repeat(bytes)});
-            conversation.push(Message::assistant(vec![Content::ToolUse { id: id.clone(), name: "check".into(), arguments }]));
+            conversation.push(Message::assistant(vec![Content::ToolUse {
+                id: id.clone(),
+                name: "check".into(),
+                arguments,
+            }]));
             let result = Content::ToolResult { id, text: "x".repeat(bytes), is_error: false };
             conversation.push(Message { speaker: Speaker::User, content: vec![result] });
         }

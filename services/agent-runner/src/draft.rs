@@ -62,7 +62,8 @@ impl Draft {
 
     /// What the draft offers: the files that differ from the base.
     pub fn changes(&self) -> Vec<FileChange> {
-        let differ = |(path, text): &(&String, &Text)| self.base.get(*path).and_then(Option::as_ref) != Some(*text);
+        let differ =
+            |(path, text): &(&String, &Text)| self.base.get(*path).and_then(Option::as_ref) != Some(*text);
         let change = |(path, text): (&String, &Text)| FileChange {
             path: path.clone(),
             content: Some(text.as_bytes().to_vec()),
@@ -188,7 +189,8 @@ fn markers_kept(path: &str, old: &str, new: &str) -> Result<(), String> {
     if before.is_empty() {
         return Ok(());
     }
-    let after = ids(new).map_err(|error| format!("The edit would break the region markers of `{path}`: {error}."))?;
+    let after =
+        ids(new).map_err(|error| format!("The edit would break the region markers of `{path}`: {error}."))?;
     if after == before {
         return Ok(());
     }

@@ -9,7 +9,8 @@ use atlas_domain::{ActorId, ActorKind};
 use atlas_llm::{Answer, Call, CallKey, Content, Message, ModelError, ModelOptions, Models, Stop};
 use atlas_proto::letter::Letter as Written;
 use atlas_proto::{
-    AnswerBlock, AnswerStop, BudgetRefused, Letter, ModelAnswered, ModelFailed, Report, Task, ToolCall, answer_block,
+    AnswerBlock, AnswerStop, BudgetRefused, Letter, ModelAnswered, ModelFailed, Report, Task, ToolCall,
+    answer_block,
 };
 use atlas_telemetry::trace;
 use parking_lot::Mutex;
@@ -48,13 +49,21 @@ type Done = Result<Option<Command>, EffectError>;
 
 impl AgentExecutor {
     /// An executor with the run's roles and models.
-    pub fn new(bus: Bus, roles: Roles, models: Models, known: Vec<ModelOptions>, metrics: AgentMetrics) -> Self {
+    pub fn new(
+        bus: Bus,
+        roles: Roles,
+        models: Models,
+        known: Vec<ModelOptions>,
+        metrics: AgentMetrics,
+    ) -> Self {
         Self { bus, roles, models, known, board: Board::default(), metrics, retries: Mutex::default() }
     }
 
     async fn prepare(&self, task: &Task) -> Done {
         let prepared = prepare::prepare(&self.bus, &self.roles, &self.known, task).await;
-        prepared.map(|prepared| Some(Command::Prepared(Box::new(prepared)))).map_err(|error| later(PAUSE, &error))
+        prepared
+            .map(|prepared| Some(Command::Prepared(Box::new(prepared))))
+            .map_err(|error| later(PAUSE, &error))
     }
 
     async fn settle(&self, run: &str, settlement: Option<&Settlement>) -> Result<(), EffectError> {
@@ -118,7 +127,9 @@ impl AgentExecutor {
     async fn run_tools(&self, work: &RunTools) -> Done {
         self.settle(&work.task.run, work.settle.as_ref()).await?;
         let answered = tools::run(&self.bus, work).await;
-        answered.map(|answered| Some(Command::Worked(answered))).map_err(|fault| later(fault.retry_after(), &fault))
+        answered
+            .map(|answered| Some(Command::Worked(answered)))
+            .map_err(|fault| later(fault.retry_after(), &fault))
     }
 
     async fn report(&self, scope: &Scope, task: &Task, report: Report, settle: Option<&Settlement>) -> Done {
@@ -142,7 +153,9 @@ impl Executor<Agent> for AgentExecutor {
 
     async fn execute(&self, scope: Scope, effect: Effect) -> Done {
         let task = match &effect {
-            Effect::Prepare { task } | Effect::Automate { task, .. } | Effect::SendReport { task, .. } => task,
+            Effect::Prepare { task } | Effect::Automate { task, .. } | Effect::SendReport { task, .. } => {
+                task
+            }
             Effect::CallModel(call) => &call.task,
             Effect::RunTools(work) => &work.task,
         };
@@ -160,7 +173,9 @@ impl Executor<Agent> for AgentExecutor {
                 Effect::Prepare { task } => self.prepare(&task).await,
                 Effect::Automate { task, draft } => {
                     let automated = automation::automate(&self.bus, &task, draft).await;
-                    automated.map(|done| Some(Command::Automated(done))).map_err(|fault| later(fault.retry_after(), &fault))
+                    automated
+                        .map(|done| Some(Command::Automated(done)))
+                        .map_err(|fault| later(fault.retry_after(), &fault))
                 }
                 Effect::CallModel(call) => self.call_model(&call).await,
                 Effect::RunTools(work) => self.run_tools(&work).await,
@@ -201,7 +216,12 @@ fn answered(turn: u32, answer: Answer) -> ModelAnswered {
         }
         Content::ToolResult { .. } => None,
     };
-    let blocks = answer.content.into_iter().filter_map(block).map(|block| AnswerBlock { block: Some(block) }).collect();
+    let blocks = answer
+        .content
+        .into_iter()
+        .filter_map(block)
+        .map(|block| AnswerBlock { block: Some(block) })
+        .collect();
     let stop = match answer.stop {
         Stop::EndTurn => AnswerStop::EndTurn,
         Stop::ToolUse => AnswerStop::ToolUse,

@@ -123,7 +123,9 @@ impl Library {
             let own = imports.filter(|import| layout::is_module_of(self.draft.package(), import));
             next.extend(own.filter(|import| seen.insert(import.clone())));
             closure.push(match (self.draft.change(&path), self.base.get(&path)) {
-                (None, Some(entry)) => ModuleSource { name: module, sha256: entry.sha256.clone(), source: None },
+                (None, Some(entry)) => {
+                    ModuleSource { name: module, sha256: entry.sha256.clone(), source: None }
+                }
                 _ => {
                     let sha256 = hex::encode(Sha256::digest(text.as_bytes()));
                     ModuleSource { name: module, sha256, source: Some(text.into_bytes()) }

@@ -264,7 +264,9 @@ impl Agent {
             Phase::Preparing => Doing::Preparing,
             Phase::Automating => Doing::Automating,
             Phase::Asking => Doing::Asking,
-            Phase::Working { next } => Doing::Tool(self.calls.get(*next).map_or("", |call| call.tool.as_str())),
+            Phase::Working { next } => {
+                Doing::Tool(self.calls.get(*next).map_or("", |call| call.tool.as_str()))
+            }
             Phase::Reporting(_) => Doing::Reporting,
             Phase::Finished => Doing::Finished,
         }
@@ -307,10 +309,15 @@ impl Agent {
                 answer_block::Block::Text(text) => content.push(Content::Text(text.clone())),
                 answer_block::Block::Call(call) => {
                     let (id, name) = (call.id.clone(), call.name.clone());
-                    let arguments = serde_json::from_str(&call.arguments).unwrap_or_else(|_| Value::from(call.arguments.as_str()));
+                    let arguments = serde_json::from_str(&call.arguments)
+                        .unwrap_or_else(|_| Value::from(call.arguments.as_str()));
                     let request = Request::parse(&name, &arguments, &self.setup.tools);
                     // The conversation goes back to a provider: arguments must be an object there.
-                    let sent = if arguments.is_object() { arguments.clone() } else { Value::Object(serde_json::Map::new()) };
+                    let sent = if arguments.is_object() {
+                        arguments.clone()
+                    } else {
+                        Value::Object(serde_json::Map::new())
+                    };
                     content.push(Content::ToolUse { id: id.clone(), name: name.clone(), arguments: sent });
                     calls.push(Call { id, tool: name, arguments, request });
                 }
@@ -365,7 +372,10 @@ impl Agent {
         let left = self.setup.max_turns.saturating_sub(self.turn);
         if WARN_AT.contains(&left) {
             let turns = if left == 1 { "turn is" } else { "turns are" };
-            content.push(Content::Text(format!("[{left} {turns} left. End with {}.]", list(&self.setup.ends_with))));
+            content.push(Content::Text(format!(
+                "[{left} {turns} left. End with {}.]",
+                list(&self.setup.ends_with)
+            )));
         }
         self.conversation.push(Message { speaker: Speaker::User, content });
         self.calls = Arc::default();
@@ -453,7 +463,9 @@ impl Agent {
         let stuck = matches!(self.phase, Phase::Working { .. }) && self.calls.is_empty();
         if (stuck || self.phase == Phase::Asking) && self.nonsense.len() >= MAX_NONSENSE {
             let last = self.nonsense.last().map(String::as_str).unwrap_or_default();
-            return fail(format!("the model gave {MAX_NONSENSE} answers in a row that cannot be used; of the last: {last}"));
+            return fail(format!(
+                "the model gave {MAX_NONSENSE} answers in a row that cannot be used; of the last: {last}"
+            ));
         }
         if stuck {
             let text = self.nonsense.last().cloned().unwrap_or_default();
@@ -464,11 +476,19 @@ impl Agent {
         }
         let setup = &self.setup;
         if self.turn > setup.max_turns {
-            return fail(format!("all {} turns are used without {}", setup.max_turns, list(&setup.ends_with)));
+            return fail(format!(
+                "all {} turns are used without {}",
+                setup.max_turns,
+                list(&setup.ends_with)
+            ));
         }
         if self.usage.tokens() >= setup.max_tokens {
             let used = self.usage.tokens();
-            return fail(format!("all {} tokens are used ({used}) without {}", setup.max_tokens, list(&setup.ends_with)));
+            return fail(format!(
+                "all {} tokens are used ({used}) without {}",
+                setup.max_tokens,
+                list(&setup.ends_with)
+            ));
         }
         if self.conversation.tokens() > self.room() {
             let keep = KEEP_MESSAGES >> self.compactions.saturating_sub(1).min(2);
@@ -488,7 +508,9 @@ impl Agent {
     fn room(&self) -> u64 {
         match self.setup.context_window {
             0 => u64::MAX,
-            window => window.saturating_sub(u64::from(self.setup.max_output_tokens) + FIXED_TOKENS).max(window / 4),
+            window => {
+                window.saturating_sub(u64::from(self.setup.max_output_tokens) + FIXED_TOKENS).max(window / 4)
+            }
         }
     }
 
@@ -514,9 +536,15 @@ impl Agent {
             (Phase::New, Command::Start(task)) => Event::Started(*task),
             (Phase::Preparing, Command::Prepared(prepared)) => Event::Prepared(*prepared),
             (Phase::Automating, Command::Automated(automated)) => Event::Automated(automated),
-            (Phase::Asking, Command::Answered(answer)) if answer.turn == self.turn => Event::ModelAnswered(*answer),
-            (Phase::Asking, Command::Refused(refused)) if refused.turn == self.turn => Event::BudgetRefused(refused),
-            (Phase::Asking, Command::Failed(failed)) if failed.turn == self.turn => Event::ModelFailed(failed),
+            (Phase::Asking, Command::Answered(answer)) if answer.turn == self.turn => {
+                Event::ModelAnswered(*answer)
+            }
+            (Phase::Asking, Command::Refused(refused)) if refused.turn == self.turn => {
+                Event::BudgetRefused(refused)
+            }
+            (Phase::Asking, Command::Failed(failed)) if failed.turn == self.turn => {
+                Event::ModelFailed(failed)
+            }
             (Phase::Working { next }, Command::Worked(answered))
                 if answered.turn == self.turn
                     && answered.first as usize == *next
@@ -546,7 +574,9 @@ impl Agent {
                 let fits = self.conversation.tokens() <= self.room();
                 self.compactions = if fits { 0 } else { self.compactions + 1 };
             }
-            Event::BudgetRefused(refused) => self.outcome = Some(Outcome::OutOfBudget(refused.reason.clone())),
+            Event::BudgetRefused(refused) => {
+                self.outcome = Some(Outcome::OutOfBudget(refused.reason.clone()))
+            }
             Event::ModelFailed(failed) => {
                 let call = format!("{}/{}", self.id.id, failed.turn);
                 self.unsettled = Some(Settlement { call, usage: Usage::default() });
@@ -618,10 +648,15 @@ impl Machine for Agent {
         let effect = match &self.phase {
             Phase::New | Phase::Finished => return Vec::new(),
             Phase::Preparing => ("prepare".to_owned(), Effect::Prepare { task }),
-            Phase::Automating => ("automate".to_owned(), Effect::Automate { task, draft: self.draft.clone() }),
+            Phase::Automating => {
+                ("automate".to_owned(), Effect::Automate { task, draft: self.draft.clone() })
+            }
             Phase::Asking => {
                 let messages = self.conversation.messages().to_vec();
-                (format!("model/{turn}"), Effect::CallModel(Box::new(CallModel { task, setup, turn, messages, settle })))
+                (
+                    format!("model/{turn}"),
+                    Effect::CallModel(Box::new(CallModel { task, setup, turn, messages, settle })),
+                )
             }
             Phase::Working { next } => {
                 let calls = self.batch(*next);
@@ -632,9 +667,23 @@ impl Machine for Agent {
                     None => format!("tools/{turn}/{next}"),
                 };
                 let (first, draft) = (*next as u32, self.draft.clone());
-                (key, Effect::RunTools(Box::new(RunTools { task, setup, turn, first, calls, load, draft, settle })))
+                (
+                    key,
+                    Effect::RunTools(Box::new(RunTools {
+                        task,
+                        setup,
+                        turn,
+                        first,
+                        calls,
+                        load,
+                        draft,
+                        settle,
+                    })),
+                )
             }
-            Phase::Reporting(report) => ("report".to_owned(), Effect::SendReport { task, report: report.clone(), settle }),
+            Phase::Reporting(report) => {
+                ("report".to_owned(), Effect::SendReport { task, report: report.clone(), settle })
+            }
         };
         vec![effect]
     }
@@ -651,7 +700,9 @@ fn list(tools: &[String]) -> String {
 
 fn no_call(stop: AnswerStop, ends_with: &[String]) -> String {
     let why = match stop {
-        AnswerStop::MaxTokens => "Your answer was cut off at the output limit before it called a tool. Be shorter.",
+        AnswerStop::MaxTokens => {
+            "Your answer was cut off at the output limit before it called a tool. Be shorter."
+        }
         AnswerStop::Refusal => "Your answer was a refusal and called no tool.",
         _ => "Your answer called no tool, so nothing happened.",
     };
@@ -667,7 +718,11 @@ fn excerpt(excerpt: &str, from: Option<u32>, to: Option<u32>) -> String {
     let (from, to) = (from.unwrap_or(0), to.unwrap_or(u32::MAX));
     let shown: Vec<&str> =
         excerpt.lines().filter(|line| number(line).is_none_or(|n| (from..=to).contains(&n))).collect();
-    if shown.is_empty() { "There are no such lines in your part of the book.".to_owned() } else { shown.join("\n") }
+    if shown.is_empty() {
+        "There are no such lines in your part of the book.".to_owned()
+    } else {
+        shown.join("\n")
+    }
 }
 
 /// A result of a tool that failed.

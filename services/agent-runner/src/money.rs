@@ -26,9 +26,15 @@ pub struct LedgerUnavailable {
 ///
 /// # Errors
 /// [`LedgerUnavailable`]. The inner error is the ledger's refusal, in its words.
-pub async fn reserve(bus: &Bus, task: &Task, call: &str, estimate: Usage) -> Result<Result<(), String>, LedgerUnavailable> {
+pub async fn reserve(
+    bus: &Bus,
+    task: &Task,
+    call: &str,
+    estimate: Usage,
+) -> Result<Result<(), String>, LedgerUnavailable> {
     let target = task.target.as_ref().map(|t| t.id.clone()).unwrap_or_default();
-    let reserve = Reserve { call: call.to_owned(), role: task.role.clone(), target, estimate: Some(estimate.into()) };
+    let reserve =
+        Reserve { call: call.to_owned(), role: task.role.clone(), target, estimate: Some(estimate.into()) };
     let reply = ask(bus, &task.run, Request::Reserve(reserve), &format!("reserve {call}")).await?;
     Ok(match reply.reply {
         Some(Reply::Refused(why)) => Err(why),
@@ -45,11 +51,14 @@ pub async fn settle(bus: &Bus, run: &str, settlement: &Settlement) -> Result<(),
     ask(bus, run, Request::Settle(settle), &format!("settle {}", settlement.call)).await.map(drop)
 }
 
-async fn ask(bus: &Bus, run: &str, request: Request, attempted: &str) -> Result<LedgerReply, LedgerUnavailable> {
+async fn ask(
+    bus: &Bus,
+    run: &str,
+    request: Request,
+    attempted: &str,
+) -> Result<LedgerReply, LedgerUnavailable> {
     let question = LedgerRequest { request: Some(request) };
-    bus.request(&format!("atlas.ledger.{run}"), &question, DEADLINE).await.map_err(|cause| LedgerUnavailable {
-        attempted: attempted.to_owned(),
-        run: run.to_owned(),
-        cause,
-    })
+    bus.request(&format!("atlas.ledger.{run}"), &question, DEADLINE)
+        .await
+        .map_err(|cause| LedgerUnavailable { attempted: attempted.to_owned(), run: run.to_owned(), cause })
 }

@@ -15,7 +15,8 @@ use crate::comments;
 use crate::draft::Draft;
 use crate::library::{self, Library};
 use crate::prompt::{
-    ContextTarget, Definition, Elaborated, ElaboratedDeclaration, Opening, PromptError, Subject, diagnostic_lines,
+    ContextTarget, Definition, Elaborated, ElaboratedDeclaration, Opening, PromptError, Subject,
+    diagnostic_lines,
 };
 use crate::role::{Role, Roles};
 use crate::submit;
@@ -23,6 +24,8 @@ use crate::tools::ToolFault;
 
 /// Definitions that a reviewer is shown at once; the others are a `read_file` away.
 const MAX_DEFINITIONS: usize = 24;
+/// The most of the target's module that an opening quotes, in bytes; `read_file` shows the rest.
+const MAX_SOURCE: usize = 64 * 1024;
 /// The longest diff that a reviewer or fixer is shown, in bytes.
 const MAX_DIFF: usize = 48 * 1024;
 
@@ -47,7 +50,12 @@ impl From<library::LibraryError> for PrepareError {
 ///
 /// # Errors
 /// [`PrepareError`], which may pass.
-pub async fn prepare(bus: &Bus, roles: &Roles, models: &[ModelOptions], task: &Task) -> Result<AgentPrepared, PrepareError> {
+pub async fn prepare(
+    bus: &Bus,
+    roles: &Roles,
+    models: &[ModelOptions],
+    task: &Task,
+) -> Result<AgentPrepared, PrepareError> {
     let role = match roles.get(&task.role) {
         Ok(role) => role,
         Err(error) => return Ok(problem(error.to_string())),
@@ -56,7 +64,12 @@ pub async fn prepare(bus: &Bus, roles: &Roles, models: &[ModelOptions], task: &T
     let path = layout::module_path(&target.module);
     let package = target.module.split('.').next().unwrap_or_default();
     let empty = Draft::new(package, &path, &target.id);
-    let base = Library::open(bus, library::base_commit(task), empty.clone()).await?;
+    let base = match Library::open(bus, library::base_commit(task), empty.clone()).await {
+        Err(library::LibraryError::Read { what, cause: cause @ atlas_bus::Error::NotFound { .. } }) => {
+            return Ok(problem(format!("cannot read {what} of the library: {cause}")));
+        }
+        opened => opened?,
+    };
     let base_text = base.base_text(&path).await?;
     let mut prepared = AgentPrepared {
         tools: role.tools.clone(),
@@ -65,10 +78,10 @@ pub async fn prepare(bus: &Bus, roles: &Roles, models: &[ModelOptions], task: &T
         max_tokens: if task.max_tokens == 0 { role.max_tokens } else { task.max_tokens },
         hide_comments: role.hide_comments,
         changes: initial_changes(task, &path, base_text.as_deref()),
-        loaded: if target.module.is_empty() {
-            Vec::new()
-        } else {
+        loaded: if edits(role) {
             vec![BaseFile { path: path.clone(), text: base_text.clone() }]
+        } else {
+            Vec::new()
         },
         ..AgentPrepared::default()
     };
@@ -88,7 +101,8 @@ pub async fn prepare(bus: &Bus, roles: &Roles, models: &[ModelOptions], task: &T
     prepared.changes.iter().for_each(|change| draft.put(change));
     let library = base.with_draft(draft);
     let opening = opening(bus, task, role, &base, &library, prepared.max_turns).await?;
-    let rendered = role.prompt.system(&role.name).and_then(|system| Ok((system, role.prompt.opening(&opening)?)));
+    let rendered =
+        role.prompt.system(&role.name).and_then(|system| Ok((system, role.prompt.opening(&opening)?)));
     let (system, opening) = match rendered {
         Ok(rendered) => rendered,
         Err(error) => return Ok(problem(unrenderable(role, &error))),
@@ -96,6 +110,12 @@ pub async fn prepare(bus: &Bus, roles: &Roles, models: &[ModelOptions], task: &T
     prepared.opening = opening;
     prepared.system_sha256 = bus.put_file(Bytes::from(system)).await?;
     Ok(prepared)
+}
+
+/// Whether the draft will need the module's base text.
+fn edits(role: &Role) -> bool {
+    role.name == crate::automation::ROLE
+        || role.tools.iter().any(|tool| tool.starts_with("write_") || tool == "edit_file")
 }
 
 fn problem(problem: String) -> AgentPrepared {
@@ -148,7 +168,7 @@ async fn opening(
     Ok(Opening {
         declaration: submit::declaration(task),
         path,
-        source: shown(source).trim_end().to_owned(),
+        source: check::shorten(shown(source).trim_end(), MAX_SOURCE),
         region: shown(region).trim_end().to_owned(),
         context: context(library, &task.context).await?,
         memory: task.memory.clone(),
@@ -179,7 +199,12 @@ async fn context(library: &Library, targets: &[Target]) -> Result<Vec<ContextTar
     Ok(context)
 }
 
-async fn subject(bus: &Bus, subject: &Submission, base: &Library, hide_words: bool) -> Result<Subject, PrepareError> {
+async fn subject(
+    bus: &Bus,
+    subject: &Submission,
+    base: &Library,
+    hide_words: bool,
+) -> Result<Subject, PrepareError> {
     let own = Library::open(bus, &subject.base_commit, Draft::default()).await;
     // Its own base may be gone from the store; today's then serves to compare with.
     let own = own.as_ref().unwrap_or(base);
@@ -188,7 +213,9 @@ async fn subject(bus: &Bus, subject: &Submission, base: &Library, hide_words: bo
         let old = own.base_text(&change.path).await?.unwrap_or_default();
         let new = change.content.as_deref().map(String::from_utf8_lossy).unwrap_or_default();
         let path = &change.path;
-        diff.push_str(&TextDiff::from_lines(old.as_str(), &new).unified_diff().header(path, path).to_string());
+        diff.push_str(
+            &TextDiff::from_lines(old.as_str(), &new).unified_diff().header(path, path).to_string(),
+        );
     }
     let words = |text: &str| if hide_words { String::new() } else { text.to_owned() };
     Ok(Subject {
@@ -285,7 +312,8 @@ mod tests {
         let change = FileChange { path: "N/A.lean".into(), content: Some(module("mine\n", "").into_bytes()) };
         let target = Target { id: "a".into(), ..Target::default() };
         let subject = Submission { changes: vec![change], ..Submission::default() };
-        let mut task = Task { role: "fixer".into(), target: Some(target), subject: Some(subject), ..Task::default() };
+        let mut task =
+            Task { role: "fixer".into(), target: Some(target), subject: Some(subject), ..Task::default() };
         let today = module("", "theirs\n");
         let changes = initial_changes(&task, "N/A.lean", Some(&today));
         assert_eq!(changes[0].content.as_deref(), Some(module("mine\n", "theirs\n").as_bytes()));

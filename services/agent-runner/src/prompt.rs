@@ -245,14 +245,29 @@ mod tests {
             module: "Numbers.Parity".into(),
             ..Target::default()
         };
-        let even = Target { id: "even".into(), declaration: "Numbers.Even".into(), module: "Numbers.Parity".into(), statement: "n is even if n = 2k.".into(), ..Target::default() };
+        let even = Target {
+            id: "even".into(),
+            declaration: "Numbers.Even".into(),
+            module: "Numbers.Parity".into(),
+            statement: "n is even if n = 2k.".into(),
+            ..Target::default()
+        };
         let opening = Opening {
             target,
             declaration: "Numbers.even_add".into(),
             path: "Numbers/Parity.lean".into(),
             source: "module\n\n\n\nend Numbers".into(),
-            context: vec![ContextTarget { target: even, lean: "def Even (n : Nat) : Prop :=\n  ∃ k, n = 2 * k".into() }],
-            memory: vec![PriorAttempt { role: "prover".into(), number: 1, outcome: "gave-up".into(), reason: "stuck at 2 * k".into(), approach: String::new() }],
+            context: vec![ContextTarget {
+                target: even,
+                lean: "def Even (n : Nat) : Prop :=\n  ∃ k, n = 2 * k".into(),
+            }],
+            memory: vec![PriorAttempt {
+                role: "prover".into(),
+                number: 1,
+                outcome: "gave-up".into(),
+                reason: "stuck at 2 * k".into(),
+                approach: String::new(),
+            }],
             frozen_statement: "∀ (m n : Nat), Even m → Even n → Even (m + n)".into(),
             max_turns: 40,
             ..Opening::default()

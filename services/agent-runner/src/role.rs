@@ -35,7 +35,9 @@ pub enum RoleError {
         name: String,
     },
     /// Its file cannot be read.
-    #[error("cannot read the prompt of role `{role}` from {path}: {source}; correct `agents.roles.{role}.prompt`")]
+    #[error(
+        "cannot read the prompt of role `{role}` from {path}: {source}; correct `agents.roles.{role}.prompt`"
+    )]
     Read {
         /// The role.
         role: String,
@@ -195,14 +197,21 @@ impl Roles {
                 None => Role::parse(name, &format!("roles/{name}.md"), shipped)?,
                 Some(path) => {
                     let path = folder.join(path);
-                    let text = std::fs::read_to_string(&path)
-                        .map_err(|source| RoleError::Read { role: name.to_owned(), path: path.clone(), source })?;
+                    let text = std::fs::read_to_string(&path).map_err(|source| RoleError::Read {
+                        role: name.to_owned(),
+                        path: path.clone(),
+                        source,
+                    })?;
                     Role::parse(name, &path.display().to_string(), &text)?
                 }
             };
             roles.insert(name.to_owned(), role);
         }
-        let models = agents.roles.iter().filter_map(|(name, role)| Some((name.clone(), role.model.clone()?))).collect();
+        let models = agents
+            .roles
+            .iter()
+            .filter_map(|(name, role)| Some((name.clone(), role.model.clone()?)))
+            .collect();
         Ok(Self { roles, models })
     }
 
@@ -246,13 +255,19 @@ mod tests {
             "there is no role `proover`; the roles are: automation, extractor, formalizer, prover, fixer, mathematical-reviewer, engineering-reviewer, triage"
         );
         let parse = |text: &str| Role::parse("prover", "my.md", text).unwrap_err().to_string();
-        let header = "---\nname: prover\ntools: [check]\nends_with: [submit]\nmax_turns: 3\nmax_tokens: 9\n---\n";
+        let header =
+            "---\nname: prover\ntools: [check]\nends_with: [submit]\nmax_turns: 3\nmax_tokens: 9\n---\n";
         assert!(parse("You prove.").starts_with("my.md: a role begins with a header"));
         assert!(parse(&header.replace("max_turns", "max_turn")).contains("max_turn"));
         assert!(parse(&header.replace("[check]", "[bash]")).contains("there is no tool `bash` for `tools`"));
         assert!(parse(&header.replace("[submit]", "[check]")).contains("submit, give_up"));
         assert!(parse(&header.replace("name: prover", "name: fixer")).contains("is used as `prover`"));
         let misspelt = parse(&format!("{header}You prove {{{{ statment }}}}.\n<!-- task -->\nGo."));
-        assert!(misspelt.contains("my.md") && misspelt.contains("`statment`") && misspelt.contains("frozen_statement"), "{misspelt}");
+        assert!(
+            misspelt.contains("my.md")
+                && misspelt.contains("`statment`")
+                && misspelt.contains("frozen_statement"),
+            "{misspelt}"
+        );
     }
 }

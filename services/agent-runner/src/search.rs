@@ -27,12 +27,18 @@ pub type Found = Result<String, String>;
 ///
 /// # Errors
 /// The library cannot be read.
-pub async fn read_file(library: &Library, ask: &ReadFile, hide_comments: bool) -> Result<Found, LibraryError> {
+pub async fn read_file(
+    library: &Library,
+    ask: &ReadFile,
+    hide_comments: bool,
+) -> Result<Found, LibraryError> {
     let path = match atlas_library::LibraryPath::parse(&ask.path) {
         Ok(path) => path,
         Err(error) => return Ok(Err(format!("{error}."))),
     };
-    let Some(text) = library.text(path.as_str()).await? else { return Ok(Err(no_file(library, path.as_str()))) };
+    let Some(text) = library.text(path.as_str()).await? else {
+        return Ok(Err(no_file(library, path.as_str())));
+    };
     let text = if hide_comments && path.module().is_some() { comments::strip(&text) } else { text };
     let total = text.lines().count();
     let from = ask.from.map_or(1, |line| line.max(1) as usize);
@@ -102,7 +108,9 @@ pub async fn search(library: &Library, ask: &Search, hide_comments: bool) -> Res
     }
     match hits {
         0 => Ok(Ok(format!("No line matches `{}`.", ask.pattern))),
-        n if n > MAX_HITS => Ok(Ok(format!("{out}[{} more lines match; make the pattern narrower]\n", n - MAX_HITS))),
+        n if n > MAX_HITS => {
+            Ok(Ok(format!("{out}[{} more lines match; make the pattern narrower]\n", n - MAX_HITS)))
+        }
         _ => Ok(Ok(out)),
     }
 }

@@ -96,7 +96,8 @@ pub async fn run(options: Options, bus: Bus, shutdown: CancellationToken) -> Res
     let executor = Arc::new(AgentExecutor::new(bus.clone(), roles, models, options.models, metrics));
     let writer = bus.status(&options.run, STATUS);
     let host = HostOptions { run: options.run, partitions: options.partitions, host: options.host };
-    let hosted = atlas_actor::host::<Agent, AgentExecutor>(bus, host, Arc::clone(&executor), shutdown.clone());
+    let hosted =
+        atlas_actor::host::<Agent, AgentExecutor>(bus, host, Arc::clone(&executor), shutdown.clone());
     let over = shutdown.child_token();
     let (hosted, ()) = tokio::join!(
         async {
@@ -108,4 +109,3 @@ pub async fn run(options: Options, bus: Bus, shutdown: CancellationToken) -> Res
     );
     Ok(hosted?)
 }
-

@@ -61,7 +61,8 @@ pub async fn gate(bus: &Bus, library: &Library, task: &Task, id: &str) -> Result
     let base = library.with_draft(base_draft(library));
     let module = vec![target.module];
     let before = check::ask(bus, question(task, &format!("{id}-base"), &base, module, &name).await?).await?;
-    let frozen = before.declarations.iter().find(|facts| facts.name == name && !facts.statement_hash.is_empty());
+    let frozen =
+        before.declarations.iter().find(|facts| facts.name == name && !facts.statement_hash.is_empty());
     let refusal = frozen.filter(|frozen| frozen.statement_hash != hash).map(|frozen| {
         format!(
             "The statement of `{name}` is frozen and your draft changes it. It must elaborate to\n{}\nand now elaborates to\n{}\nor it rests on a definition that your draft changes. Restore it; only what comes after `:=` is yours.",
@@ -86,7 +87,14 @@ async fn question(
 ) -> Result<Question, LibraryError> {
     let modules = library.closure(&check).await?;
     let (id, run) = (id.to_owned(), task.run.clone());
-    Ok(Question { id, run, modules, check, declarations: vec![declaration.to_owned()], ..Question::default() })
+    Ok(Question {
+        id,
+        run,
+        modules,
+        check,
+        declarations: vec![declaration.to_owned()],
+        ..Question::default()
+    })
 }
 
 /// Why a checked draft is not ready; `None` when it is.
@@ -109,7 +117,9 @@ fn sorry(task: &Task, name: &str, facts: &DeclarationFacts) -> Option<String> {
         return None;
     }
     if !states(task) {
-        return Some(format!("Not submitted. `{name}`, or what it uses, still rests on `sorry`. Prove what is open, or give up with a reason."));
+        return Some(format!(
+            "Not submitted. `{name}`, or what it uses, still rests on `sorry`. Prove what is open, or give up with a reason."
+        ));
     }
     let theorem = facts.kind == "theorem";
     (!theorem).then(|| {
@@ -118,7 +128,8 @@ fn sorry(task: &Task, name: &str, facts: &DeclarationFacts) -> Option<String> {
 }
 
 fn foreign_axioms(name: &str, facts: &DeclarationFacts) -> Option<String> {
-    let foreign = facts.axioms.iter().filter(|axiom| !AXIOMS.contains(&axiom.as_str()) && *axiom != "sorryAx");
+    let foreign =
+        facts.axioms.iter().filter(|axiom| !AXIOMS.contains(&axiom.as_str()) && *axiom != "sorryAx");
     let foreign: Vec<&str> = foreign.map(String::as_str).collect();
     (!foreign.is_empty()).then(|| {
         format!(
@@ -139,18 +150,34 @@ mod tests {
         let target = Target { declaration: "N.a".into(), ..Target::default() };
         let task = Task { role: role.into(), target: Some(target), ..Task::default() };
         let axioms = axioms.iter().map(|&a| a.to_owned()).collect();
-        let facts = DeclarationFacts { name: "N.a".into(), kind: kind.into(), uses_sorry, axioms, ..DeclarationFacts::default() };
-        let reply = CheckReply { outcome: Outcome::Accepted.into(), declarations: vec![facts], ..CheckReply::default() };
+        let facts = DeclarationFacts {
+            name: "N.a".into(),
+            kind: kind.into(),
+            uses_sorry,
+            axioms,
+            ..DeclarationFacts::default()
+        };
+        let reply = CheckReply {
+            outcome: Outcome::Accepted.into(),
+            declarations: vec![facts],
+            ..CheckReply::default()
+        };
         refusal(&task, &declaration(&task), &reply)
     }
 
     #[test]
     fn sorry_passes_in_the_proof_of_a_statement_and_nowhere_else() {
         assert_eq!(said("formalizer", "theorem", true, &["sorryAx"]), None);
-        assert!(said("formalizer", "def", true, &["sorryAx"]).unwrap().contains("is a def and rests on `sorry`"));
+        assert!(
+            said("formalizer", "def", true, &["sorryAx"]).unwrap().contains("is a def and rests on `sorry`")
+        );
         assert!(said("prover", "theorem", true, &["sorryAx"]).unwrap().contains("still rests on `sorry`"));
         assert_eq!(said("prover", "theorem", false, &["propext", "Quot.sound"]), None);
-        assert!(said("prover", "theorem", false, &["Lean.ofReduceBool"]).unwrap().contains("rests on Lean.ofReduceBool"));
+        assert!(
+            said("prover", "theorem", false, &["Lean.ofReduceBool"])
+                .unwrap()
+                .contains("rests on Lean.ofReduceBool")
+        );
     }
 
     #[test]

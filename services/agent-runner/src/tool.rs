@@ -288,13 +288,19 @@ impl Request {
         let arguments = match arguments {
             Value::Null => Value::Object(serde_json::Map::new()),
             Value::Object(_) => arguments.clone(),
-            _ => return Err(format!("The arguments of `{name}` are not a JSON object. They must follow {}.", usage(name))),
+            _ => {
+                return Err(format!(
+                    "The arguments of `{name}` are not a JSON object. They must follow {}.",
+                    usage(name)
+                ));
+            }
         };
         match Self::from_json(name, arguments) {
             Some(Ok(request)) => Ok(request),
-            Some(Err(error)) => {
-                Err(format!("The arguments of `{name}` are wrong: {error}. They must follow {}.", usage(name)))
-            }
+            Some(Err(error)) => Err(format!(
+                "The arguments of `{name}` are wrong: {error}. They must follow {}.",
+                usage(name)
+            )),
             None => Err(format!("There is no tool `{name}`. Your tools are: {}.", allowed.join(", "))),
         }
     }
@@ -314,7 +320,8 @@ impl Request {
 }
 
 fn usage(name: &str) -> String {
-    let schema = SPECS.iter().find(|spec| spec.name == name).map(|spec| spec.schema["properties"].to_string());
+    let schema =
+        SPECS.iter().find(|spec| spec.name == name).map(|spec| spec.schema["properties"].to_string());
     schema.unwrap_or_default()
 }
 
@@ -339,7 +346,8 @@ mod tests {
         let allowed = vec!["check".to_owned(), "submit".to_owned()];
         let unknown = Request::parse("lake_build", &json!({}), &allowed).unwrap_err();
         assert_eq!(unknown, "There is no tool `lake_build`. Your tools are: check, submit.");
-        let forbidden = Request::parse("write_file", &json!({"path": "a", "content": ""}), &allowed).unwrap_err();
+        let forbidden =
+            Request::parse("write_file", &json!({"path": "a", "content": ""}), &allowed).unwrap_err();
         assert!(forbidden.contains("check, submit"), "{forbidden}");
         let wrong = Request::parse("submit", &json!({"sumary": "x"}), &allowed).unwrap_err();
         assert!(wrong.contains("unknown field `sumary`") && wrong.contains("commit's message"), "{wrong}");

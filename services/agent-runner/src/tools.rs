@@ -68,12 +68,19 @@ pub async fn run(bus: &Bus, work: &RunTools) -> Result<ToolsAnswered, ToolFault>
         async move { one(bus, library, work, &call, &id).await }.instrument(span)
     };
     let calls: Vec<_> = work.calls.iter().enumerate().map(run_one).collect();
-    let results: Vec<Result<ToolResult, ToolFault>> = futures::stream::iter(calls).buffered(AT_ONCE).collect().await;
+    let results: Vec<Result<ToolResult, ToolFault>> =
+        futures::stream::iter(calls).buffered(AT_ONCE).collect().await;
     let results = results.into_iter().collect::<Result<_, _>>()?;
     Ok(ToolsAnswered { turn: work.turn, first: work.first, results, loaded })
 }
 
-async fn one(bus: &Bus, library: &Library, work: &RunTools, call: &Call, id: &str) -> Result<ToolResult, ToolFault> {
+async fn one(
+    bus: &Bus,
+    library: &Library,
+    work: &RunTools,
+    call: &Call,
+    id: &str,
+) -> Result<ToolResult, ToolFault> {
     let hide = work.setup.hide_comments;
     let mut checks = 0;
     let mut accepted = false;
@@ -101,7 +108,12 @@ async fn one(bus: &Bus, library: &Library, work: &RunTools, call: &Call, id: &st
     })
 }
 
-async fn find(bus: &Bus, library: &Library, work: &RunTools, ask: &FindDeclarations) -> Result<search::Found, ToolFault> {
+async fn find(
+    bus: &Bus,
+    library: &Library,
+    work: &RunTools,
+    ask: &FindDeclarations,
+) -> Result<search::Found, ToolFault> {
     let name = ask.name.as_deref().unwrap_or("").trim();
     let type_ = ask.type_.as_deref().unwrap_or("").trim();
     if name.is_empty() && type_.is_empty() {
@@ -114,11 +126,19 @@ async fn find(bus: &Bus, library: &Library, work: &RunTools, ask: &FindDeclarati
     Ok(if reply.fault.is_empty() { Ok(text) } else { Err(text) })
 }
 
-async fn check(bus: &Bus, library: &Library, work: &RunTools, ask: &Check, id: &str) -> Result<search::Found, ToolFault> {
+async fn check(
+    bus: &Bus,
+    library: &Library,
+    work: &RunTools,
+    ask: &Check,
+    id: &str,
+) -> Result<search::Found, ToolFault> {
     let path = ask.path.as_deref().unwrap_or_else(|| library.draft().module_path());
     let module = match LibraryPath::parse(path) {
         Err(error) => return Ok(Err(format!("{error}."))),
-        Ok(path) if !library.files().contains_key(path.as_str()) => return Ok(Err(search::no_file(library, path.as_str()))),
+        Ok(path) if !library.files().contains_key(path.as_str()) => {
+            return Ok(Err(search::no_file(library, path.as_str())));
+        }
         Ok(path) => match path.module() {
             None => return Ok(Err(format!("`{path}` is no Lean file. Give the path of a `.lean` file."))),
             Some(module) => module,
@@ -127,7 +147,15 @@ async fn check(bus: &Bus, library: &Library, work: &RunTools, ask: &Check, id: &
     let modules = library.closure(std::slice::from_ref(&module)).await?;
     let goals_at = ask.line.map(|line| Position { line, column: ask.column.unwrap_or(0) });
     let (run, snippet) = (work.task.run.clone(), ask.snippet.clone());
-    let question = Question { id: id.to_owned(), run, modules, check: vec![module], snippet, goals_at, ..Question::default() };
+    let question = Question {
+        id: id.to_owned(),
+        run,
+        modules,
+        check: vec![module],
+        snippet,
+        goals_at,
+        ..Question::default()
+    };
     let reply = check::ask(bus, question).await?;
     Ok(Ok(check::render(&reply)))
 }

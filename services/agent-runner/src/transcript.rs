@@ -202,7 +202,8 @@ impl Story {
         let Some(turn) = self.turns.last_mut() else { return };
         let (_, current) = agent.current();
         let closed = agent.turn() > turn.number;
-        let content = if closed { agent.messages().last().map_or(&[][..], |m| &m.content[..]) } else { current };
+        let content =
+            if closed { agent.messages().last().map_or(&[][..], |m| &m.content[..]) } else { current };
         let results = content.iter().filter_map(|content| match content {
             Content::ToolResult { text, is_error, .. } => Some((text, *is_error)),
             _ => None,

@@ -50,7 +50,9 @@ fn triage(triage: &tool::Triage, task: &Task) -> Result<Outcome, String> {
         return Err("`text` is empty. Every action but `decompose` needs it.".to_owned());
     }
     let action = match triage.action {
-        TriageAction::Decompose => Action::Decompose(Decompose { targets: parts(&triage.targets, task)?, reason: text }),
+        TriageAction::Decompose => {
+            Action::Decompose(Decompose { targets: parts(&triage.targets, task)?, reason: text })
+        }
         TriageAction::CorrectStatement => Action::CorrectStatement(text),
         TriageAction::Escalate => Action::Escalate(text),
         TriageAction::Refute => Action::Refute(text),
@@ -64,13 +66,16 @@ fn triage(triage: &tool::Triage, task: &Task) -> Result<Outcome, String> {
 fn parts(proposed: &[ProposedTarget], task: &Task) -> Result<Vec<Target>, String> {
     let parent = task.target.clone().unwrap_or_default();
     if proposed.is_empty() {
-        return Err("`targets` is empty. `decompose` needs the lemmas that the proof is to be made of.".to_owned());
+        return Err(
+            "`targets` is empty. `decompose` needs the lemmas that the proof is to be made of.".to_owned()
+        );
     }
     if proposed.len() > MAX_PARTS {
         return Err(format!("{} targets are too many; give at most {MAX_PARTS}.", proposed.len()));
     }
     let new = labels(proposed.iter().map(|p| p.id.as_str()))?;
-    let is_definition = |id: &str| task.context.iter().any(|t| t.id == id && t.kind == TargetKind::Definition.as_str());
+    let is_definition =
+        |id: &str| task.context.iter().any(|t| t.id == id && t.kind == TargetKind::Definition.as_str());
     let mut parts = Vec::with_capacity(proposed.len());
     for part in proposed {
         if part.id == parent.id || task.context.iter().any(|t| t.id == part.id) {
@@ -80,7 +85,10 @@ fn parts(proposed: &[ProposedTarget], task: &Task) -> Result<Vec<Target>, String
             return Err(format!("Target `{}` needs a `statement` and a `declaration`.", part.id));
         }
         if let Some(bad) = part.depends_on.iter().find(|d| **d == part.id || **d == parent.id) {
-            return Err(format!("Target `{}` cannot depend on `{bad}`: the parent's proof will rest on it.", part.id));
+            return Err(format!(
+                "Target `{}` cannot depend on `{bad}`: the parent's proof will rest on it.",
+                part.id
+            ));
         }
         let mut statement_depends_on = parent.statement_depends_on.clone();
         let mut proof_depends_on = Vec::new();
@@ -164,7 +172,12 @@ mod tests {
 
     fn ask(tool: &str, arguments: serde_json::Value) -> Result<Outcome, String> {
         let definition = Target { id: "even".into(), kind: "definition".into(), ..Target::default() };
-        let target = Target { id: "big".into(), module: "N.A".into(), statement_depends_on: vec!["even".into()], ..Target::default() };
+        let target = Target {
+            id: "big".into(),
+            module: "N.A".into(),
+            statement_depends_on: vec!["even".into()],
+            ..Target::default()
+        };
         let task = Task { target: Some(target), context: vec![definition], ..Task::default() };
         let request = Request::parse(tool, &arguments, &[tool.to_owned()])?;
         outcome(&request, &task).unwrap()
@@ -181,14 +194,24 @@ mod tests {
     #[test]
     fn a_decomposition_gives_targets_with_their_edges() {
         let part = |id: &str, on: &[&str]| json!({"id": id, "statement": "s", "declaration": "N.x", "depends_on": on});
-        let Ok(Outcome::Triage(Triage { action: Some(Action::Decompose(d)) })) =
-            ask("triage", json!({"action": "decompose", "targets": [part("one", &["even"]), part("two", &["one"])]}))
-        else {
+        let Ok(Outcome::Triage(Triage { action: Some(Action::Decompose(d)) })) = ask(
+            "triage",
+            json!({"action": "decompose", "targets": [part("one", &["even"]), part("two", &["one"])]}),
+        ) else {
             panic!()
         };
         assert_eq!(d.targets[0].statement_depends_on, ["even"]);
-        assert_eq!((d.targets[1].proof_depends_on.as_slice(), d.targets[1].parent.as_str()), (&["one".to_owned()][..], "big"));
-        for wrong in [json!([]), json!([part("big", &[])]), json!([part("a b", &[])]), json!([part("a", &[]), part("a", &[])]), json!([part("a", &["big"])])] {
+        assert_eq!(
+            (d.targets[1].proof_depends_on.as_slice(), d.targets[1].parent.as_str()),
+            (&["one".to_owned()][..], "big")
+        );
+        for wrong in [
+            json!([]),
+            json!([part("big", &[])]),
+            json!([part("a b", &[])]),
+            json!([part("a", &[]), part("a", &[])]),
+            json!([part("a", &["big"])]),
+        ] {
             ask("triage", json!({"action": "decompose", "targets": wrong})).unwrap_err();
         }
         assert!(ask("triage", json!({"action": "retry"})).unwrap_err().contains("`text` is empty"));
@@ -198,7 +221,11 @@ mod tests {
     fn an_extraction_names_what_is_wrong_with_a_target() {
         let target = |id: &str, kind: &str| json!({"targets": [{"id": id, "kind": kind, "statement": "s", "line": 3}]});
         assert!(ask("extract", target("even-add", "Theorem")).is_ok());
-        assert!(ask("extract", target("even-add", "fact")).unwrap_err().contains("`fact` is not a kind of target"));
+        assert!(
+            ask("extract", target("even-add", "fact"))
+                .unwrap_err()
+                .contains("`fact` is not a kind of target")
+        );
         assert!(ask("extract", json!({"targets": []})).is_ok());
     }
 }

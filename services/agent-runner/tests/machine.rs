@@ -7,8 +7,8 @@ use atlas_domain::{ActorId, ActorKind, RunId};
 use atlas_proto::agent_event::Event;
 use atlas_proto::report::Result as Outcome;
 use atlas_proto::{
-    AgentEvent, AgentPrepared, AnswerBlock, AnswerStop, Automated, BaseFile, BudgetRefused, ModelAnswered, ModelFailed,
-    Report, Target, Task, ToolCall, ToolResult, ToolsAnswered, Usage, answer_block,
+    AgentEvent, AgentPrepared, AnswerBlock, AnswerStop, Automated, BaseFile, BudgetRefused, ModelAnswered,
+    ModelFailed, Report, Target, Task, ToolCall, ToolResult, ToolsAnswered, Usage, answer_block,
 };
 use proptest::prelude::*;
 use prost::Message as _;
@@ -50,18 +50,27 @@ fn say() -> impl Strategy<Value = Say> {
 impl Say {
     fn block(&self, id: usize) -> AnswerBlock {
         let call = |name: &str, arguments: Value| {
-            answer_block::Block::Call(ToolCall { id: id.to_string(), name: name.into(), arguments: arguments.to_string() })
+            answer_block::Block::Call(ToolCall {
+                id: id.to_string(),
+                name: name.into(),
+                arguments: arguments.to_string(),
+            })
         };
         AnswerBlock {
             block: Some(match self {
                 Self::Words => answer_block::Block::Text("Let me think.".into()),
                 Self::Unknown => call("lake_build", json!({})),
                 Self::Torn => {
-                    let torn = ToolCall { id: id.to_string(), name: "check".into(), arguments: "{\"pa".into() };
+                    let torn =
+                        ToolCall { id: id.to_string(), name: "check".into(), arguments: "{\"pa".into() };
                     answer_block::Block::Call(torn)
                 }
-                Self::WriteRegion(n) => call("write_region", json!({"content": format!("theorem a{n} : True := trivial")})),
-                Self::EditOther => call("edit_file", json!({"path": "N/B.lean", "old": "old", "new": "old new"})),
+                Self::WriteRegion(n) => {
+                    call("write_region", json!({"content": format!("theorem a{n} : True := trivial")}))
+                }
+                Self::EditOther => {
+                    call("edit_file", json!({"path": "N/B.lean", "old": "old", "new": "old new"}))
+                }
                 Self::EditNothing => call("edit_file", json!({"path": "../x", "old": "a", "new": "b"})),
                 Self::Check => call("check", json!({})),
                 Self::Search => call("search", json!({"pattern": "x"})),
@@ -77,12 +86,21 @@ fn id() -> ActorId {
 }
 
 fn task() -> Task {
-    let target = Target { id: "a".into(), module: "N.A".into(), declaration: "N.a".into(), ..Target::default() };
-    Task { run: "run".into(), attempt: "a.prover.1".into(), role: "prover".into(), number: 1, target: Some(target), ..Task::default() }
+    let target =
+        Target { id: "a".into(), module: "N.A".into(), declaration: "N.a".into(), ..Target::default() };
+    Task {
+        run: "run".into(),
+        attempt: "a.prover.1".into(),
+        role: "prover".into(),
+        number: 1,
+        target: Some(target),
+        ..Task::default()
+    }
 }
 
 fn prepared(max_turns: u32, context_window: u64) -> AgentPrepared {
-    let tools = ["check", "search", "write_region", "edit_file", "submit", "give_up"].map(str::to_owned).to_vec();
+    let tools =
+        ["check", "search", "write_region", "edit_file", "submit", "give_up"].map(str::to_owned).to_vec();
     AgentPrepared {
         model: "m".into(),
         opening: "Prove it.".into(),
@@ -114,11 +132,19 @@ impl World {
 
     fn answer(&self, effect: &Effect) -> Command {
         match effect {
-            Effect::Prepare { .. } => Command::Prepared(Box::new(prepared(self.max_turns, self.context_window))),
+            Effect::Prepare { .. } => {
+                Command::Prepared(Box::new(prepared(self.max_turns, self.context_window)))
+            }
             Effect::CallModel(call) => {
                 let blocks = self.said(call.turn).iter().enumerate().map(|(at, say)| say.block(at)).collect();
                 let stop = AnswerStop::ToolUse.into();
-                Command::Answered(Box::new(ModelAnswered { turn: call.turn, blocks, usage: usage(), model: "m-1".into(), stop }))
+                Command::Answered(Box::new(ModelAnswered {
+                    turn: call.turn,
+                    blocks,
+                    usage: usage(),
+                    model: "m-1".into(),
+                    stop,
+                }))
             }
             Effect::RunTools(work) => {
                 let result = |call: &atlas_agent_runner::machine::Call| {
@@ -126,7 +152,8 @@ impl World {
                     let accepted = matches!(self.said(work.turn)[at], Say::Submit { accepted: true });
                     ToolResult { text: "x".repeat(3000), is_error: false, accepted, checks: 1 }
                 };
-                let loaded = work.load.iter().map(|path| BaseFile { path: path.clone(), text: Some("old".into()) });
+                let loaded =
+                    work.load.iter().map(|path| BaseFile { path: path.clone(), text: Some("old".into()) });
                 Command::Worked(ToolsAnswered {
                     turn: work.turn,
                     first: work.first,
@@ -255,17 +282,23 @@ fn ended(script: Vec<Vec<Say>>, max_turns: u32) -> (Live, Outcome) {
 
 #[test]
 fn a_submission_carries_what_the_journaled_calls_wrote() {
-    let script = vec![vec![Say::Submit { accepted: true }], vec![Say::WriteRegion(7), Say::EditOther, Say::Check]];
+    let script =
+        vec![vec![Say::Submit { accepted: true }], vec![Say::WriteRegion(7), Say::EditOther, Say::Check]];
     let (_, outcome) = ended(script, 5);
     let Outcome::Submission(submission) = outcome else { panic!("{outcome:?}") };
     let changes: Vec<(&str, &str)> = submission
         .changes
         .iter()
-        .map(|change| (change.path.as_str(), std::str::from_utf8(change.content.as_deref().unwrap()).unwrap()))
+        .map(|change| {
+            (change.path.as_str(), std::str::from_utf8(change.content.as_deref().unwrap()).unwrap())
+        })
         .collect();
     let module = MODULE.replace("-- begin a\n", "-- begin a\ntheorem a7 : True := trivial\n");
     assert_eq!(changes, [("N/A.lean", module.as_str()), ("N/B.lean", "old new")]);
-    assert_eq!((submission.id.as_str(), submission.title.as_str(), submission.agent.as_str()), ("a.prover.1.1", "Prove a", "m-1"));
+    assert_eq!(
+        (submission.id.as_str(), submission.title.as_str(), submission.agent.as_str()),
+        ("a.prover.1.1", "Prove a", "m-1")
+    );
 }
 
 #[test]
@@ -273,8 +306,13 @@ fn three_answers_in_a_row_without_a_usable_call_fail_the_attempt() {
     let (live, outcome) = ended(vec![vec![Say::Words], vec![], vec![Say::Unknown, Say::Torn]], 9);
     let Outcome::Failed(why) = outcome else { panic!("{outcome:?}") };
     assert!(why.starts_with("the model gave 3 answers in a row that cannot be used; of the last:"), "{why}");
-    assert_eq!(live.count(|event| matches!(event, Event::Nudged(_))), 1, "answers with calls are told in the results");
-    let (_, outcome) = ended(vec![vec![Say::Words], vec![Say::Words], vec![Say::Check], vec![Say::Words, Say::GiveUp]], 9);
+    assert_eq!(
+        live.count(|event| matches!(event, Event::Nudged(_))),
+        1,
+        "answers with calls are told in the results"
+    );
+    let (_, outcome) =
+        ended(vec![vec![Say::Words], vec![Say::Words], vec![Say::Check], vec![Say::Words, Say::GiveUp]], 9);
     assert!(matches!(outcome, Outcome::GaveUp(_)), "a usable call begins the count anew: {outcome:?}");
 }
 
@@ -302,7 +340,9 @@ fn budget_and_faults_end_the_attempt_and_settle_what_was_reserved() {
         } else {
             Command::Failed(ModelFailed { turn: 1, reason })
         });
-        let Some((_, Effect::SendReport { report, settle, .. })) = live.agent.effects().pop() else { panic!() };
+        let Some((_, Effect::SendReport { report, settle, .. })) = live.agent.effects().pop() else {
+            panic!()
+        };
         if budget {
             assert_eq!((report.result.unwrap(), settle), (Outcome::OutOfBudget("why".into()), None));
         } else {
@@ -315,7 +355,11 @@ fn budget_and_faults_end_the_attempt_and_settle_what_was_reserved() {
 
 #[test]
 fn each_call_is_settled_by_the_effect_after_it() {
-    let world = World { script: vec![vec![Say::GiveUp], vec![Say::Check], vec![Say::WriteRegion(1)]], max_turns: 5, context_window: 0 };
+    let world = World {
+        script: vec![vec![Say::GiveUp], vec![Say::Check], vec![Say::WriteRegion(1)]],
+        max_turns: 5,
+        context_window: 0,
+    };
     let mut live = Live::new();
     live.tell(Command::Start(Box::new(task())));
     let mut settled = Vec::new();
