@@ -27,8 +27,11 @@ Begin with:
   atlas validate -f my-book/atlasrun.yaml       look over an AtlasRun and its books
   atlas status                                  see how far the newest run is
 
-Exit codes: 0 done; 3 finished with targets open; 4 budget or deadline reached; 2 bad input; 1 fault;
-130 stopped by Ctrl-C. docs/cli.md explains each command, docs/troubleshooting.md each message."
+Exit codes:
+  0 done; 3 finished with targets open; 4 budget or deadline reached;
+  2 bad input; 1 fault; 130 stopped by Ctrl-C
+
+docs/cli.md explains each command, docs/troubleshooting.md each message."
 )]
 pub struct Cli {
     /// What to do.
@@ -109,12 +112,17 @@ pub enum Ui {
 /// `atlas run`.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\
-The run lives in DIR/NAME: its nats/ and library.git hold all that must last, so after Ctrl-C, a crash or
-a power cut the same command goes on where it was, without paying for any model call again.
+The run lives in DIR/NAME; its nats/ and library.git hold all that must last. After Ctrl-C, a
+crash or a power cut the same command goes on where it was and makes no journaled call again.
 The first Ctrl-C stops softly, the second at once; neither loses work.
 
-Exit codes: 0 every target is certified (or refuted: its negation is); 3 finished with targets open;
-4 budget or deadline reached (raise it in the AtlasRun and run again); 2 bad input; 1 fault; 130 stopped.")]
+Exit codes:
+  0   every target is certified, or refuted (its negation is certified)
+  3   finished with targets open
+  4   budget or deadline reached: raise it in the AtlasRun and run again
+  2   bad input
+  1   fault
+  130 stopped by Ctrl-C")]
 pub struct RunArgs {
     /// The AtlasRun: books, library, models, budget
     #[arg(short, long, value_name = "ATLASRUN", default_value = "atlasrun.yaml", value_hint = ValueHint::FilePath)]

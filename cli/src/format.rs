@@ -49,6 +49,11 @@ pub fn percent(part: u64, whole: u64) -> String {
     if whole == 0 { "0%".into() } else { format!("{:.0}%", part as f64 * 100.0 / whole as f64) }
 }
 
+/// `1 target`, `2 targets`.
+pub fn plural(n: usize, noun: &str) -> String {
+    if n == 1 { format!("1 {noun}") } else { format!("{n} {noun}s") }
+}
+
 /// The first ten digits of a commit.
 pub fn commit(id: &str) -> String {
     id.chars().take(10).collect()

@@ -10,6 +10,7 @@ use atlas_proto::{Policy, RoleLimits, RunSpec};
 use sha2::{Digest, Sha256};
 
 use crate::failure::{Exit, Failure, Result};
+use crate::format::plural;
 use crate::print::styled;
 
 /// An AtlasRun and its books, without mistakes.
@@ -265,13 +266,13 @@ pub fn summary(input: &Input) -> String {
     let spec = &input.loaded.run.spec;
     let targets = match input.targets.len() {
         0 => "targets are to be extracted by agents".to_owned(),
-        n => format!("{n} targets"),
+        n => plural(n, "target"),
     };
     format!(
-        "{}: {} chapters, {targets}, {} models, library {}",
+        "{}: {}, {targets}, {}, library {}",
         styled(crate::print::STRONG, &input.title),
-        input.chapters.len(),
-        spec.models.len(),
+        plural(input.chapters.len(), "chapter"),
+        plural(spec.models.len(), "model"),
         spec.library.package
     )
 }

@@ -16,6 +16,7 @@ metadata:
 spec:
   books:
     - path: book.md
+      title: Two facts
   library:
     package: Pair
   models:
@@ -76,7 +77,7 @@ fn a_sound_atlasrun_is_called_so() {
     insta::assert_snapshot!(stdout(&output));
     let json: Value = serde_json::from_slice(&atlas(folder.path(), &["validate", "-o", "json"]).stdout).unwrap();
     assert_eq!(json["targets"].as_array().unwrap().len(), 2);
-    assert_eq!(json["chapters"][0]["module"], "Pair.Parity");
+    assert_eq!(json["chapters"][0]["module"], "Pair.Book");
 }
 
 #[test]

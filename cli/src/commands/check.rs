@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 
 use crate::args::{CheckArgs, Output};
 use crate::failure::{Exit, Failure, Result};
-use crate::format::duration;
+use crate::format::{duration, plural};
 use crate::toolchain::Memory;
 use crate::print::{self, ASK, FAINT, STRONG, WRONG, style_of, styled};
 
@@ -46,7 +46,7 @@ pub fn check(args: &CheckArgs) -> Result<Exit> {
     let toolchain = crate::toolchain::open(&args.toolchain.clone().into(), args.cache.as_deref(), Memory::Fresh)?;
     let text = args.output.output == Output::Text;
     if text {
-        print::line(styled(FAINT, format!("{} module{} by {}", order.len(), plural(order.len()), toolchain.name())));
+        print::line(styled(FAINT, format!("{} by {}", plural(order.len(), "module"), toolchain.name())));
     }
     let begun = Instant::now();
     let mut results = Vec::new();
@@ -244,15 +244,11 @@ fn summary(results: &[Checked<'_>], exit: Exit, ms: u64) {
     let refused = results.iter().filter(|checked| outcome(&checked.reply) != Outcome::Accepted).count();
     let what = match exit {
         Exit::Done => "accepted from nothing: no `sorry`, no axiom beyond Lean's three".to_owned(),
-        _ if refused > 0 => format!("{refused} module{} not accepted", plural(refused)),
-        _ => format!("{open} declaration{} not proved yet", plural(open)),
+        _ if refused > 0 => format!("{} not accepted", plural(refused, "module")),
+        _ => format!("{} not proved yet", plural(open, "declaration")),
     };
-    let modules = results.len();
-    print::line(format!("{modules} module{}, {declarations} declarations, {}: {what}", plural(modules), duration(ms)));
-}
-
-fn plural(n: usize) -> &'static str {
-    if n == 1 { "" } else { "s" }
+    let (modules, declarations) = (plural(results.len(), "module"), plural(declarations, "declaration"));
+    print::line(format!("{modules}, {declarations}, {}: {what}", duration(ms)));
 }
 
 fn as_json(toolchain: &str, results: &[Checked<'_>], exit: Exit) -> Value {

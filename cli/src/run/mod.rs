@@ -20,7 +20,7 @@ use crate::args::RunArgs;
 use crate::attach;
 use crate::directory::{Directory, Identity, Nats};
 use crate::failure::{Exit, Failure, Result};
-use crate::format::{count, now_ms};
+use crate::format::now_ms;
 use crate::input::{Input, tell};
 use crate::print;
 use crate::progress::{Finished, Progress};
@@ -335,7 +335,7 @@ fn say_end(args: &RunArgs, directory: &Directory, view: &mut View, ended: Result
         } else {
             print::line("");
             print::line(report.summary());
-            print::line(format!("library  {} ({} commits on main)", directory.library().display(), count(report.landings)));
+            print::line(format!("library  {}", directory.library().display()));
             print::line(format!("report   {}", page.display()));
         }
     }

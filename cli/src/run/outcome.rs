@@ -31,6 +31,11 @@ pub async fn conclude(
     progress: &Progress,
     finished: Option<&Finished>,
 ) -> Result<Report> {
+    let (repository, library) = (directory.repository(), directory.library());
+    let exported = tokio::task::spawn_blocking(move || atlas_merge_coordinator::export(&repository, &library)).await;
+    exported
+        .map_err(|e| Failure::fault(format!("writing the library's working copy failed: {e}")))?
+        .map_err(|e| Failure::fault(format!("the library's working copy cannot be written: {e}")))?;
     let planner: Planner = atlas_actor::replay(bus, &ActorId::singleton(run, ActorKind::Plan))
         .await
         .map_err(|e| Failure::fault(format!("cannot read the planner's journal for the report: {e}")))?;
@@ -38,6 +43,13 @@ pub async fn conclude(
     let mut report = report(&planner, &modules, input, identity, progress);
     report.outcome = finished.map(|finished| finished.reason.clone());
     report.refusals = refusals(bus, run).await?;
+    let (repository, library) = (directory.repository(), directory.library());
+    if repository.is_dir() {
+        let exported = tokio::task::spawn_blocking(move || atlas_merge_coordinator::export(&repository, &library)).await;
+        exported
+            .map_err(|e| Failure::fault(format!("writing the library's working copy failed: {e}")))?
+            .map_err(|e| Failure::fault(e.to_string()))?;
+    }
     report.exit_code = finished.map(|finished| finished.exit_code);
     Ok(report)
 }

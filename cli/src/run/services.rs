@@ -67,6 +67,33 @@ impl Services {
         };
         services.spawn("agent runner", atlas_agent_runner::run(runner, bus.clone(), shutdown.clone()));
 
+        let merge = atlas_merge_coordinator::Options {
+            run: run.clone(),
+            host: host.clone(),
+            package: spec.library.package.clone(),
+            repository: directory.repository(),
+            window_min: 2,
+            window_max: 20,
+            patience_s: 1_800,
+            metrics: metrics.clone(),
+            readiness: readiness.clone(),
+        };
+        services.spawn("merge coordinator", atlas_merge_coordinator::run(merge, bus.clone(), shutdown.clone()));
+
+        let merge = atlas_merge_coordinator::Options {
+            run: run.clone(),
+            host,
+            package: spec.library.package.clone(),
+            repository: directory.repository(),
+            window_min: 2,
+            window_max: 20,
+            // A landing may rebuild a whole library behind other certifications.
+            patience_s: 1_800,
+            metrics: metrics.clone(),
+            readiness: readiness.clone(),
+        };
+        services.spawn("merge coordinator", atlas_merge_coordinator::run(merge, bus.clone(), shutdown.clone()));
+
         let verifiers = &spec.verifiers;
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let verifier = atlas_lean_verifier::Options {

@@ -144,7 +144,7 @@ fn numbers(frame: &mut Frame<'_>, area: Rect, screen: &Screen<'_>) {
             progress.verifier.queue
         )),
         row("landings", format!(
-            "{}, {} refused, {} in the queue, {} building",
+            "{}, {} refused, {} queued, {} building",
             planner.landings.max(progress.merge.landed),
             progress.merge.refused,
             progress.merge.queue,

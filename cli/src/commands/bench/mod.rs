@@ -1,7 +1,7 @@
 //! `atlas bench`: figures, peers' beside ours with their source.
 
 mod check;
-//mod merge;
+mod merge;
 mod run;
 
 use crate::args::Bench;
@@ -10,7 +10,7 @@ use crate::failure::{Exit, Result};
 /// Measures.
 pub fn bench(what: &Bench) -> Result<Exit> {
     match what {
-        Bench::Merge(_) => Ok(Exit::Done),
+        Bench::Merge(args) => merge::merge(args),
         Bench::Check(args) => check::check(args),
         Bench::Run { which, output } => run::run(which, output.output),
     }
