@@ -2,8 +2,25 @@
 //!
 //! A [`Machine`] decides and folds; an [`Executor`] does its effects; [`host`] joins the two: it owns
 //! partitions by lease, folds journals, appends what was decided by compare-and-set, and runs the effects
-//! that a state asks for. `kill -9` at any point loses nothing that was acknowledged; an effect whose result is journaled is
-//! not run again.
+//! that a state asks for.
+//!
+//! # What is guaranteed, and by which test
+//!
+//! * A letter acts at most once, however often it is sent or delivered, and at least once, or it is buried with
+//!   the reason (`a_letter_that_is_sent_or_delivered_twice_acts_once`, `effects_are_retried_cancelled_and_buried`).
+//! * What a command makes happen is journaled as a whole and on disk before anything is done about it. `kill -9` of a host or of
+//!   the server loses no record (`kill_9_of_nats_in_the_middle_of_turns_loses_and_repeats_no_record`).
+//! * An effect whose result is journaled never runs again. One that was under way when its host died runs
+//!   again on the next (`when_a_host_is_killed_another_goes_on_and_repeats_nothing_that_is_journaled`): so what an effect does
+//!   in the world must be idempotent by actor and key.
+//! * Of two hosts that think they own an actor only one can write; the other reads the journal again, or gives the
+//!   partition up (`who_writes_behind_the_hosts_back_makes_it_read_again`).
+//! * A host that stops hands its partitions over at once; one that dies, within the life of a lease (10 s).
+//! * An actor that panics, or whose effect fails for good, stops alone until its next activation; its
+//!   partition goes on (`an_actor_that_panics_stops_alone`).
+//!
+//! Not guaranteed: an order between letters of different senders. And a host that cannot reach NATS for two thirds of a
+//! lease's life drops the effects under way: their results, if not journaled yet, are lost.
 
 mod agenda;
 pub mod bench;

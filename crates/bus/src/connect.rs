@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_nats::jetstream::context::ContextBuilder;
+use async_nats::jetstream::context::{ContextBuilder, PublishErrorKind};
 use async_nats::jetstream::object_store::ObjectStore;
 use async_nats::jetstream::{self, kv};
 use async_nats::{Client, ConnectOptions, Event, HeaderMap};
 use bytes::Bytes;
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, watch};
 
+use crate::error::Cause;
 use crate::object::FileCache;
 use crate::spec::{LEASES, OBJECTS, STATUS};
 use crate::{Error, subject};
@@ -21,6 +22,9 @@ pub(crate) const MINIMUM_TEXT: &str = "2.12";
 /// How long the server may take over one JetStream operation. Generous: each is on disk, by fsync,
 /// before it is acknowledged.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long an acknowledgement may take after the connection was made anew.
+const AFTER_RECONNECT: Duration = Duration::from_secs(1);
 
 /// Where NATS is and who asks.
 #[derive(Clone)]
@@ -54,6 +58,8 @@ struct Inner {
     status: OnceCell<kv::Store>,
     objects: OnceCell<ObjectStore>,
     files: FileCache,
+    /// Counts how often a connection came about.
+    connections: watch::Receiver<u64>,
 }
 
 impl std::fmt::Debug for Bus {
@@ -69,17 +75,22 @@ impl Bus {
     /// # Errors
     /// [`Error::Connect`], [`Error::TooOld`], [`Error::NoJetStream`].
     pub async fn connect(options: &Options) -> Result<Self, Error> {
+        let (connected, connections) = watch::channel(0);
         let mut connect = ConnectOptions::new()
             .name(&options.name)
             .connection_timeout(Duration::from_secs(5))
             .request_timeout(Some(PATIENCE))
             .reconnect_delay_callback(|attempts| Duration::from_millis(50 * attempts.min(20) as u64))
-            .event_callback(|event| async move {
+            .event_callback(move |event| {
                 match event {
-                    Event::Connected => tracing::debug!("connected to NATS"),
+                    Event::Connected => {
+                        connected.send_modify(|count| *count += 1);
+                        tracing::debug!("connected to NATS");
+                    }
                     Event::Closed | Event::Draining => tracing::debug!(%event, "NATS connection"),
                     _ => tracing::warn!(%event, "NATS connection"),
                 }
+                std::future::ready(())
             });
         if let Some((user, password)) = &options.user {
             connect = connect.user_and_password(user.clone(), password.clone());
@@ -105,6 +116,7 @@ impl Bus {
             status: OnceCell::new(),
             objects: OnceCell::new(),
             files: FileCache::new(),
+            connections,
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -159,21 +171,51 @@ impl Bus {
     }
 
     /// Publishes into a stream and waits until it is stored. Returns the sequence.
-    pub(crate) async fn store(
-        &self,
-        subject: String,
-        headers: HeaderMap,
-        payload: Bytes,
-    ) -> Result<u64, jetstream::context::PublishError> {
+    pub(crate) async fn store(&self, subject: String, headers: HeaderMap, payload: Bytes) -> Result<u64, StoreError> {
+        let mut connections = self.inner.connections.clone();
+        connections.mark_unchanged();
         // Awaited twice: the first sends, the second waits for the acknowledgement.
-        let acknowledgement = self.js().publish_with_headers(subject, headers, payload).await?.await?;
-        Ok(acknowledgement.sequence)
+        let acknowledgement = self.js().publish_with_headers(subject, headers, payload).await?;
+        // An acknowledgement that was on its way when the connection broke never comes: no need to
+        // wait for all our patience to run out.
+        let broken = async {
+            match connections.changed().await {
+                Ok(()) => tokio::time::sleep(AFTER_RECONNECT).await,
+                Err(_) => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            acknowledged = acknowledgement.into_future() => Ok(acknowledged?.sequence),
+            () = broken => Err(StoreError::Unknown("the connection broke before the acknowledgement came".into())),
+        }
     }
 
     /// Refuses what NATS would refuse, with a message that helps. `what` names it. Headers get 64 KiB.
     pub(crate) fn fits(&self, what: impl FnOnce() -> String, size: usize) -> Result<(), Error> {
         let limit = self.client().max_payload().saturating_sub(64 << 10);
         if size > limit { Err(Error::TooLarge { what: what(), size, limit }) } else { Ok(()) }
+    }
+}
+
+/// Why a message is not in its stream, or may not be.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StoreError {
+    /// Refused: the subject has another last sequence than the one expected.
+    #[error("wrong last sequence")]
+    Outdated,
+    /// It may be stored or not.
+    #[error("{0}")]
+    Unknown(Cause),
+}
+
+impl From<jetstream::context::PublishError> for StoreError {
+    fn from(error: jetstream::context::PublishError) -> Self {
+        // The server has two codes for it; the second one is younger than the client's list.
+        if error.kind() == PublishErrorKind::WrongLastSequence || error.to_string().contains("wrong last sequence") {
+            Self::Outdated
+        } else {
+            Self::Unknown(error.into())
+        }
     }
 }
 

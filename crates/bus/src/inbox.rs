@@ -9,6 +9,8 @@ use atlas_proto::Letter;
 use bytes::Bytes;
 use futures::StreamExt as _;
 use prost::Message as _;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
 use crate::connect::{header, trace_headers};
 use crate::dead::{ACTOR, MAX_DELIVERIES, message_id};
@@ -24,6 +26,9 @@ const ACK_WAIT: Duration = Duration::from_secs(15);
 const MAX_PENDING: i64 = 4096;
 /// Letters asked for at once.
 const PREFETCH: usize = 128;
+/// Pauses before a broken pull is taken up again.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 impl Bus {
     /// Puts a letter into an actor's inbox; returns once it is on disk. `id` names the letter for
@@ -50,9 +55,10 @@ impl Bus {
     /// # Errors
     /// [`Error::Failed`].
     pub async fn inbox(&self, run: &RunId, kind: ActorKind, partition: u16) -> Result<Inbox, Error> {
-        let mut inbox = Inbox { bus: self.clone(), run: run.clone(), kind, partition, messages: None };
-        inbox.open().await?;
-        Ok(inbox)
+        let puller = Puller { bus: self.clone(), run: run.clone(), kind, partition };
+        let messages = puller.open().await?;
+        let (sender, deliveries) = mpsc::channel(PREFETCH);
+        Ok(Inbox { deliveries, puller: tokio::spawn(puller.pull(messages, sender)) })
     }
 
     /// Creates or finds the durable consumer of one work subject.
@@ -84,61 +90,75 @@ impl Bus {
 /// The header with a letter's id as its sender gave it.
 const LETTER: &str = "Atlas-Letter";
 
-/// A partition's inbox, open.
+/// A partition's inbox, open. A task of its own pulls, so that nothing is lost when [`Inbox::next`] is
+/// dropped half-way; it ends with the inbox.
+#[derive(Debug)]
 pub struct Inbox {
+    deliveries: mpsc::Receiver<Delivery>,
+    puller: JoinHandle<()>,
+}
+
+impl Inbox {
+    /// The next letter. Waits for ever, across a server that restarts. May be dropped and called again.
+    pub async fn next(&mut self) -> Delivery {
+        match self.deliveries.recv().await {
+            Some(delivery) => delivery,
+            // The puller ends only with the inbox, or with the runtime.
+            None => std::future::pending().await,
+        }
+    }
+}
+
+impl Drop for Inbox {
+    fn drop(&mut self) {
+        self.puller.abort();
+    }
+}
+
+struct Puller {
     bus: Bus,
     run: RunId,
     kind: ActorKind,
     partition: u16,
-    messages: Option<pull::Stream>,
 }
 
-impl std::fmt::Debug for Inbox {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Inbox({}/{}/{})", self.run, self.kind, self.partition)
-    }
-}
-
-impl Inbox {
-    async fn open(&mut self) -> Result<&mut pull::Stream, Error> {
-        if self.messages.is_none() {
-            let consumer = self.bus.consumer(&self.run, self.kind.as_str(), self.partition, ACK_WAIT, MAX_PENDING).await?;
-            let messages = consumer
-                .stream()
-                .max_messages_per_batch(PREFETCH)
-                .expires(Duration::from_secs(30))
-                .heartbeat(Duration::from_secs(5))
-                .messages()
-                .await;
-            self.messages = Some(messages.map_err(|error| Error::failed(format!("pull from {self:?}"), error))?);
-        }
-        // Just filled.
-        self.messages.as_mut().ok_or_else(|| Error::failed("open an inbox", "it is closed"))
+impl Puller {
+    async fn open(&self) -> Result<pull::Stream, Error> {
+        let consumer = self.bus.consumer(&self.run, self.kind.as_str(), self.partition, ACK_WAIT, MAX_PENDING).await?;
+        let messages = consumer
+            .stream()
+            .max_messages_per_batch(PREFETCH)
+            .expires(Duration::from_secs(30))
+            .heartbeat(Duration::from_secs(5))
+            .messages()
+            .await;
+        messages.map_err(|error| Error::failed(format!("pull letters to {} actors of {}, partition {}", self.kind, self.run, self.partition), error))
     }
 
-    /// The next letter. What is no letter, or was delivered too often, is buried. Waits for ever,
-    /// across a server that restarts. May be dropped and called again.
-    pub async fn next(&mut self) -> Delivery {
-        let mut pause = Duration::from_millis(100);
+    /// Passes letters on. What is no letter, or was delivered too often, is buried.
+    async fn pull(self, mut messages: pull::Stream, deliveries: mpsc::Sender<Delivery>) {
+        let mut pause = SHORTEST_PAUSE;
         loop {
-            let next = match self.open().await {
-                Ok(messages) => messages.next().await.map(|next| next.map_err(|error| error.to_string())),
-                Err(error) => Some(Err(error.to_string())),
-            };
-            match next {
+            let error = match messages.next().await {
                 Some(Ok(message)) => {
-                    if let Some(delivery) = self.parse(message).await {
-                        return delivery;
+                    pause = SHORTEST_PAUSE;
+                    if let Some(delivery) = self.parse(message).await && deliveries.send(delivery).await.is_err() {
+                        return;
                     }
+                    continue;
                 }
-                broken => {
-                    let error = broken.and_then(Result::err).unwrap_or_else(|| "closed".to_owned());
-                    tracing::debug!(inbox = ?self, error, "pulling again");
-                    self.messages = None;
-                    tokio::time::sleep(pause).await;
-                    pause = (pause * 2).min(Duration::from_secs(2));
+                Some(Err(error)) => error.to_string(),
+                None => "closed".to_owned(),
+            };
+            tracing::debug!(kind = %self.kind, partition = self.partition, error, "pulling again");
+            messages = loop {
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(LONGEST_PAUSE);
+                match self.open().await {
+                    Ok(messages) => break messages,
+                    Err(error) => tracing::debug!(%error, "the inbox cannot be opened yet"),
                 }
-            }
+            };
         }
     }
 

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use async_nats::jetstream::context::PublishErrorKind;
 use atlas_domain::{ActorId, ActorKind, RunId};
 use atlas_proto::Record;
 use backon::BackoffBuilder as _;
@@ -11,7 +10,7 @@ use bytes::Bytes;
 use futures::TryStreamExt as _;
 use prost::Message as _;
 
-use crate::connect::trace_headers;
+use crate::connect::{StoreError, trace_headers};
 use crate::read::Stored;
 use crate::spec::JOURNAL;
 use crate::{AppendError, Bus, Error, subject};
@@ -50,7 +49,7 @@ impl Bus {
                 Ok(sequence) => return Ok(sequence),
                 Err(error) => error,
             };
-            if wrong_last_sequence(&error) {
+            if matches!(error, StoreError::Outdated) {
                 if uncertain && let Some(last) = self.last(&subject).await? && last.payload == payload {
                     return Ok(last.sequence);
                 }
@@ -142,9 +141,4 @@ fn decode(stored: &Stored) -> Result<Record, Error> {
         what: format!("record {} of {}", stored.sequence, stored.subject),
         cause: error.to_string(),
     })
-}
-
-/// The server has two codes for it; the second one is younger than the client's list.
-fn wrong_last_sequence(error: &async_nats::jetstream::context::PublishError) -> bool {
-    error.kind() == PublishErrorKind::WrongLastSequence || error.to_string().contains("wrong last sequence")
 }

@@ -176,7 +176,9 @@ impl Tenure {
             let suspend = renewed + self.ttl * 2 / 3;
             loop {
                 let sent = Instant::now();
-                match timeout_at(suspend, self.renew()).await {
+                // A renewal whose answer got lost with a connection is not waited for: there is time for another.
+                let patience = suspend.min(sent + self.ttl / 6);
+                match timeout_at(patience, self.renew()).await {
                     Ok(Renewed::Yes) => {
                         renewed = sent;
                         break;
@@ -185,6 +187,7 @@ impl Tenure {
                         tracing::debug!(lease = self.key, error, "a lease was not renewed; trying again");
                         sleep(RENEWAL_PAUSE.min(self.ttl / 10)).await;
                     }
+                    Err(_) if Instant::now() < suspend => {}
                     Ok(Renewed::No | Renewed::Unknown(_)) | Err(_) => {
                         tracing::warn!(lease = self.key, epoch = self.epoch, "lost a lease");
                         self.lost.cancel();

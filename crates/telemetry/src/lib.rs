@@ -5,6 +5,7 @@
 //! `/metrics`. Ids of runs, targets and agents belong into spans and logs, never into metric labels.
 
 mod health;
+mod json;
 mod metrics;
 mod setup;
 pub mod trace;

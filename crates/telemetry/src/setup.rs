@@ -10,12 +10,14 @@ use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
 use serde::{Deserialize, Serialize};
 use tracing::Subscriber;
+use tracing_subscriber::fmt::{self, format::JsonFields};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer};
 
 use crate::Error;
+use crate::json::JsonLines;
 
 /// The environment variable that overrides [`LogOptions::level`].
 const LEVEL_VARIABLE: &str = "ATLAS_LOG";
@@ -92,10 +94,10 @@ pub fn init(service: &str, options: &Options) -> Result<Guard, Error> {
     let provider = provider(service, endpoint.as_deref())?;
     let stderr: Option<Box<dyn Layer<_> + Send + Sync>> = match options.log.stderr {
         Format::Off => None,
-        Format::Json => Some(tracing_subscriber::fmt::layer().json().with_writer(std::io::stderr).boxed()),
+        Format::Json => Some(json_layer().with_writer(std::io::stderr).boxed()),
         Format::Human => {
             let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
-            Some(tracing_subscriber::fmt::layer().with_ansi(colour).with_writer(std::io::stderr).boxed())
+            Some(fmt::layer().with_ansi(colour).with_writer(std::io::stderr).boxed())
         }
     };
     let file = match &options.log.file {
@@ -106,7 +108,7 @@ pub fn init(service: &str, options: &Options) -> Result<Guard, Error> {
                 .append(true)
                 .open(path)
                 .map_err(|source| Error::LogFile { path: path.clone(), source })?;
-            Some(tracing_subscriber::fmt::layer().json().with_writer(Arc::new(file)))
+            Some(json_layer().with_writer(Arc::new(file)))
         }
     };
     tracing_subscriber::registry()
@@ -128,6 +130,13 @@ where
         metadata.is_span() && metadata.target().starts_with("atlas") && *metadata.level() <= tracing::Level::INFO
     });
     tracing_opentelemetry::layer().with_tracer(tracer).with_location(false).with_threads(false).with_filter(ours)
+}
+
+fn json_layer<S>() -> fmt::Layer<S, JsonFields, JsonLines>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+{
+    fmt::layer().fmt_fields(JsonFields::new()).event_format(JsonLines)
 }
 
 fn provider(service: &str, endpoint: Option<&str>) -> Result<SdkTracerProvider, Error> {

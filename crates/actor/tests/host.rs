@@ -1,0 +1,257 @@
+//! The host on a real nats-server: what lasts, what happens once, who may act.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::time::Duration;
+
+use atlas_actor::{EffectError, replay};
+use atlas_bus::{AppendError, Bus};
+use atlas_proto::{CheckReply, Letter, Record, letter};
+use atlas_testkit::TestNats;
+use common::{Counter, TestHost, agent, run_id, say, spec, start};
+use prost::Message as _;
+
+fn causes(records: &[(u64, Record)]) -> Vec<&str> {
+    records.iter().map(|(_, record)| record.cause.as_str()).collect()
+}
+
+/// Waits, without a pause of its own, until the journal says so.
+async fn until_archived(bus: &Bus, id: &str) {
+    loop {
+        let mut archived = false;
+        let partition = agent(id).partition(2);
+        bus.sweep(&run_id(), agent(id).kind, partition, |actor, _, record| {
+            archived |= actor == agent(id) && Bus::is_archived(&record);
+            Ok(())
+        })
+        .await
+        .unwrap();
+        if archived {
+            return;
+        }
+    }
+}
+
+/// Sends a letter as a bus whose server has forgotten the letter's id: after two minutes it does.
+async fn send_past_the_servers_dedup(nats: &TestNats, actor: &str, letter: Letter, id: &str) {
+    let (user, password) = nats.user();
+    let client = async_nats::ConnectOptions::with_user_and_password(user, password).connect(nats.url()).await.unwrap();
+    let mut headers = async_nats::HeaderMap::new();
+    headers.insert("Atlas-Actor", actor);
+    headers.insert("Atlas-Letter", id);
+    let subject = format!("atlas.work.r.agent.{}", agent(actor).partition(2));
+    let stored = async_nats::jetstream::new(client).publish_with_headers(subject, headers, letter.encode_to_vec().into()).await;
+    stored.unwrap().await.unwrap();
+}
+
+#[tokio::test]
+async fn an_actor_counts_to_its_goal_and_is_archived() {
+    let nats = TestNats::start().await;
+    let bus = nats.bus_with(&spec()).await;
+    let mut host = TestHost::start(nats.options("host"), "host").await;
+    let actor = agent("a.prover.1");
+    bus.send(&actor, start(2), "start").await.unwrap();
+    let first = host.effect().await;
+    assert_eq!((first.scope.actor.clone(), first.scope.key.as_str()), (actor.clone(), "count/0"));
+    first.count();
+    let second = host.effect().await;
+    assert_eq!(second.scope.key, "count/1");
+    second.count();
+    until_archived(&bus, "a.prover.1").await;
+    let records = bus.records(&actor).await.unwrap();
+    assert_eq!(causes(&records), ["start", "count/0", "count/1"]);
+    assert_eq!(replay::<Counter>(&bus, &actor).await.unwrap().counts, ["count/0", "count/1"]);
+    // Letters to it come to nothing, and do not bring it back to life.
+    bus.send(&actor, start(5), "again").await.unwrap();
+    bus.send(&agent("b"), start(1), "start").await.unwrap();
+    host.effect().await.count();
+    until_archived(&bus, "b").await;
+    assert_eq!(bus.records(&actor).await.unwrap(), records);
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn a_letter_that_is_sent_or_delivered_twice_acts_once() {
+    let nats = TestNats::start().await;
+    let bus = nats.bus_with(&spec()).await;
+    let mut host = TestHost::start(nats.options("host"), "host").await;
+    bus.send(&agent("a"), start(9), "start").await.unwrap();
+    bus.send(&agent("a"), say("one"), "1").await.unwrap();
+    let seen = host.until("a", |counter| counter.counts.len() == 1).await;
+    assert_eq!(seen.counts, ["letter"]);
+    send_past_the_servers_dedup(&nats, "a", say("one"), "1").await;
+    bus.send(&agent("a"), say("two"), "2").await.unwrap();
+    let seen = host.until("a", |counter| counter.counts.len() >= 2).await;
+    assert_eq!(seen.counts.len(), 2);
+    assert_eq!(causes(&bus.records(&agent("a")).await.unwrap()), ["start", "1", "2"]);
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn when_a_host_is_killed_another_goes_on_and_repeats_nothing_that_is_journaled() {
+    let nats = TestNats::start().await;
+    let bus = nats.bus_with(&spec()).await;
+    let mut first = TestHost::start(nats.options("first"), "first").await;
+    for id in ["a", "b", "c"] {
+        bus.send(&agent(id), start(3), "start").await.unwrap();
+    }
+    // One effect of each is journaled, and the next is under way.
+    let mut epochs = Vec::new();
+    for _ in 0..3 {
+        let effect = first.effect().await;
+        epochs.push(effect.scope.epoch);
+        effect.count();
+    }
+    let mut lost = Vec::new();
+    for _ in 0..3 {
+        lost.push(first.effect().await);
+    }
+    assert!(lost.iter().all(|effect| effect.scope.key == "count/1"));
+    first.kill();
+
+    let mut second = TestHost::start(nats.options("second"), "second").await;
+    for key in ["count/1", "count/2"] {
+        for _ in 0..3 {
+            let effect = second.effect().await;
+            assert_eq!(effect.scope.key, key, "{}", effect.scope.actor);
+            assert!(epochs.iter().all(|&epoch| effect.scope.epoch > epoch));
+            effect.count();
+        }
+    }
+    for id in ["a", "b", "c"] {
+        until_archived(&bus, id).await;
+        let records = bus.records(&agent(id)).await.unwrap();
+        assert_eq!(causes(&records), ["start", "count/0", "count/1", "count/2"]);
+        assert!(records.is_sorted_by_key(|(_, record)| record.epoch), "epochs never fall");
+    }
+    second.stop().await;
+}
+
+#[tokio::test]
+async fn a_host_that_stops_hands_over_at_once() {
+    let nats = TestNats::start().await;
+    let bus = nats.bus_with(&spec()).await;
+    let mut first = TestHost::start(nats.options("first"), "first").await;
+    bus.send(&agent("a"), start(1), "start").await.unwrap();
+    let running = first.effect().await;
+    let mut second = TestHost::start(nats.options("second"), "second").await;
+    first.stop().await;
+    assert!(running.answer.is_closed(), "the effect was dropped");
+    second.effect().await.count();
+    until_archived(&bus, "a").await;
+    second.stop().await;
+}
+
+#[tokio::test]
+async fn who_writes_behind_the_hosts_back_makes_it_read_again() {
+    let nats = TestNats::start().await;
+    let bus = nats.bus_with(&spec()).await;
+    let mut host = TestHost::start(nats.options("host"), "host").await;
+    bus.send(&agent("a"), start(3), "start").await.unwrap();
+    let stale = host.effect().await;
+    // A host that lost its lease and does not know it yet gets its record in first.
+    let records = bus.records(&agent("a")).await.unwrap();
+    let (last, newest) = records.last().unwrap().clone();
+    let event = common::Counted { by: "zombie".to_owned(), ..Default::default() };
+    let forged = Record { cause: "count/0".to_owned(), events: vec![event.encode_to_vec()], ..newest };
+    bus.append(&agent("a"), &forged, last).await.unwrap();
+    stale.count();
+    // The host's own record is refused; it reads the journal and goes on from there.
+    let next = host.effect().await;
+    assert_eq!(next.scope.key, "count/1");
+    next.count();
+    host.effect().await.count();
+    until_archived(&bus, "a").await;
+    let records = bus.records(&agent("a")).await.unwrap();
+    assert_eq!(causes(&records), ["start", "count/0", "count/1", "count/2"]);
+    assert_eq!(replay::<Counter>(&bus, &agent("a")).await.unwrap().counts, ["zombie", "count/1", "count/2"]);
+    // And the zombie gets no second one in.
+    let refused = bus.append(&agent("a"), &forged, last).await;
+    assert!(matches!(refused, Err(AppendError::Conflict { .. })));
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn effects_are_retried_cancelled_and_buried() {
+    let nats = TestNats::start().await;
+    let bus = nats.bus_with(&spec()).await;
+    let mut host = TestHost::start(nats.options("host"), "host").await;
+
+    bus.send(&agent("a"), start(2), "start").await.unwrap();
+    let retry = EffectError::Retry { after: Duration::from_millis(1), cause: "not yet".to_owned() };
+    host.effect().await.answer.send(Err(retry)).unwrap();
+    let mut again = host.effect().await;
+    assert_eq!(again.scope.key, "count/0");
+
+    // The key vanishes: the effect is dropped, and never comes back.
+    bus.send(&agent("a"), say("cancel"), "cancel").await.unwrap();
+    again.answer.closed().await;
+
+    bus.send(&agent("b"), start(2), "start").await.unwrap();
+    host.effect().await.answer.send(Err(EffectError::Fatal("no such model".to_owned()))).unwrap();
+    // Not for a counter at all.
+    let foreign = Letter { letter: Some(letter::Letter::CheckReply(CheckReply::default())) };
+    bus.send(&agent("c"), foreign, "foreign").await.unwrap();
+    let dead = loop {
+        let dead = bus.dead_letters(&run_id()).await.unwrap();
+        if dead.len() == 2 {
+            break dead;
+        }
+    };
+    let of = |actor: &str| dead.iter().find(|letter| letter.actor == actor).map(|letter| (letter.id.clone(), letter.reason.clone())).unwrap();
+    assert_eq!(of("b"), ("count/0".to_owned(), "effect count/0 failed for good: no such model".to_owned()));
+    assert_eq!(of("c").1, "agent actors take no such letter");
+    host.stop().await;
+
+    // The next activation tries the stopped one again, and leaves the cancelled one alone.
+    let mut next = TestHost::start(nats.options("next"), "next").await;
+    let effect = next.effect().await;
+    assert_eq!((effect.scope.actor.id.as_str(), effect.scope.key.as_str()), ("b", "count/0"));
+    next.stop().await;
+}
+
+#[tokio::test]
+async fn an_actor_that_panics_stops_alone() {
+    let nats = TestNats::start().await;
+    let bus = nats.bus_with(&spec()).await;
+    let mut host = TestHost::start(nats.options("host"), "host").await;
+    bus.send(&agent("a"), say("panic"), "poison").await.unwrap();
+    bus.send(&agent("b"), start(1), "start").await.unwrap();
+    host.effect().await.count();
+    until_archived(&bus, "b").await;
+    let dead = loop {
+        if let Some(dead) = bus.dead_letters(&run_id()).await.unwrap().pop() {
+            break dead;
+        }
+    };
+    assert_eq!((dead.actor.as_str(), dead.reason.as_str()), ("a", "the actor panicked: asked to"));
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn kill_9_of_nats_in_the_middle_of_turns_loses_and_repeats_no_record() {
+    let mut nats = TestNats::start().await;
+    let bus = nats.bus_with(&spec()).await;
+    let mut host = TestHost::start(nats.options("host"), "host").await;
+    bus.send(&agent("a"), start(30), "start").await.unwrap();
+    let mut killed = false;
+    loop {
+        let effect = tokio::select! {
+            effect = host.effect() => effect,
+            () = until_archived(&bus, "a"), if killed => break,
+        };
+        if effect.scope.key == "count/10" && !killed {
+            killed = true;
+            nats.kill().await;
+            effect.count();
+            nats.restart().await;
+        } else {
+            effect.count();
+        }
+    }
+    let records = bus.records(&agent("a")).await.unwrap();
+    let expected: Vec<String> = std::iter::once("start".to_owned()).chain((0..30).map(|n| format!("count/{n}"))).collect();
+    assert_eq!(causes(&records), expected);
+    host.stop().await;
+}
