@@ -1,6 +1,8 @@
 //! One prover's attempt through the real host, bus and recorded provider; Lean is scripted here, the whole-system test has the
 //! real one.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on says where")]
+
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -59,6 +61,9 @@ const RECORDING: &str = r#"
     - call: {check: {}}
 "#;
 
+/// Calls reserved, and settled with their tokens.
+type Ledger = (Vec<String>, Vec<(String, u64)>);
+
 /// Lean, as far as this test needs it: `omega` alone does not prove the theorem; a proof by `obtain` does.
 struct Lean {
     asked: AtomicUsize,
@@ -114,8 +119,7 @@ struct World {
     run: RunId,
     dir: tempfile::TempDir,
     lean: Arc<Lean>,
-    /// Calls reserved and settled, with tokens.
-    ledger: Arc<Mutex<(Vec<String>, Vec<(String, u64)>)>>,
+    ledger: Arc<Mutex<Ledger>>,
     stop: CancellationToken,
 }
 

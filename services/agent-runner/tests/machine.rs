@@ -1,5 +1,7 @@
 //! The agent machine against a scripted world that answers late, twice and out of turn.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on says where")]
+
 use atlas_actor::Machine;
 use atlas_agent_runner::Agent;
 use atlas_agent_runner::machine::{Command, Effect};
