@@ -47,7 +47,8 @@ pub enum ExportError {
 /// [`ExportError`]; what was written before stays, and the next export goes on.
 pub fn export(repository: &Path, folder: &Path) -> Result<Exported, ExportError> {
     let repository = Repository::open_or_init(repository)?;
-    let mut exported = Exported { commit: repository.main()?, files: 0, written: 0, removed: 0, kept: Vec::new() };
+    let mut exported =
+        Exported { commit: repository.main()?, files: 0, written: 0, removed: 0, kept: Vec::new() };
     let Some(commit) = &exported.commit else { return Ok(exported) };
     let files = repository.files(&repository.tree(commit)?)?;
     exported.files = files.len();
@@ -91,7 +92,8 @@ pub fn export(repository: &Path, folder: &Path) -> Result<Exported, ExportError>
             None => {}
         }
     }
-    let now: BTreeSet<(&str, &str)> = contents.iter().map(|(path, (_, digest))| (digest.as_str(), *path)).collect();
+    let now: BTreeSet<(&str, &str)> =
+        contents.iter().map(|(path, (_, digest))| (digest.as_str(), *path)).collect();
     write(&list, lines(&now).as_bytes())?;
     Ok(exported)
 }

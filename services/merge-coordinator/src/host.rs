@@ -58,7 +58,8 @@ impl Executor<MergeQueue> for MergeExecutor {
     async fn execute(&self, scope: Scope, effect: Effect) -> Result<Option<Command>, EffectError> {
         match effect {
             Effect::Open => {
-                let main = self.blocking(|trees| trees.repository.main()).await?.map_err(|error| git(&error))?;
+                let main =
+                    self.blocking(|trees| trees.repository.main()).await?.map_err(|error| git(&error))?;
                 match main {
                     None => Ok(Some(Command::Opened { package: self.package.clone(), window: self.window })),
                     // Without its journal nobody knows which statements of that library are frozen.
@@ -72,7 +73,9 @@ impl Executor<MergeQueue> for MergeExecutor {
                 let assembled = self.blocking(move |trees| trees.assemble(&base, &submissions)).await?;
                 Ok(Some(match assembled {
                     Ok(assembly) => Command::Assembled { candidate, assembly },
-                    Err(Obstacle::Blocked { kind, reason }) => Command::Blocked { candidate, kind: kind.to_owned(), reason },
+                    Err(Obstacle::Blocked { kind, reason }) => {
+                        Command::Blocked { candidate, kind: kind.to_owned(), reason }
+                    }
                     Err(Obstacle::Git(error)) => return Err(git(&error)),
                 }))
             }
@@ -82,10 +85,13 @@ impl Executor<MergeQueue> for MergeExecutor {
                 self.certify(question).instrument(trace::with_parent(&traceparent, span)).await
             }
             Effect::Land { candidate, head, submissions, assembly, time_ms } => {
-                let traceparent = submissions.first().map(|request| request.traceparent.clone()).unwrap_or_default();
+                let traceparent =
+                    submissions.first().map(|request| request.traceparent.clone()).unwrap_or_default();
                 let span = tracing::info_span!("land", candidate, submissions = submissions.len());
                 let land = async {
-                    let landed = self.blocking(move |trees| land(trees, &head, &submissions, &assembly, time_ms)).await?;
+                    let landed = self
+                        .blocking(move |trees| land(trees, &head, &submissions, &assembly, time_ms))
+                        .await?;
                     let (commits, trees) = match landed.map_err(|error| git(&error))? {
                         Ok(landed) => landed,
                         Err(cause) => return Ok(Some(Command::Stale { candidate, cause })),
@@ -101,7 +107,10 @@ impl Executor<MergeQueue> for MergeExecutor {
                 let planner = ActorId::singleton(&self.run, ActorKind::Plan);
                 let submission = outcome.submission.clone();
                 let letter = Letter { letter: Some(Written::MergeOutcome(outcome.as_ref().clone())) };
-                self.bus.send(&planner, letter, &format!("outcome:{submission}")).await.map_err(|error| retry(error.to_string()))?;
+                self.bus
+                    .send(&planner, letter, &format!("outcome:{submission}"))
+                    .await
+                    .map_err(|error| retry(error.to_string()))?;
                 Ok(Some(Command::Reported { submission }))
             }
             Effect::Wait { until_ms } => {
@@ -149,14 +158,20 @@ impl MergeExecutor {
             id: check_id(&key, attempt),
             run: self.run.to_string(),
             level: CheckLevel::Certified.into(),
-            modules: closure.into_iter().map(|(name, sha256)| ModuleSource { name, sha256, source: None }).collect(),
+            modules: closure
+                .into_iter()
+                .map(|(name, sha256)| ModuleSource { name, sha256, source: None })
+                .collect(),
             check,
             expectations: expectations.as_ref().clone(),
             reply_to: ActorId::singleton(&self.run, ActorKind::Merge).to_string(),
             ..CheckRequest::default()
         };
         let id = format!("certify:{}", request.id);
-        self.bus.send_work(&self.run, CERTIFY, &request, &id).await.map_err(|error| retry(error.to_string()))?;
+        self.bus
+            .send_work(&self.run, CERTIFY, &request, &id)
+            .await
+            .map_err(|error| retry(error.to_string()))?;
         tokio::time::sleep(self.patience).await;
         Ok(Some(Command::Silent { key, attempt, seconds: self.patience.as_secs() }))
     }
@@ -164,7 +179,10 @@ impl MergeExecutor {
     /// Puts the files of a tree where others read them.
     async fn store(&self, tree: String) -> Result<(), EffectError> {
         let known = self.stored.lock().clone();
-        let unknown = self.blocking(move |trees| trees.unknown_files(&tree, &known)).await?.map_err(|error| git(&error))?;
+        let unknown = self
+            .blocking(move |trees| trees.unknown_files(&tree, &known))
+            .await?
+            .map_err(|error| git(&error))?;
         for (sha256, bytes) in unknown {
             self.bus.put_file(Bytes::from(bytes)).await.map_err(|error| retry(error.to_string()))?;
             self.stored.lock().insert(sha256);
@@ -175,13 +193,18 @@ impl MergeExecutor {
     /// Puts a commit where agents read it: its files, then its manifest.
     async fn publish(&self, commit: String) -> Result<(), EffectError> {
         let of = commit.clone();
-        let manifest = self.blocking(move |trees| Ok::<_, RepositoryError>((trees.repository.tree(&of)?, trees.repository.manifest(&of)?)));
+        let manifest = self.blocking(move |trees| {
+            Ok::<_, RepositoryError>((trees.repository.tree(&of)?, trees.repository.manifest(&of)?))
+        });
         let (tree, manifest) = manifest.await?.map_err(|error| git(&error))?;
         self.store(tree).await?;
         self.bus.put_manifest(&manifest).await.map_err(|error| retry(error.to_string()))
     }
 
-    async fn blocking<T: Send + 'static>(&self, work: impl FnOnce(&Trees) -> T + Send + 'static) -> Result<T, EffectError> {
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Trees) -> T + Send + 'static,
+    ) -> Result<T, EffectError> {
         let trees = Arc::clone(&self.trees);
         let span = tracing::Span::current();
         let done = tokio::task::spawn_blocking(move || span.in_scope(|| work(&trees))).await;
@@ -204,5 +227,7 @@ fn retry(cause: String) -> EffectError {
 }
 
 fn unix_ms() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }

@@ -49,7 +49,11 @@ impl Trees {
     }
 
     /// Puts submissions together on a commit, in order.
-    pub(crate) fn assemble(&self, base: &str, submissions: &[Arc<MergeRequest>]) -> Result<Assembly, Obstacle> {
+    pub(crate) fn assemble(
+        &self,
+        base: &str,
+        submissions: &[Arc<MergeRequest>],
+    ) -> Result<Assembly, Obstacle> {
         let before = self.repository.tree(base)?;
         let mut tree = before.clone();
         for request in submissions {
@@ -61,7 +65,9 @@ impl Trees {
 
     /// The tree with one submission merged in and the root file made anew.
     fn with(&self, tree: &str, head: &str, request: &MergeRequest) -> Result<String, Obstacle> {
-        let Some(submission) = &request.submission else { return Err(policy("the request holds no submission".to_owned())) };
+        let Some(submission) = &request.submission else {
+            return Err(policy("the request holds no submission".to_owned()));
+        };
         for change in &submission.changes {
             let path = if submission.id == SKELETON {
                 LibraryPath::parse(&change.path)
@@ -75,7 +81,12 @@ impl Trees {
             Merged::Clean(merged) => self.with_root(&merged),
             Merged::Conflicts(mut conflicts) => {
                 for conflict in &mut conflicts {
-                    conflict.other_side = self.repository.who_changed(&conflict.path, &submission.base_commit, head, MAX_OTHERS)?;
+                    conflict.other_side = self.repository.who_changed(
+                        &conflict.path,
+                        &submission.base_commit,
+                        head,
+                        MAX_OTHERS,
+                    )?;
                 }
                 let reasons: Vec<String> = conflicts.iter().map(ToString::to_string).collect();
                 Err(Obstacle::Blocked { kind: "conflict", reason: reasons.join("\n") })
@@ -117,7 +128,10 @@ impl Trees {
     fn modules(&self, tree: &str) -> Result<BTreeMap<String, String>, RepositoryError> {
         let files = self.repository.files(tree)?;
         let own = |module: &String| *module != self.package && layout::is_module_of(&self.package, module);
-        Ok(files.into_iter().filter_map(|(path, blob)| Some((layout::module_name(&path).filter(own)?, blob))).collect())
+        Ok(files
+            .into_iter()
+            .filter_map(|(path, blob)| Some((layout::module_name(&path).filter(own)?, blob)))
+            .collect())
     }
 
     fn graph(&self, modules: &BTreeMap<String, String>) -> Result<ImportGraph, Obstacle> {
@@ -142,10 +156,16 @@ impl Trees {
     /// What a tree changes of another, and the digest of the sources that a check of it rests on.
     fn footprint(&self, before: &str, tree: &str) -> Result<(Footprint, String), Obstacle> {
         let (old, new) = (self.modules(before)?, self.modules(tree)?);
-        let writes: BTreeSet<String> =
-            old.keys().chain(new.keys()).filter(|module| old.get(*module) != new.get(*module)).cloned().collect();
+        let writes: BTreeSet<String> = old
+            .keys()
+            .chain(new.keys())
+            .filter(|module| old.get(*module) != new.get(*module))
+            .cloned()
+            .collect();
         let graph = self.graph(&new)?;
-        let present = |modules: BTreeSet<String>| modules.into_iter().filter(|module| new.contains_key(module)).collect();
+        let present = |modules: BTreeSet<String>| {
+            modules.into_iter().filter(|module| new.contains_key(module)).collect()
+        };
         let check: BTreeSet<String> = present(graph.downstream(writes.iter().map(String::as_str)));
         let reads: BTreeSet<String> = present(graph.closure(check.iter().map(String::as_str)));
         let content = digest(&check, &reads, &new);
@@ -157,13 +177,22 @@ impl Trees {
         let modules = self.modules(tree)?;
         let closure = self.graph(&modules)?.closure(check.iter().map(String::as_str));
         let entries = self.repository.entries(tree)?;
-        let digests: HashMap<String, String> =
-            entries.into_iter().filter_map(|entry| Some((layout::module_name(&entry.path)?, entry.sha256))).collect();
-        Ok(closure.into_iter().filter_map(|module| digests.get(&module).cloned().map(|digest| (module, digest))).collect())
+        let digests: HashMap<String, String> = entries
+            .into_iter()
+            .filter_map(|entry| Some((layout::module_name(&entry.path)?, entry.sha256)))
+            .collect();
+        Ok(closure
+            .into_iter()
+            .filter_map(|module| digests.get(&module).cloned().map(|digest| (module, digest)))
+            .collect())
     }
 
     /// Bytes of a tree's files whose digest is not in `known`.
-    pub(crate) fn unknown_files(&self, tree: &str, known: &BTreeSet<String>) -> Result<Vec<(String, Vec<u8>)>, RepositoryError> {
+    pub(crate) fn unknown_files(
+        &self,
+        tree: &str,
+        known: &BTreeSet<String>,
+    ) -> Result<Vec<(String, Vec<u8>)>, RepositoryError> {
         let files = self.repository.files(tree)?;
         let mut unknown = Vec::new();
         for entry in self.repository.entries(tree)? {
@@ -200,7 +229,10 @@ impl Trees {
                 Err(Obstacle::Git(error)) => return Err(error),
             };
             parent = self.repository.commit(&tree, &parent, &text(request, time_ms))?;
-            commits.push((request.submission.as_ref().map(|s| s.id.clone()).unwrap_or_default(), parent.clone()));
+            commits.push((
+                request.submission.as_ref().map(|s| s.id.clone()).unwrap_or_default(),
+                parent.clone(),
+            ));
         }
         if let Err(cause) = self.is_as_certified(head, &tree, assembly)? {
             return Ok(Err(cause));
@@ -231,7 +263,12 @@ impl Trees {
 
     /// Whether what was certified is what the tree holds: others may have landed since, in modules that it does not rest on
     /// and that do not rest on it.
-    fn is_as_certified(&self, head: &str, tree: &str, assembly: &Assembly) -> Result<Result<(), String>, RepositoryError> {
+    fn is_as_certified(
+        &self,
+        head: &str,
+        tree: &str,
+        assembly: &Assembly,
+    ) -> Result<Result<(), String>, RepositoryError> {
         let before = self.repository.tree(head)?;
         let certified = &assembly.footprint.check;
         let now = match self.footprint(&before, tree) {
@@ -276,10 +313,17 @@ fn text(request: &MergeRequest, time_ms: u64) -> CommitText {
     ];
     CommitText {
         author: format!("{} ({})", submission.role, submission.agent),
-        email: format!("{}@run.atlas", submission.agent.replace(|c: char| !c.is_ascii_alphanumeric() && c != '.' && c != '-', "-")),
+        email: format!(
+            "{}@run.atlas",
+            submission.agent.replace(|c: char| !c.is_ascii_alphanumeric() && c != '.' && c != '-', "-")
+        ),
         subject: submission.title,
         body: submission.summary,
-        trailers: trailers.into_iter().filter(|(_, value)| !value.is_empty()).map(|(key, value)| (key.to_owned(), value)).collect(),
+        trailers: trailers
+            .into_iter()
+            .filter(|(_, value)| !value.is_empty())
+            .map(|(key, value)| (key.to_owned(), value))
+            .collect(),
         time: i64::try_from(time_ms / 1000).unwrap_or(i64::MAX),
     }
 }

@@ -73,7 +73,8 @@ impl Chaos {
             again.apply(event, *time_ms);
         }
         assert_eq!(again.view(), self.simulation.machine.view(), "the journal says all");
-        let keys = |machine: &MergeQueue| machine.effects().into_iter().map(|(key, _)| key).collect::<Vec<_>>();
+        let keys =
+            |machine: &MergeQueue| machine.effects().into_iter().map(|(key, _)| key).collect::<Vec<_>>();
         assert_eq!(keys(&again), keys(&self.simulation.machine));
         self.simulation.machine = again;
     }
@@ -153,7 +154,10 @@ fn run(seed: u64, chaos: bool) {
     for at in 0..submissions {
         let id = name(at);
         let outcomes = world.outcomes.get(&id).unwrap_or_else(|| panic!("seed {seed}: {id} never ended"));
-        assert!(outcomes.iter().all(|outcome| outcome == &outcomes[0]), "seed {seed}: {id} ended in two ways");
+        assert!(
+            outcomes.iter().all(|outcome| outcome == &outcomes[0]),
+            "seed {seed}: {id} ended in two ways"
+        );
         let kind = kind(&outcomes[0]);
         assert_eq!(kind == "landed", world.main.contains(&id), "seed {seed}: {id} {kind}");
         let met = |pairs: &BTreeSet<(String, String)>| {
@@ -163,7 +167,9 @@ fn run(seed: u64, chaos: bool) {
         match kind {
             "landed" => assert!(!truth.bad.contains(&id) && !truth.forbidden.contains(&id)),
             "policy" => assert!(truth.forbidden.contains(&id), "seed {seed}: {id}"),
-            "conflict" => assert!(met(&truth.conflicts), "seed {seed}: {id} conflicts with nothing that landed"),
+            "conflict" => {
+                assert!(met(&truth.conflicts), "seed {seed}: {id} conflicts with nothing that landed")
+            }
             "build" => assert!(
                 truth.bad.contains(&id) || met(&truth.clashes),
                 "seed {seed}: {id} is good and breaks with nothing that landed"
@@ -191,11 +197,15 @@ proptest! {
 /// Drives all effects but the checks of the submissions in `silent`.
 fn settle(simulation: &mut Simulation, silent: &str) {
     loop {
-        let next = simulation.machine.effects().into_iter().find(|(_, effect)| match effect {
-            Effect::Certify { tree, .. } => silent.is_empty() || !tree.contains(silent),
-            Effect::Wait { .. } => false,
-            _ => true,
-        });
+        // As on real machines: git takes milliseconds, Lean seconds.
+        let effects = simulation.machine.effects();
+        let quick = |effect: &Effect| !matches!(effect, Effect::Certify { .. } | Effect::Wait { .. });
+        let asked = |effect: &Effect| matches!(effect, Effect::Certify { tree, .. } if silent.is_empty() || !tree.contains(silent));
+        let next = effects
+            .iter()
+            .find(|(_, effect)| quick(effect))
+            .or_else(|| effects.iter().find(|(_, effect)| asked(effect)))
+            .cloned();
         let Some((_, effect)) = next else { return };
         let command = match &effect {
             Effect::Certify { key, attempt, tree, check, .. } => {
@@ -257,7 +267,11 @@ fn what_breaks_only_together_is_refused_with_the_others_title() {
     let outcome = &simulation.world.outcomes["second"][0];
     let Some(merge_outcome::Result::Refused(refused)) = &outcome.result else { panic!("{outcome:?}") };
     assert_eq!(refused.kind, "build");
-    assert!(refused.reason.contains("broke only together with what landed meanwhile: “State first”"), "{}", refused.reason);
+    assert!(
+        refused.reason.contains("broke only together with what landed meanwhile: “State first”"),
+        "{}",
+        refused.reason
+    );
     assert_eq!(refused.diagnostics.len(), 1);
 }
 

@@ -1,6 +1,6 @@
 //! `atlas bench merge`: landed submissions per build time of four merge queues, same seeds.
 //!
-//! The model is that of the literature (facts 4.3): each build takes the same time B, a submission is bad with
+//! The model is that of the literature: each build takes the same time B, a submission is bad with
 //! probability p on its own, the queue never runs dry and all submissions touch the same module, so that none commutes.
 //! The peers are a few lines each; ours is the [machine](crate::MergeQueue) that lands real submissions, driven by a simulated clock.
 
@@ -35,7 +35,7 @@ pub struct BenchOptions {
 
 impl Default for BenchOptions {
     fn default() -> Self {
-        Self { bad: vec![0.02, 0.05, 0.10, 0.20, 0.30], clash: 0.0, window: 20, submissions: 400, seed: 1 }
+        Self { bad: vec![0.02, 0.05, 0.10, 0.20, 0.30], clash: 0.0, window: 20, submissions: 1_000, seed: 1 }
     }
 }
 

@@ -1,4 +1,4 @@
-//! The peers' queues, as their sources and the literature describe them (facts 4.2).
+//! The peers' queues, as their sources and the literature describe them.
 
 use std::collections::VecDeque;
 
@@ -19,30 +19,38 @@ pub(super) fn serial(stream: &Stream) -> BenchRow {
     stream.row("serial", "RepoProver", 1, tally)
 }
 
-/// A batch in one build; on failure its halves, one after the other (AutoformBot, bors).
+/// A batch in one build; on failure its left half, and so on to the first culprit, one build after the other. What was good
+/// before it lands, what comes after it is queued again (AutoformBot).
 pub(super) fn bisect(stream: &Stream, width: usize) -> BenchRow {
     let mut landed = vec![false; stream.submissions.len()];
     let mut tally = Tally::default();
-    let all: Vec<usize> = (0..stream.submissions.len()).collect();
-    for batch in all.chunks(width) {
-        halve(stream, &mut landed, batch, &mut tally);
+    let mut next = 0;
+    while next < stream.submissions.len() {
+        // `next..failing` is known to fail once it is shorter than the batch.
+        let mut failing = (next + width).min(stream.submissions.len());
+        let mut tried = failing;
+        loop {
+            tally.builds += 1;
+            if stream.builds(&landed, &(next..tried).collect::<Vec<_>>()) {
+                landed[next..tried].fill(true);
+                tally.landed += (tried - next) as u64;
+                next = tried;
+                if tried == failing {
+                    break;
+                }
+            } else {
+                failing = tried;
+            }
+            if failing - next == 1 {
+                // A culprit is never built alone: what is left of a batch that failed is taken for it.
+                next = failing;
+                break;
+            }
+            tried = next + (failing - next) / 2;
+        }
     }
     tally.build_times = tally.builds as f64;
     stream.row("batch and bisect", "AutoformBot", width as u32, tally)
-}
-
-fn halve(stream: &Stream, landed: &mut [bool], batch: &[usize], tally: &mut Tally) {
-    tally.builds += 1;
-    if stream.builds(landed, batch) {
-        for &at in batch {
-            landed[at] = true;
-            tally.landed += 1;
-        }
-    } else if batch.len() > 1 {
-        let (left, right) = batch.split_at(batch.len() / 2);
-        halve(stream, landed, left, tally);
-        halve(stream, landed, right, tally);
-    }
 }
 
 /// Rounds of one build time: all prefixes of the first submissions in parallel, with `singles` each alone too. The longest
@@ -89,6 +97,6 @@ pub(super) fn prefix_tree(stream: &Stream, width: u32, singles: bool) -> BenchRo
         }
     }
     let (queue, used_by) =
-        if singles { ("prefixes and singles", "facts 4.3") } else { ("prefix tree", "Zuul") };
+        if singles { ("prefixes and singles", "none known") } else { ("prefix tree", "Zuul") };
     stream.row(queue, used_by, width, tally)
 }

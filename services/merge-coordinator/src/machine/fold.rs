@@ -9,8 +9,8 @@ use atlas_proto::{MergeAssembled, MergeLanded, MergeOutcome, MergeVerdict, Outco
 use super::candidate::Fate;
 use super::verdict::name_hash;
 use super::{
-    Assembly, Candidate, Check, Chosen, Entry, Footprint, Landing, MergeQueue, REMEMBERED_CHECKS, Standing,
-    Window, submission_of,
+    Assembly, CAUTION, Candidate, Check, Chosen, Entry, Footprint, Landing, MergeQueue, REMEMBERED_CHECKS,
+    Standing, Window, submission_of,
 };
 
 impl MergeQueue {
@@ -196,6 +196,7 @@ impl MergeQueue {
             });
             self.landings += 1;
             self.totals.landed += 1;
+            self.caution = self.caution.saturating_sub(1);
             self.window.singles = (self.window.singles + 1).min(self.window.max);
             self.window.prefixes = (self.window.prefixes + 1).min(self.window.max);
             self.view.landed(outcome, &entry, time_ms);
@@ -243,8 +244,11 @@ impl MergeQueue {
             }
         }
         for arrival in suspects {
-            if let Some(entry) = self.entries.get_mut(&arrival) {
+            if let Some(entry) = self.entries.get_mut(&arrival)
+                && !entry.suspect
+            {
                 entry.suspect = true;
+                self.caution = self.window.max * CAUTION;
             }
         }
     }

@@ -15,7 +15,7 @@ pub struct Footprint {
 
 impl Footprint {
     /// Whether each leaves alone what the other's verdict rests on, so that both verdicts hold of both changes together,
-    /// in any order. Facts 4.3: the import graph makes this exact.
+    /// in any order. The import graph makes this exact.
     pub fn commutes(&self, other: &Self) -> bool {
         disjoint(&self.writes, &other.reads) && disjoint(&other.writes, &self.reads)
     }

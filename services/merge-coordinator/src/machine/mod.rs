@@ -40,6 +40,9 @@ const ATTEMPTS: u32 = 2;
 /// A submission may be overtaken this often by others that it does not commute with; then all of those wait for it.
 const MAX_OVERTAKEN: u32 = 3;
 
+/// For so many windows of landings after submissions broke together, others are expected to do so too.
+const CAUTION: u32 = 3;
+
 /// Answered checks that no candidate refers to any more are remembered, this many, so that their content is never checked
 /// again.
 const REMEMBERED_CHECKS: usize = 256;
@@ -258,6 +261,8 @@ pub struct MergeQueue {
     checks: BTreeMap<String, Check>,
     chosen: Option<Chosen>,
     window: Window,
+    /// Landings for which every prefix of good submissions is certified, not only the longest: lately some broke together.
+    caution: u32,
     registry: Arc<Registry>,
     /// All landed declarations that were reported.
     known: Arc<verdict::Known>,
@@ -289,6 +294,7 @@ impl Machine for MergeQueue {
             checks: BTreeMap::new(),
             chosen: None,
             window: Window { singles: 1, prefixes: 1, min: 1, max: 1 },
+            caution: 0,
             registry: Arc::default(),
             known: Arc::default(),
             totals: Totals::default(),

@@ -256,14 +256,15 @@ impl MergeQueue {
             .candidates
             .values()
             .filter(|candidate| self.is_valid(candidate))
-            .map(|candidate| {
-                let failed = matches!(self.fate(candidate), Fate::Failed(_) | Fate::Blocked { .. });
-                (self.remaining(candidate), failed)
-            })
+            .map(|candidate| (self.remaining(candidate), self.is_bad_company(candidate)))
             .collect();
+        let failed: Vec<&Vec<&str>> =
+            tried.iter().filter(|(_, failed)| *failed).map(|(members, _)| members).collect();
         let lanes: Vec<Vec<usize>> = (0..members.len()).map(|at| lane(members, at)).collect();
-        let proven = |lane: &[usize]| lane.iter().all(|&at| members[at].0.proven.is_some());
         let ids = |lane: &[usize]| -> Vec<&str> { lane.iter().map(|&at| members[at].0.id()).collect() };
+        let proven = |lane: &[usize]| lane.iter().all(|&at| members[at].0.proven.is_some());
+        // What stands on company that has failed fails too.
+        let doomed = |ids: &[&str]| failed.iter().any(|bad| bad.iter().all(|member| ids.contains(member)));
         let mut prefixes = Vec::new();
         for (at, own) in lanes.iter().enumerate() {
             let unproven = own.iter().filter(|&&at| members[at].0.proven.is_none()).count();
@@ -271,21 +272,31 @@ impl MergeQueue {
                 continue;
             }
             let submissions = ids(own);
-            if tried.iter().any(|(remaining, _)| *remaining == submissions) {
+            if doomed(&submissions) || tried.iter().any(|(remaining, _)| *remaining == submissions) {
                 continue;
             }
-            // Good ones go as one batch: the newest speaks for those below it, until such a batch has failed.
-            let spoken_for = proven(own)
-                && lanes[at + 1..].iter().any(|younger| {
-                    younger.contains(&at)
-                        && proven(younger)
-                        && !tried.iter().any(|(remaining, failed)| *failed && *remaining == ids(younger))
-                });
+            // Good ones go as one batch: the newest speaks for those below it, until company has been seen to break.
+            let spoken_for = self.caution == 0
+                && proven(own)
+                && !failed.iter().any(|bad| bad.contains(&members[at].0.id()))
+                && lanes[at + 1..]
+                    .iter()
+                    .any(|younger| younger.contains(&at) && proven(younger) && !doomed(&ids(younger)));
             if !spoken_for {
                 prefixes.push(submissions.into_iter().map(str::to_owned).collect());
             }
         }
         prefixes
+    }
+
+    /// Several of its submissions still wait, and Lean or git refused them together.
+    fn is_bad_company(&self, candidate: &Candidate) -> bool {
+        let refused = match self.fate(candidate) {
+            Fate::Failed(verdict) => verdict.kind != "environment",
+            Fate::Blocked { .. } => true,
+            Fate::Open | Fate::Accepted => false,
+        };
+        refused && self.remaining(candidate).len() > 1
     }
 }
 

@@ -58,7 +58,8 @@ pub fn verdict(
         .declarations
         .into_iter()
         .filter(|facts| {
-            let new = footprint.writes.contains(&facts.module) && !known.contains_key(&name_hash(&facts.name));
+            let new =
+                footprint.writes.contains(&facts.module) && !known.contains_key(&name_hash(&facts.name));
             accepted && (new || expected.contains(facts.name.as_str()))
         })
         .collect();
@@ -91,7 +92,8 @@ fn declared_twice(reply: &CheckReply, footprint: &Footprint, known: &Known) -> O
         // A module that the candidate writes may have lost the name.
         let landed = landed.filter(|module| !footprint.writes.contains(*module));
         let landed = landed.filter(|_| footprint.writes.contains(&facts.module));
-        let other = seen.insert(&facts.name, &facts.module).or(landed).filter(|module| *module != facts.module);
+        let other =
+            seen.insert(&facts.name, &facts.module).or(landed).filter(|module| *module != facts.module);
         if let Some(other) = other {
             return Some(format!(
                 "`{}` is declared in {} and in {other}: no file could import both; give one another name",
