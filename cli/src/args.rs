@@ -297,10 +297,10 @@ pub enum Bench {
 #[derive(Debug, Clone, Args)]
 pub struct BenchMergeArgs {
     /// Submissions per simulation
-    #[arg(long, default_value_t = 2000)]
+    #[arg(long, default_value_t = 1000)]
     pub submissions: usize,
     /// Seeds; the table shows their mean
-    #[arg(long, default_value_t = 3)]
+    #[arg(long, default_value_t = 2)]
     pub seeds: u64,
     /// Submissions tried at once, at most
     #[arg(long, default_value_t = 20)]

@@ -88,8 +88,13 @@ fn text(progress: &Progress) -> String {
         let left = budget.deadline_ms.saturating_sub(now_ms());
         lines.push(format!("deadline   in {}", crate::format::duration(left)));
     }
-    for target in planner.targets.iter().filter(|target| target.state == TargetState::Proving || target.state == TargetState::Stating) {
-        lines.push(format!("{:<10} {}", styled(style_of(target.state), target.state), target.id));
+    for state in [TargetState::Proving, TargetState::Stating] {
+        let ids: Vec<&str> =
+            planner.targets.iter().filter(|target| target.state == state).map(|target| target.id.as_str()).collect();
+        for (at, row) in rows(&ids).into_iter().enumerate() {
+            let name = if at == 0 { state.as_str() } else { "" };
+            lines.push(format!("{}  {row}", styled(style_of(state), format!("{name:<9}"))));
+        }
     }
     for escalation in &planner.escalations {
         lines.push(format!("{} {}: {}", styled(ASK, "question"), escalation.target, escalation.question));
@@ -99,4 +104,20 @@ fn text(progress: &Progress) -> String {
         lines.push(finished.reason.clone());
     }
     lines.join("\n")
+}
+
+/// Names, separated by commas, in rows that fit a terminal of 100 columns.
+fn rows(names: &[&str]) -> Vec<String> {
+    const WIDTH: usize = 86;
+    let mut rows: Vec<String> = Vec::new();
+    for name in names {
+        match rows.last_mut().filter(|row| row.len() + name.len() + 2 <= WIDTH) {
+            Some(row) => {
+                row.push_str(", ");
+                row.push_str(name);
+            }
+            None => rows.push((*name).to_owned()),
+        }
+    }
+    rows
 }

@@ -258,7 +258,8 @@ impl Report {
             usd(self.usage.cost_microdollars as f64 / 1e6),
             duration(self.elapsed_ms),
         ));
-        for target in self.targets.iter().filter(|target| !target.state.is_final()) {
+        const SHOWN: usize = 20;
+        for target in self.targets.iter().filter(|target| !target.state.is_final()).take(SHOWN) {
             let question = target.escalation.as_ref().filter(|escalation| escalation.reply.is_none());
             let why = match (question, &target.reason) {
                 (Some(escalation), _) => {
@@ -267,7 +268,11 @@ impl Report {
                 (None, Some(reason)) => reason.clone(),
                 (None, None) => String::new(),
             };
-            text.push_str(&format!("{} {}: {why}\n", target.state, target.id));
+            let colon = if why.is_empty() { "" } else { ": " };
+            text.push_str(&format!("{} {}{colon}{why}\n", target.state, target.id));
+        }
+        if self.totals.open > SHOWN as u64 {
+            text.push_str(&format!("and {} more\n", self.totals.open - SHOWN as u64));
         }
         if let Some(outcome) = &self.outcome {
             text.push_str(&format!("{outcome}\n"));

@@ -18,8 +18,7 @@ pub fn html(text: &str) -> String {
         Event::Start(Tag::Image { .. }) => Event::Text("[picture: ".into()),
         Event::End(TagEnd::Image) => Event::Text("]".into()),
         Event::Start(Tag::Link { link_type, dest_url, title, id }) => {
-            let harmless = ["https://", "http://", "#"].iter().any(|scheme| dest_url.starts_with(scheme));
-            let dest_url = if harmless { dest_url } else { CowStr::Borrowed("#") };
+            let dest_url = destination(dest_url);
             Event::Start(Tag::Link { link_type, dest_url, title, id })
         }
         // Headings of the book would tear the page's own outline.
@@ -30,6 +29,18 @@ pub fn html(text: &str) -> String {
     let mut page = String::new();
     html::push_html(&mut page, events);
     page
+}
+
+/// Where a link of the book leads: the web, or a target of this page. Links between the book's own files
+/// (`02-sums.md#gauss`) keep their label, since all chapters stand on one page.
+fn destination(url: CowStr<'_>) -> CowStr<'_> {
+    if url.starts_with("https://") || url.starts_with("http://") {
+        return url;
+    }
+    match url.split_once('#') {
+        Some((file, label)) if !file.contains(':') => format!("#{label}").into(),
+        _ => "#".into(),
+    }
 }
 
 /// One formula as MathML, or as its source when the formula is beyond the converter.
@@ -154,5 +165,6 @@ mod tests {
         let page = html("<script>alert(1)</script>\n\nThen ![x](https://example.org/p.png) [y](javascript:alert(1))");
         assert!(!page.contains("<script") && !page.contains("<img") && !page.contains("javascript:"), "{page}");
         assert!(page.contains("[picture: x]"), "{page}");
+        assert!(html("[a](02-sums.md#gauss)").contains("href=\"#gauss\""));
     }
 }
