@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 use tracing::Instrument as _;
 
-use crate::machine::{Assembly, Command, Effect, MergeQueue, View, check_id};
+use crate::machine::{Assembly, Command, Effect, MergeQueue, View};
 use crate::tree::{Obstacle, Trees};
 
 /// The verifier's work queue.
@@ -39,6 +39,7 @@ pub(crate) struct MergeExecutor {
 
 /// A certification as the machine asks for it.
 struct Question {
+    id: String,
     key: String,
     attempt: u32,
     tree: String,
@@ -79,9 +80,9 @@ impl Executor<MergeQueue> for MergeExecutor {
                     Err(Obstacle::Git(error)) => return Err(git(&error)),
                 }))
             }
-            Effect::Certify { key, attempt, tree, check, expectations, traceparent } => {
+            Effect::Certify { id, key, attempt, tree, check, expectations, traceparent } => {
                 let span = tracing::info_span!("certify", otel.name = "ask for a certificate", attempt);
-                let question = Question { key, attempt, tree, check, expectations };
+                let question = Question { id, key, attempt, tree, check, expectations };
                 self.certify(question).instrument(trace::with_parent(&traceparent, span)).await
             }
             Effect::Land { candidate, head, submissions, assembly, time_ms } => {
@@ -146,7 +147,7 @@ fn land(
 impl MergeExecutor {
     /// Asks the verifier; its answer comes as a letter. Only when none comes in all the time that one may take does this end.
     async fn certify(&self, question: Question) -> Result<Option<Command>, EffectError> {
-        let Question { key, attempt, tree, check, expectations } = question;
+        let Question { id, key, attempt, tree, check, expectations } = question;
         let (of, names) = (tree.clone(), check.clone());
         let closure = self.blocking(move |trees| trees.closure(&of, &names)).await?;
         let closure = closure.map_err(|obstacle| match obstacle {
@@ -155,7 +156,7 @@ impl MergeExecutor {
         })?;
         self.store(tree).await?;
         let request = CheckRequest {
-            id: check_id(&key, attempt),
+            id,
             run: self.run.to_string(),
             level: CheckLevel::Certified.into(),
             modules: closure

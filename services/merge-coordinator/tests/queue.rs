@@ -89,8 +89,8 @@ impl Chaos {
         let effects = self.simulation.machine.effects();
         let Some((_, effect)) = effects.choose(&mut self.random) else { return false };
         let command = match effect {
-            Effect::Certify { key, attempt, tree, check, .. } => {
-                let command = Command::Checked(self.simulation.world.check(key, *attempt, tree, check));
+            Effect::Certify { id, tree, check, .. } => {
+                let command = Command::Checked(self.simulation.world.check(id, tree, check));
                 self.letters.push(command.clone());
                 command
             }
@@ -208,8 +208,8 @@ fn settle(simulation: &mut Simulation, silent: &str) {
             .cloned();
         let Some((_, effect)) = next else { return };
         let command = match &effect {
-            Effect::Certify { key, attempt, tree, check, .. } => {
-                Command::Checked(simulation.world.check(key, *attempt, tree, check))
+            Effect::Certify { id, tree, check, .. } => {
+                Command::Checked(simulation.world.check(id, tree, check))
             }
             effect => simulation.act(effect).unwrap(),
         };

@@ -208,8 +208,8 @@ impl Clocked {
         simulation.now_ms = simulation.now_ms.max(at);
         while let Some(entry) = self.due.first_entry().filter(|entry| entry.key().0 <= at) {
             let command = match entry.remove() {
-                Effect::Certify { key, attempt, tree, check, .. } => {
-                    Command::Checked(simulation.world.check(&key, attempt, &tree, &check))
+                Effect::Certify { id, tree, check, .. } => {
+                    Command::Checked(simulation.world.check(&id, &tree, &check))
                 }
                 _ => Command::Waited,
             };

@@ -10,9 +10,7 @@ use atlas_proto::{
     Severity, Submission,
 };
 
-use crate::machine::{
-    Assembly, Command, Effect, Footprint, MergeQueue, SKELETON, check_id, name_hash, submission_of,
-};
+use crate::machine::{Assembly, Command, Effect, Footprint, MergeQueue, SKELETON, name_hash, submission_of};
 
 /// The module that imports all others.
 const TOP: &str = "N.Top";
@@ -174,8 +172,8 @@ impl World {
     }
 
     /// Lean's answer about a tree.
-    pub fn check(&mut self, key: &str, attempt: u32, tree: &str, check: &[String]) -> CheckReply {
-        let mut reply = CheckReply { id: check_id(key, attempt), ..CheckReply::default() };
+    pub fn check(&mut self, id: &str, tree: &str, check: &[String]) -> CheckReply {
+        let mut reply = CheckReply { id: id.to_owned(), ..CheckReply::default() };
         let Some(tree) = self.trees.get(tree).cloned() else { return reply };
         if let Some(last) = tree.added.last()
             && let Some(left) = self.truth.faults.get_mut(last)

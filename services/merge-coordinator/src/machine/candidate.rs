@@ -51,6 +51,8 @@ pub struct Assembly {
 /// A question to Lean, named by what it asks.
 #[derive(Debug, Clone)]
 pub struct Check {
+    /// The candidate that first asked it.
+    pub serial: u64,
     /// Which time it is asked, from 1.
     pub attempt: u32,
     /// When it was first asked, Unix ms.
@@ -59,7 +61,7 @@ pub struct Check {
     pub answered_ms: u64,
     /// What must hold.
     pub expectations: Arc<Vec<Expectation>>,
-    /// Of the candidate that first asked.
+    /// Of that candidate.
     pub footprint: Arc<Footprint>,
     /// The answer.
     pub verdict: Option<Arc<MergeVerdict>>,

@@ -114,6 +114,7 @@ impl MergeQueue {
             let expectations = self.registry.expectations(&footprint.check, &requests).unwrap_or_default();
             self.totals.checks += 1;
             let check = Check {
+                serial: assembled.candidate,
                 attempt: 1,
                 asked_ms: time_ms,
                 answered_ms: 0,

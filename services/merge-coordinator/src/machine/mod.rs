@@ -128,9 +128,11 @@ pub enum Effect {
     },
     /// Have a candidate certified; the answer comes as a letter.
     Certify {
-        /// Of the check.
+        /// What the check is asked and answered under.
+        id: String,
+        /// The check.
         key: String,
-        /// 1 or 2.
+        /// Which time it is asked, from 1.
         attempt: u32,
         /// The candidate's tree.
         tree: String,
@@ -363,9 +365,11 @@ impl Machine for MergeQueue {
                     let Some(check) = self.checks.get(&assembly.key) else { continue };
                     if check.verdict.is_none() && asked.insert(&assembly.key) {
                         let last = candidate.submissions.last().and_then(|id| self.request(id));
+                        let id = check_id(&assembly.key, check.serial, check.attempt);
                         effects.push((
-                            format!("certify:{}.{}", assembly.key, check.attempt),
+                            format!("certify:{id}"),
                             Effect::Certify {
+                                id,
                                 key: assembly.key.clone(),
                                 attempt: check.attempt,
                                 tree: assembly.tree.clone(),
@@ -584,14 +588,15 @@ fn check_key(content: &str, expectations: &[Expectation]) -> String {
     hex::encode(digest.finalize())
 }
 
-/// The id that a check goes out under: its key, and which time it is asked.
-pub(crate) fn check_id(key: &str, attempt: u32) -> String {
-    if attempt <= 1 { key.to_owned() } else { format!("{key}.{attempt}") }
+/// The id that a check goes out under. `serial` tells it from an earlier question of the same content whose answer has been
+/// forgotten: letters with a known id are dropped.
+fn check_id(key: &str, serial: u64, attempt: u32) -> String {
+    format!("{key}-{serial}.{attempt}")
 }
 
+/// The key and the attempt of a check's id.
 fn parse_check_id(id: &str) -> (&str, u32) {
-    match id.split_once('.') {
-        Some((key, attempt)) => (key, attempt.parse().unwrap_or(1)),
-        None => (id, 1),
-    }
+    let (key, rest) = id.split_once('-').unwrap_or((id, ""));
+    let attempt = rest.split_once('.').and_then(|(_, attempt)| attempt.parse().ok());
+    (key, attempt.unwrap_or(1))
 }
