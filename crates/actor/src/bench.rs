@@ -111,7 +111,11 @@ impl Machine for Turner {
     }
 
     fn effects(&self) -> Vec<(String, ())> {
-        if self.goal.is_some() && !self.is_finished() { vec![(format!("turn/{}", self.turns), ())] } else { Vec::new() }
+        if self.goal.is_some() && !self.is_finished() {
+            vec![(format!("turn/{}", self.turns), ())]
+        } else {
+            Vec::new()
+        }
     }
 
     fn is_finished(&self) -> bool {

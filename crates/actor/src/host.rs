@@ -71,7 +71,12 @@ pub async fn host<M: Machine, E: Executor<M>>(
 }
 
 /// Takes a partition whenever it is free.
-async fn tend<M: Machine, E: Executor<M>>(place: Place<E>, host: String, freed: Arc<Vec<Notify>>, shutdown: CancellationToken) {
+async fn tend<M: Machine, E: Executor<M>>(
+    place: Place<E>,
+    host: String,
+    freed: Arc<Vec<Notify>>,
+    shutdown: CancellationToken,
+) {
     // So that the partitions do not ask all at once.
     let offset = Duration::from_millis(u64::from(place.partition % 32) * 20);
     while !shutdown.is_cancelled() {
@@ -82,7 +87,9 @@ async fn tend<M: Machine, E: Executor<M>>(place: Place<E>, host: String, freed: 
                 }
             }
             Ok(None) => {}
-            Err(error) => tracing::warn!(kind = %M::KIND, partition = place.partition, %error, "a lease could not be asked for"),
+            Err(error) => {
+                tracing::warn!(kind = %M::KIND, partition = place.partition, %error, "a lease could not be asked for")
+            }
         }
         tokio::select! {
             () = freed[usize::from(place.partition)].notified() => {}
@@ -109,7 +116,11 @@ async fn announce<M: Machine>(bus: Bus, run: RunId, freed: Arc<Vec<Notify>>, shu
     }
 }
 
-async fn pass_on(watch: &mut (impl Stream<Item = u16> + Unpin), freed: &[Notify], shutdown: &CancellationToken) {
+async fn pass_on(
+    watch: &mut (impl Stream<Item = u16> + Unpin),
+    freed: &[Notify],
+    shutdown: &CancellationToken,
+) {
     loop {
         let partition = tokio::select! {
             partition = watch.next() => partition,

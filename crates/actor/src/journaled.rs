@@ -25,7 +25,13 @@ pub(crate) struct Journaled<M> {
 
 impl<M: Machine> Journaled<M> {
     pub fn new(actor: &ActorId) -> Self {
-        Self { machine: M::new(actor), last: 0, traceparent: String::new(), archived: false, causes: HashSet::new() }
+        Self {
+            machine: M::new(actor),
+            last: 0,
+            traceparent: String::new(),
+            archived: false,
+            causes: HashSet::new(),
+        }
     }
 
     /// Folds the next record in.
@@ -37,7 +43,8 @@ impl<M: Machine> Journaled<M> {
         }
         let unreadable = |cause: String| Error::Journal { actor: actor.to_string(), sequence, cause };
         if record.version > M::VERSION {
-            let cause = format!("it has version {}, this program knows {}; upgrade it", record.version, M::VERSION);
+            let cause =
+                format!("it has version {}, this program knows {}; upgrade it", record.version, M::VERSION);
             return Err(unreadable(cause));
         }
         for event in &record.events {

@@ -144,8 +144,14 @@ impl<M: Machine, E: Executor<M>> Live<M, E> {
         );
         let span = trace::with_parent(&self.journaled.traceparent, span);
         let traceparent = non_empty(trace::traceparent(&span), &self.journaled.traceparent);
-        let scope = Scope { actor: self.actor.clone(), key: key.clone(), epoch: self.tenure.lease.epoch(), traceparent };
-        let task = perform::<M, E>(self.tenure.executor.clone(), scope, effect, span.clone()).instrument(span);
+        let scope = Scope {
+            actor: self.actor.clone(),
+            key: key.clone(),
+            epoch: self.tenure.lease.epoch(),
+            traceparent,
+        };
+        let task =
+            perform::<M, E>(self.tenure.executor.clone(), scope, effect, span.clone()).instrument(span);
         let abort = self.effects.spawn(task);
         self.aborts.insert(key, abort);
     }
@@ -209,7 +215,12 @@ impl<M: Machine, E: Executor<M>> Live<M, E> {
     }
 
     /// Decides, appends and folds.
-    async fn record(&mut self, command: M::Command, cause: &str, traceparent: &str) -> Result<(), Unrecorded> {
+    async fn record(
+        &mut self,
+        command: M::Command,
+        cause: &str,
+        traceparent: &str,
+    ) -> Result<(), Unrecorded> {
         let time_ms = now_ms();
         let events = self.journaled.machine.decide(command, time_ms);
         if events.is_empty() {
@@ -223,10 +234,13 @@ impl<M: Machine, E: Executor<M>> Live<M, E> {
             traceparent: traceparent.to_owned(),
             events: events.iter().map(prost::Message::encode_to_vec).collect(),
         };
-        let sequence = self.tenure.bus.append(&self.actor, &record, self.journaled.last).await.map_err(|error| match error {
-            AppendError::Conflict { .. } => Unrecorded::Conflict,
-            AppendError::Bus(error) => Unrecorded::Unknown(error),
-        })?;
+        let sequence =
+            self.tenure.bus.append(&self.actor, &record, self.journaled.last).await.map_err(|error| {
+                match error {
+                    AppendError::Conflict { .. } => Unrecorded::Conflict,
+                    AppendError::Bus(error) => Unrecorded::Unknown(error),
+                }
+            })?;
         self.journaled.applied(sequence, record, &events);
         self.tenure.executor.observed(&self.actor, &self.journaled.machine);
         Ok(())
@@ -236,7 +250,9 @@ impl<M: Machine, E: Executor<M>> Live<M, E> {
     async fn recover(&mut self, unrecorded: Unrecorded) -> Result<(), End> {
         match unrecorded {
             Unrecorded::Conflict => tracing::warn!(actor = %self.actor, "another host wrote the journal"),
-            Unrecorded::Unknown(error) => tracing::warn!(actor = %self.actor, %error, "a record may not be stored"),
+            Unrecorded::Unknown(error) => {
+                tracing::warn!(actor = %self.actor, %error, "a record may not be stored")
+            }
         }
         self.effects.abort_all();
         self.effects = JoinSet::new();
@@ -254,7 +270,9 @@ impl<M: Machine, E: Executor<M>> Live<M, E> {
                     return Ok(());
                 }
                 Err(error @ crate::Error::Journal { .. }) => return Err(End::Stopped(error.to_string())),
-                Err(error) => tracing::warn!(actor = %self.actor, %error, "a journal could not be read; trying again"),
+                Err(error) => {
+                    tracing::warn!(actor = %self.actor, %error, "a journal could not be read; trying again")
+                }
             }
             tokio::time::sleep(pauses.next().unwrap_or_default()).await;
         }
@@ -277,7 +295,12 @@ impl<M: Machine, E: Executor<M>> Live<M, E> {
 }
 
 /// Runs an effect until it comes to a result.
-async fn perform<M: Machine, E: Executor<M>>(executor: Arc<E>, scope: Scope, effect: M::Effect, span: tracing::Span) -> Outcome<M> {
+async fn perform<M: Machine, E: Executor<M>>(
+    executor: Arc<E>,
+    scope: Scope,
+    effect: M::Effect,
+    span: tracing::Span,
+) -> Outcome<M> {
     let mut pauses = pauses(EFFECT_PAUSE);
     let (key, traceparent) = (scope.key.clone(), scope.traceparent.clone());
     loop {
@@ -298,12 +321,21 @@ async fn perform<M: Machine, E: Executor<M>>(executor: Arc<E>, scope: Scope, eff
 }
 
 fn pauses((shortest, longest): (Duration, Duration)) -> impl Iterator<Item = Duration> {
-    backon::ExponentialBuilder::default().with_min_delay(shortest).with_max_delay(longest).with_jitter().without_max_times().build()
+    backon::ExponentialBuilder::default()
+        .with_min_delay(shortest)
+        .with_max_delay(longest)
+        .with_jitter()
+        .without_max_times()
+        .build()
 }
 
 /// What a panic said.
 pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
-    panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("without words")
+    panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("without words")
 }
 
 fn non_empty(text: String, otherwise: &str) -> String {
@@ -312,5 +344,7 @@ fn non_empty(text: String, otherwise: &str) -> String {
 
 /// Unix time in milliseconds.
 fn now_ms() -> u64 {
-    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |time| time.as_millis() as u64)
+    std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .map_or(0, |time| time.as_millis() as u64)
 }

@@ -31,9 +31,20 @@ pub(crate) struct Place<E> {
 
 /// An actor as the partition knows it. Those it does not know are in their journals, or not born.
 enum Slot {
-    Live { mailbox: mpsc::UnboundedSender<Delivery>, letters: u64 },
+    Live {
+        mailbox: mpsc::UnboundedSender<Delivery>,
+        letters: u64,
+    },
     /// It will not act before the next activation.
     Stopped,
+}
+
+/// A journal on its way into memory.
+struct Folded<M> {
+    actor: ActorId,
+    /// Or why it cannot be folded.
+    journaled: Result<Journaled<M>, Error>,
+    records: u32,
 }
 
 struct Partition<M: Machine, E> {
@@ -50,7 +61,11 @@ struct Partition<M: Machine, E> {
 }
 
 /// Runs the partition until the lease is lost or `shutdown`; gives the lease back.
-pub(crate) async fn tenure<M: Machine, E: Executor<M>>(place: &Place<E>, lease: Lease, shutdown: &CancellationToken) -> Result<(), Error> {
+pub(crate) async fn tenure<M: Machine, E: Executor<M>>(
+    place: &Place<E>,
+    lease: Lease,
+    shutdown: &CancellationToken,
+) -> Result<(), Error> {
     let lost = lease.lost();
     let (idle, mut idlers) = mpsc::unbounded_channel();
     let tenure = Arc::new(Tenure { bus: place.bus.clone(), executor: place.executor.clone(), lease, idle });
@@ -95,20 +110,25 @@ impl<M: Machine, E: Executor<M>> Partition<M, E> {
     async fn activate(&mut self, place: &Place<E>) -> Result<(), Error> {
         // The semaphore is never closed.
         let _permit = place.folding.acquire().await;
-        let mut folded: HashMap<String, (ActorId, Result<Journaled<M>, Error>, u32)> = HashMap::new();
+        let mut folded: HashMap<String, Folded<M>> = HashMap::new();
         place
             .bus
             .sweep(&place.run, M::KIND, place.partition, |actor, sequence, record| {
-                let (actor, journaled, records) =
-                    folded.entry(actor.id.clone()).or_insert_with(|| (actor.clone(), Ok(Journaled::new(&actor)), 0));
-                *records += 1;
-                if let Ok(state) = journaled && let Err(error) = state.fold(actor, sequence, record) {
-                    *journaled = Err(error);
+                let folded = folded.entry(actor.id.clone()).or_insert_with(|| Folded {
+                    journaled: Ok(Journaled::new(&actor)),
+                    actor,
+                    records: 0,
+                });
+                folded.records += 1;
+                if let Ok(journaled) = &mut folded.journaled
+                    && let Err(error) = journaled.fold(&folded.actor, sequence, record)
+                {
+                    folded.journaled = Err(error);
                 }
                 Ok(())
             })
             .await?;
-        for (id, (actor, journaled, records)) in folded {
+        for (id, Folded { actor, journaled, records }) in folded {
             match journaled {
                 // More than the closing record: it was killed before the purge, which the actor's end repeats.
                 Ok(journaled) if journaled.archived && records == 1 => drop(self.finished.insert(id)),
@@ -213,7 +233,8 @@ impl<M: Machine, E: Executor<M>> Partition<M, E> {
         while self.idle.len() > IDLE_ACTORS {
             let Some(Idle { actor, letters }) = self.idle.pop_front() else { return };
             // It has taken all that it was sent, so that nothing is lost with its mailbox.
-            let unchanged = matches!(self.slots.get(&actor), Some(Slot::Live { letters: sent, .. }) if *sent == letters);
+            let unchanged =
+                matches!(self.slots.get(&actor), Some(Slot::Live { letters: sent, .. }) if *sent == letters);
             if unchanged {
                 self.slots.remove(&actor);
             }

@@ -36,7 +36,8 @@ async fn until_archived(bus: &Bus, id: &str) {
 /// Sends a letter as a bus whose server has forgotten the letter's id: after two minutes it does.
 async fn send_past_the_servers_dedup(nats: &TestNats, actor: &str, letter: Letter, id: &str) {
     let (user, password) = nats.user();
-    let client = async_nats::ConnectOptions::with_user_and_password(user, password).connect(nats.url()).await.unwrap();
+    let client =
+        async_nats::ConnectOptions::with_user_and_password(user, password).connect(nats.url()).await.unwrap();
     let mut headers = async_nats::HeaderMap::new();
     headers.insert("Atlas-Actor", actor);
     headers.insert("Atlas-Letter", id);
@@ -198,7 +199,12 @@ async fn effects_are_retried_cancelled_and_buried() {
             break dead;
         }
     };
-    let of = |actor: &str| dead.iter().find(|letter| letter.actor == actor).map(|letter| (letter.id.clone(), letter.reason.clone())).unwrap();
+    let of = |actor: &str| {
+        dead.iter()
+            .find(|letter| letter.actor == actor)
+            .map(|letter| (letter.id.clone(), letter.reason.clone()))
+            .unwrap()
+    };
     assert_eq!(of("b"), ("count/0".to_owned(), "effect count/0 failed for good: no such model".to_owned()));
     assert_eq!(of("c").1, "agent actors take no such letter");
     host.stop().await;
@@ -250,7 +256,8 @@ async fn kill_9_of_nats_in_the_middle_of_turns_loses_and_repeats_no_record() {
         }
     }
     let records = bus.records(&agent("a")).await.unwrap();
-    let expected: Vec<String> = std::iter::once("start".to_owned()).chain((0..30).map(|n| format!("count/{n}"))).collect();
+    let expected: Vec<String> =
+        std::iter::once("start".to_owned()).chain((0..30).map(|n| format!("count/{n}"))).collect();
     assert_eq!(causes(&records), expected);
     host.stop().await;
 }

@@ -66,7 +66,10 @@ impl<const MERGE: bool> Executor<Relay<MERGE>> for Post {
     async fn execute(&self, scope: Scope, (): ()) -> Result<Option<()>, EffectError> {
         assert_eq!(trace::current_traceparent(), scope.traceparent);
         let to = ActorId::singleton(&scope.actor.run, ActorKind::Merge);
-        self.bus.send(&to, note(), &scope.key).await.map_err(|error| EffectError::Fatal(error.to_string()))?;
+        self.bus
+            .send(&to, note(), &scope.key)
+            .await
+            .map_err(|error| EffectError::Fatal(error.to_string()))?;
         Ok(None)
     }
     fn observed(&self, _: &ActorId, machine: &Relay<MERGE>) {
@@ -88,7 +91,12 @@ async fn one_trace_runs_from_letter_through_effect_to_letter() {
     let post = Arc::new(Post { bus: bus.clone(), got });
     let shutdown = CancellationToken::new();
     let options = HostOptions { run: run.clone(), partitions: 1, host: "test".to_owned() };
-    let plan = tokio::spawn(host::<Relay<false>, Post>(bus.clone(), options.clone(), post.clone(), shutdown.clone()));
+    let plan = tokio::spawn(host::<Relay<false>, Post>(
+        bus.clone(),
+        options.clone(),
+        post.clone(),
+        shutdown.clone(),
+    ));
     let merge = tokio::spawn(host::<Relay<true>, Post>(bus.clone(), options, post, shutdown.clone()));
 
     let root = tracing::info_span!(target: "atlas_test", "root");
@@ -102,7 +110,8 @@ async fn one_trace_runs_from_letter_through_effect_to_letter() {
 
     let id = trace::trace_id(&traceparent).unwrap();
     let spans = exporter.get_finished_spans().unwrap();
-    let span = |name: &str| spans.iter().find(|span| span.name == name).unwrap_or_else(|| panic!("no span {name}"));
+    let span =
+        |name: &str| spans.iter().find(|span| span.name == name).unwrap_or_else(|| panic!("no span {name}"));
     let (first, effect, second) = (span("letter plan"), span("effect plan"), span("letter merge"));
     for span in [first, effect, second] {
         assert_eq!(span.span_context.trace_id().to_string(), id, "{}", span.name);

@@ -35,25 +35,41 @@ impl Bus {
             let closing = Record { cause: ARCHIVED.to_owned(), events: Vec::new(), ..record.clone() };
             let after = *last;
             let archive = Archive {
-                records: records.into_iter().map(|(sequence, record)| ArchivedRecord { sequence, record: Some(record) }).collect(),
+                records: records
+                    .into_iter()
+                    .map(|(sequence, record)| ArchivedRecord { sequence, record: Some(record) })
+                    .collect(),
             };
             self.put_object(&name(actor), Bytes::from(archive.encode_to_vec())).await?;
             self.append(actor, &closing, after).await.map_err(|error| match error {
                 AppendError::Bus(error) => error,
-                conflict @ AppendError::Conflict { .. } => Error::failed(format!("archive {actor}"), conflict),
+                conflict @ AppendError::Conflict { .. } => {
+                    Error::failed(format!("archive {actor}"), conflict)
+                }
             })?
         };
-        let stream = self.js().get_stream_no_info(JOURNAL).await.map_err(|e| Error::failed(format!("archive {actor}"), e))?;
+        let stream = self
+            .js()
+            .get_stream_no_info(JOURNAL)
+            .await
+            .map_err(|e| Error::failed(format!("archive {actor}"), e))?;
         let purge = stream.purge().filter(subject).sequence(closed);
-        purge.await.map_err(|error| Error::failed(format!("purge the archived journal of {actor}"), error))?;
+        purge
+            .await
+            .map_err(|error| Error::failed(format!("purge the archived journal of {actor}"), error))?;
         Ok(())
     }
 
     pub(crate) async fn archived_records(&self, actor: &ActorId) -> Result<Vec<(u64, Record)>, Error> {
         let name = name(actor);
         let bytes = self.object(&name).await?;
-        let archive = Archive::decode(bytes).map_err(|error| Error::Corrupt { what: name, cause: error.to_string() })?;
-        Ok(archive.records.into_iter().map(|entry| (entry.sequence, entry.record.unwrap_or_default())).collect())
+        let archive = Archive::decode(bytes)
+            .map_err(|error| Error::Corrupt { what: name, cause: error.to_string() })?;
+        Ok(archive
+            .records
+            .into_iter()
+            .map(|entry| (entry.sequence, entry.record.unwrap_or_default()))
+            .collect())
     }
 }
 

@@ -8,9 +8,11 @@ use async_nats::jetstream::object_store::ObjectStore;
 use async_nats::jetstream::{self, kv};
 use async_nats::{Client, ConnectOptions, Event, HeaderMap};
 use bytes::Bytes;
+use parking_lot::Mutex;
 use tokio::sync::{OnceCell, watch};
 
 use crate::error::Cause;
+use crate::lease::Sightings;
 use crate::object::FileCache;
 use crate::spec::{LEASES, OBJECTS, STATUS};
 use crate::{Error, subject};
@@ -40,7 +42,11 @@ pub struct Options {
 impl std::fmt::Debug for Options {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let user = self.user.as_ref().map(|(user, _)| user);
-        f.debug_struct("Options").field("url", &self.url).field("user", &user).field("name", &self.name).finish()
+        f.debug_struct("Options")
+            .field("url", &self.url)
+            .field("user", &user)
+            .field("name", &self.name)
+            .finish()
     }
 }
 
@@ -58,6 +64,7 @@ struct Inner {
     status: OnceCell<kv::Store>,
     objects: OnceCell<ObjectStore>,
     files: FileCache,
+    sightings: Mutex<Sightings>,
     /// Counts how often a connection came about.
     connections: watch::Receiver<u64>,
 }
@@ -102,7 +109,11 @@ impl Bus {
             .map_err(|error| Error::Connect { url: options.url.clone(), cause: error.to_string() })?;
         let info = client.server_info();
         if version(&info.version).is_none_or(|found| found < MINIMUM) {
-            return Err(Error::TooOld { url: options.url.clone(), found: info.version, minimum: MINIMUM_TEXT });
+            return Err(Error::TooOld {
+                url: options.url.clone(),
+                found: info.version,
+                minimum: MINIMUM_TEXT,
+            });
         }
         let js = ContextBuilder::new().timeout(PATIENCE).ack_timeout(PATIENCE).build(client.clone());
         js.query_account()
@@ -116,6 +127,7 @@ impl Bus {
             status: OnceCell::new(),
             objects: OnceCell::new(),
             files: FileCache::new(),
+            sightings: Mutex::default(),
             connections,
         };
         Ok(Self { inner: Arc::new(inner) })
@@ -145,6 +157,10 @@ impl Bus {
         &self.inner.files
     }
 
+    pub(crate) fn sightings(&self) -> &Mutex<Sightings> {
+        &self.inner.sightings
+    }
+
     pub(crate) async fn leases(&self) -> Result<&kv::Store, Error> {
         self.inner.leases.get_or_try_init(|| self.bucket(LEASES)).await
     }
@@ -162,7 +178,10 @@ impl Bus {
     }
 
     async fn bucket(&self, name: &str) -> Result<kv::Store, Error> {
-        self.js().get_key_value(name).await.map_err(|error| Error::failed(format!("open bucket {name}"), error))
+        self.js()
+            .get_key_value(name)
+            .await
+            .map_err(|error| Error::failed(format!("open bucket {name}"), error))
     }
 
     /// The journal subject of `actor`.
@@ -171,7 +190,12 @@ impl Bus {
     }
 
     /// Publishes into a stream and waits until it is stored. Returns the sequence.
-    pub(crate) async fn store(&self, subject: String, headers: HeaderMap, payload: Bytes) -> Result<u64, StoreError> {
+    pub(crate) async fn store(
+        &self,
+        subject: String,
+        headers: HeaderMap,
+        payload: Bytes,
+    ) -> Result<u64, StoreError> {
         let mut connections = self.inner.connections.clone();
         connections.mark_unchanged();
         // Awaited twice: the first sends, the second waits for the acknowledgement.
@@ -211,7 +235,9 @@ pub(crate) enum StoreError {
 impl From<jetstream::context::PublishError> for StoreError {
     fn from(error: jetstream::context::PublishError) -> Self {
         // The server has two codes for it; the second one is younger than the client's list.
-        if error.kind() == PublishErrorKind::WrongLastSequence || error.to_string().contains("wrong last sequence") {
+        if error.kind() == PublishErrorKind::WrongLastSequence
+            || error.to_string().contains("wrong last sequence")
+        {
             Self::Outdated
         } else {
             Self::Unknown(error.into())

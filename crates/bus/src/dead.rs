@@ -21,12 +21,24 @@ impl Bus {
     /// # Errors
     /// [`Error::Failed`].
     pub async fn bury(&self, letter: &DeadLetter) -> Result<(), Error> {
-        tracing::error!(subject = letter.subject, actor = letter.actor, id = letter.id, reason = letter.reason, "dead letter");
+        tracing::error!(
+            subject = letter.subject,
+            actor = letter.actor,
+            id = letter.id,
+            reason = letter.reason,
+            "dead letter"
+        );
         let mut headers = trace_headers();
         // The same letter is buried once, also if its burial was not acknowledged in time.
-        headers.insert(async_nats::header::NATS_MESSAGE_ID, format!("{}/{}/{}", letter.subject, letter.actor, letter.id));
-        let stored = self.store(subject::dead(&letter.subject), headers, Bytes::from(letter.encode_to_vec())).await;
-        stored.map(drop).map_err(|error| Error::failed(format!("bury {} of {}", letter.id, letter.subject), error))
+        headers.insert(
+            async_nats::header::NATS_MESSAGE_ID,
+            format!("{}/{}/{}", letter.subject, letter.actor, letter.id),
+        );
+        let stored =
+            self.store(subject::dead(&letter.subject), headers, Bytes::from(letter.encode_to_vec())).await;
+        stored
+            .map(drop)
+            .map_err(|error| Error::failed(format!("bury {} of {}", letter.id, letter.subject), error))
     }
 
     /// Puts down that an effect of `actor` failed for good.
@@ -35,7 +47,11 @@ impl Bus {
     /// [`Error::Failed`].
     pub async fn bury_effect(&self, actor: &ActorId, key: &str, reason: &str) -> Result<(), Error> {
         let letter = DeadLetter {
-            subject: subject::work(&actor.run, actor.kind.as_str(), actor.partition(self.partitions().await?))?,
+            subject: subject::work(
+                &actor.run,
+                actor.kind.as_str(),
+                actor.partition(self.partitions().await?),
+            )?,
             actor: actor.id.clone(),
             id: key.to_owned(),
             reason: reason.to_owned(),

@@ -7,7 +7,9 @@ pub(crate) type Cause = Box<dyn std::error::Error + Send + Sync>;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// No connection.
-    #[error("cannot connect to NATS at {url}: {cause}; check that nats-server runs there and that user and password are right")]
+    #[error(
+        "cannot connect to NATS at {url}: {cause}; check that nats-server runs there and that user and password are right"
+    )]
     Connect {
         /// The server's address, without credentials.
         url: String,
@@ -15,7 +17,9 @@ pub enum Error {
         cause: String,
     },
     /// The server lacks what the bus needs.
-    #[error("nats-server {found} at {url} is too old: {minimum} or newer is needed; run scripts/setup nats, or upgrade it")]
+    #[error(
+        "nats-server {found} at {url} is too old: {minimum} or newer is needed; run scripts/setup nats, or upgrade it"
+    )]
     TooOld {
         /// The server's address.
         url: String,
@@ -25,7 +29,9 @@ pub enum Error {
         minimum: &'static str,
     },
     /// JetStream is off, or not for this account.
-    #[error("nats-server at {url} has no JetStream for this user: {cause}; enable it in the server's configuration (`jetstream {{ }}`)")]
+    #[error(
+        "nats-server at {url} has no JetStream for this user: {cause}; enable it in the server's configuration (`jetstream {{ }}`)"
+    )]
     NoJetStream {
         /// The server's address.
         url: String,
@@ -41,7 +47,9 @@ pub enum Error {
         differences: Vec<String>,
     },
     /// The streams do not exist yet.
-    #[error("stream {stream} does not exist: this NATS system was not prepared for Atlas; start a run on it first")]
+    #[error(
+        "stream {stream} does not exist: this NATS system was not prepared for Atlas; start a run on it first"
+    )]
     NotPrepared {
         /// The stream.
         stream: String,
@@ -56,7 +64,9 @@ pub enum Error {
         cause: Cause,
     },
     /// A message is larger than the server takes.
-    #[error("{what} is {size} bytes, more than the {limit} that NATS takes (max_payload); put large content into the object store")]
+    #[error(
+        "{what} is {size} bytes, more than the {limit} that NATS takes (max_payload); put large content into the object store"
+    )]
     TooLarge {
         /// The message.
         what: String,
@@ -80,7 +90,9 @@ pub enum Error {
         what: String,
     },
     /// A name that cannot stand on a subject.
-    #[error("`{name}` cannot name an actor or a queue: it must be 1 to 200 characters without blanks, `*`, `>` and `~`")]
+    #[error(
+        "`{name}` cannot name an actor or a queue: it must be 1 to 200 characters without blanks, `*`, `>` and `~`"
+    )]
     Name {
         /// The name.
         name: String,

@@ -71,7 +71,9 @@ impl Bus {
         max_ack_pending: i64,
     ) -> Result<PullConsumer, Error> {
         let name = subject::consumer(run, queue, partition);
-        let failed = |cause: crate::error::Cause| Error::failed(format!("open consumer {name} of stream {WORK}"), cause);
+        let failed = |cause: crate::error::Cause| {
+            Error::failed(format!("open consumer {name} of stream {WORK}"), cause)
+        };
         let config = pull::Config {
             durable_name: Some(name.clone()),
             filter_subject: subject::work(run, queue, partition)?,
@@ -124,7 +126,8 @@ struct Puller {
 
 impl Puller {
     async fn open(&self) -> Result<pull::Stream, Error> {
-        let consumer = self.bus.consumer(&self.run, self.kind.as_str(), self.partition, ACK_WAIT, MAX_PENDING).await?;
+        let consumer =
+            self.bus.consumer(&self.run, self.kind.as_str(), self.partition, ACK_WAIT, MAX_PENDING).await?;
         let messages = consumer
             .stream()
             .max_messages_per_batch(PREFETCH)
@@ -132,7 +135,12 @@ impl Puller {
             .heartbeat(Duration::from_secs(5))
             .messages()
             .await;
-        messages.map_err(|error| Error::failed(format!("pull letters to {} actors of {}, partition {}", self.kind, self.run, self.partition), error))
+        messages.map_err(|error| {
+            Error::failed(
+                format!("pull letters to {} actors of {}, partition {}", self.kind, self.run, self.partition),
+                error,
+            )
+        })
     }
 
     /// Passes letters on. What is no letter, or was delivered too often, is buried.
@@ -142,7 +150,9 @@ impl Puller {
             let error = match messages.next().await {
                 Some(Ok(message)) => {
                     pause = SHORTEST_PAUSE;
-                    if let Some(delivery) = self.parse(message).await && deliveries.send(delivery).await.is_err() {
+                    if let Some(delivery) = self.parse(message).await
+                        && deliveries.send(delivery).await.is_err()
+                    {
                         return;
                     }
                     continue;
@@ -179,7 +189,15 @@ impl Puller {
                         id => id.to_owned(),
                     };
                     let traceparent = header(headers, atlas_telemetry::trace::HEADER).to_owned();
-                    return Some(Delivery { actor, letter, id, traceparent, deliveries, message, bus: self.bus.clone() });
+                    return Some(Delivery {
+                        actor,
+                        letter,
+                        id,
+                        traceparent,
+                        deliveries,
+                        message,
+                        bus: self.bus.clone(),
+                    });
                 }
                 Err(error) => format!("it is not a letter: {error}"),
             }

@@ -44,13 +44,19 @@ impl Bus {
         let mut uncertain = false;
         loop {
             let mut headers = trace_headers();
-            headers.insert(async_nats::header::NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, async_nats::HeaderValue::from(after));
+            headers.insert(
+                async_nats::header::NATS_EXPECTED_LAST_SUBJECT_SEQUENCE,
+                async_nats::HeaderValue::from(after),
+            );
             let error = match self.store(subject.clone(), headers, payload.clone()).await {
                 Ok(sequence) => return Ok(sequence),
                 Err(error) => error,
             };
             if matches!(error, StoreError::Outdated) {
-                if uncertain && let Some(last) = self.last(&subject).await? && last.payload == payload {
+                if uncertain
+                    && let Some(last) = self.last(&subject).await?
+                    && last.payload == payload
+                {
                     return Ok(last.sequence);
                 }
                 return Err(AppendError::Conflict { actor: actor.to_string(), after });
@@ -86,12 +92,22 @@ impl Bus {
     ///
     /// # Errors
     /// [`Error::Failed`].
-    pub async fn actors(&self, run: &RunId, kind: ActorKind, partition: Option<u16>) -> Result<Vec<ActorId>, Error> {
-        let failed = |cause: crate::error::Cause| Error::failed(format!("list the {kind} actors of {run}"), cause);
+    pub async fn actors(
+        &self,
+        run: &RunId,
+        kind: ActorKind,
+        partition: Option<u16>,
+    ) -> Result<Vec<ActorId>, Error> {
+        let failed =
+            |cause: crate::error::Cause| Error::failed(format!("list the {kind} actors of {run}"), cause);
         let stream = self.js().get_stream_no_info(JOURNAL).await.map_err(|e| failed(e.into()))?;
-        let info = stream.info_with_subjects(subject::journals(run, kind, partition)).await.map_err(|e| failed(e.into()))?;
+        let info = stream
+            .info_with_subjects(subject::journals(run, kind, partition))
+            .await
+            .map_err(|e| failed(e.into()))?;
         let subjects: Vec<(String, usize)> = info.try_collect().await.map_err(|e| failed(e.into()))?;
-        let actors: BTreeSet<ActorId> = subjects.iter().filter_map(|(subject, _)| subject::actor_of_journal(subject)).collect();
+        let actors: BTreeSet<ActorId> =
+            subjects.iter().filter_map(|(subject, _)| subject::actor_of_journal(subject)).collect();
         Ok(actors.into_iter().collect())
     }
 

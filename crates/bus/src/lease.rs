@@ -1,5 +1,6 @@
 //! Leases: who hosts a partition. Decided by compare-and-set alone; what is read is a hint.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,6 +43,23 @@ struct Tenure {
     lost: CancellationToken,
 }
 
+/// When this process first saw the leases of others as they are, by its own clock.
+#[derive(Debug, Default)]
+pub(crate) struct Sightings(HashMap<String, (u64, Instant)>);
+
+impl Sightings {
+    /// Has the lease `key` been at `revision` for longer than `ttl`?
+    fn is_stale(&mut self, key: &str, revision: u64, ttl: Duration, now: Instant) -> bool {
+        match self.0.get(key) {
+            Some(&(seen, since)) if seen == revision => now.duration_since(since) > ttl,
+            _ => {
+                self.0.insert(key.to_owned(), (revision, now));
+                false
+            }
+        }
+    }
+}
+
 /// What came of a renewal.
 enum Renewed {
     Yes,
@@ -56,7 +74,13 @@ impl Bus {
     ///
     /// # Errors
     /// [`Error::Failed`] when the server cannot be asked.
-    pub async fn try_lease(&self, run: &RunId, kind: ActorKind, partition: u16, holder: &str) -> Result<Option<Lease>, Error> {
+    pub async fn try_lease(
+        &self,
+        run: &RunId,
+        kind: ActorKind,
+        partition: u16,
+        holder: &str,
+    ) -> Result<Option<Lease>, Error> {
         let store = self.leases().await?.clone();
         let ttl = store.stream.cached_info().config.max_age;
         let key = subject::lease(run, kind, partition);
@@ -65,24 +89,69 @@ impl Bus {
         let begun = Instant::now();
         let epoch = match store.create(&key, value.clone()).await {
             Ok(revision) => revision,
-            Err(error) if error.kind() == CreateErrorKind::AlreadyExists => return Ok(None),
-            // Two hosts reached for a lease that was just given back: the client reports it as another kind.
-            Err(error) if error.to_string().contains("wrong last") => return Ok(None),
+            // The second: two hosts reached for a lease that was just given back.
+            Err(error)
+                if error.kind() == CreateErrorKind::AlreadyExists
+                    || error.to_string().contains("wrong last") =>
+            {
+                match self.take_stale(&store, &key, value.clone(), ttl).await? {
+                    Some(revision) => revision,
+                    None => return Ok(None),
+                }
+            }
             Err(error) => return Err(Error::failed(format!("take the lease {key}"), error)),
         };
-        let tenure =
-            Arc::new(Tenure { store, key, value, epoch, ttl, revision: Mutex::new(epoch), lost: CancellationToken::new() });
+        let tenure = Arc::new(Tenure {
+            store,
+            key,
+            value,
+            epoch,
+            ttl,
+            revision: Mutex::new(epoch),
+            lost: CancellationToken::new(),
+        });
         let renewal = tokio::spawn(tenure.clone().keep(begun));
         Ok(Some(Lease { tenure, renewal }))
+    }
+
+    /// Takes a lease that this process has seen unrenewed for its whole life: its holder has long given
+    /// up. So a partition is not lost if the server, which should have removed it, does not.
+    async fn take_stale(
+        &self,
+        store: &Store,
+        key: &str,
+        value: Bytes,
+        ttl: Duration,
+    ) -> Result<Option<u64>, Error> {
+        let failed = |cause: crate::error::Cause| Error::failed(format!("take the lease {key}"), cause);
+        let entry = store.entry(key).await.map_err(|error| failed(error.into()))?;
+        let Some(entry) = entry.filter(|entry| entry.operation == Operation::Put) else { return Ok(None) };
+        if !self.sightings().lock().is_stale(key, entry.revision, ttl, Instant::now()) {
+            return Ok(None);
+        }
+        match store.update(key, value, entry.revision).await {
+            Ok(revision) => Ok(Some(revision)),
+            Err(error) if error.kind() == UpdateErrorKind::WrongLastRevision => Ok(None),
+            Err(error) => Err(failed(error.into())),
+        }
     }
 
     /// The partitions of a kind whose leases become free from now on. A hint when to try; it may miss some.
     ///
     /// # Errors
     /// [`Error::Failed`].
-    pub async fn freed_leases(&self, run: &RunId, kind: ActorKind) -> Result<impl Stream<Item = u16> + Send + use<>, Error> {
+    pub async fn freed_leases(
+        &self,
+        run: &RunId,
+        kind: ActorKind,
+    ) -> Result<impl Stream<Item = u16> + Send + use<>, Error> {
         let keys = format!("{run}.{kind}.*");
-        let watch = self.leases().await?.watch(&keys).await.map_err(|error| Error::failed(format!("watch the leases {keys}"), error))?;
+        let watch = self
+            .leases()
+            .await?
+            .watch(&keys)
+            .await
+            .map_err(|error| Error::failed(format!("watch the leases {keys}"), error))?;
         Ok(watch.filter_map(|entry| async move {
             let entry = entry.ok().filter(|entry| entry.operation != Operation::Put)?;
             entry.key.rsplit('.').next()?.parse().ok()
@@ -99,7 +168,9 @@ impl Bus {
         let mut keys = Vec::new();
         let prefix = format!("$KV.{LEASES}.");
         self.read(&format!("KV_{LEASES}"), &format!("{prefix}{run}.>"), |stored| {
-            if stored.headers.get("KV-Operation").is_none() && stored.headers.get("Nats-Marker-Reason").is_none() {
+            if stored.headers.get("KV-Operation").is_none()
+                && stored.headers.get("Nats-Marker-Reason").is_none()
+            {
                 keys.extend(stored.subject.strip_prefix(&prefix).map(str::to_owned));
             }
             Ok(())
@@ -221,5 +292,22 @@ impl Tenure {
             }
         }
         Renewed::No
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lease_is_stale_when_one_revision_was_seen_for_its_whole_life() {
+        let (mut seen, ttl, start) = (Sightings::default(), Duration::from_secs(10), Instant::now());
+        let at = |seconds| start + Duration::from_secs(seconds);
+        assert!(!seen.is_stale("a", 1, ttl, at(0)));
+        assert!(!seen.is_stale("a", 1, ttl, at(10)));
+        assert!(!seen.is_stale("a", 2, ttl, at(11)), "it was renewed");
+        assert!(!seen.is_stale("b", 2, ttl, at(20)), "another lease");
+        assert!(!seen.is_stale("a", 2, ttl, at(21)));
+        assert!(seen.is_stale("a", 2, ttl, at(22)));
     }
 }

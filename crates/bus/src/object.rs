@@ -71,7 +71,8 @@ impl Bus {
     /// # Errors
     /// [`Error::Failed`].
     pub async fn put_manifest(&self, manifest: &Manifest) -> Result<(), Error> {
-        self.put_constant(format!("manifest/{}", manifest.commit), Bytes::from(manifest.encode_to_vec())).await
+        self.put_constant(format!("manifest/{}", manifest.commit), Bytes::from(manifest.encode_to_vec()))
+            .await
     }
 
     /// The manifest of a commit (hex object id).
@@ -89,7 +90,8 @@ impl Bus {
     /// # Errors
     /// [`Error::Failed`].
     pub async fn put_object(&self, name: &str, bytes: Bytes) -> Result<(), Error> {
-        let meta = ObjectMetadata { name: name.to_owned(), chunk_size: Some(CHUNK), ..ObjectMetadata::default() };
+        let meta =
+            ObjectMetadata { name: name.to_owned(), chunk_size: Some(CHUNK), ..ObjectMetadata::default() };
         let mut reader = bytes.as_ref();
         let stored = self.objects().await?.put(meta, &mut reader).await;
         stored.map(drop).map_err(|error| Error::failed(format!("store object {name}"), error))

@@ -74,7 +74,8 @@ impl Bus {
     ) -> Result<Page, Ended> {
         let client = self.client();
         let inbox = client.new_inbox();
-        let mut replies = client.subscribe(inbox.clone()).await.map_err(|e| Ended::Connection(e.to_string()))?;
+        let mut replies =
+            client.subscribe(inbox.clone()).await.map_err(|e| Ended::Connection(e.to_string()))?;
         let question = serde_json::json!({ "seq": *next, "next_by_subj": filter, "batch": PAGE, "max_bytes": PAGE_BYTES });
         client
             .publish_with_reply(format!("$JS.API.DIRECT.GET.{stream}"), inbox, question.to_string().into())
@@ -88,7 +89,13 @@ impl Bus {
             let headers = reply.headers.unwrap_or_default();
             match reply.status.map_or(200, |status| status.as_u16()) {
                 // End of batch: the server says how many more match.
-                204 => return Ok(if header(Some(&headers), "Nats-Num-Pending") == "0" { Page::End } else { Page::More }),
+                204 => {
+                    return Ok(if header(Some(&headers), "Nats-Num-Pending") == "0" {
+                        Page::End
+                    } else {
+                        Page::More
+                    });
+                }
                 404 => return Ok(Page::End),
                 200 => {}
                 status => {
@@ -96,7 +103,9 @@ impl Bus {
                     return Err(Ended::Connection(format!("the server answered {status} {why}")));
                 }
             }
-            let sequence = header(Some(&headers), "Nats-Sequence").parse::<u64>().map_err(|e| Ended::Connection(e.to_string()))?;
+            let sequence = header(Some(&headers), "Nats-Sequence")
+                .parse::<u64>()
+                .map_err(|e| Ended::Connection(e.to_string()))?;
             // A page that was asked for again may bring what is known.
             if sequence < *next {
                 continue;

@@ -84,7 +84,13 @@ pub enum RequestError {
 impl RequestError {
     /// May the same request be answered later?
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Busy { .. } | Self::NoResponders { .. } | Self::TimedOut { .. } | Self::Bus(Error::Failed { .. }))
+        matches!(
+            self,
+            Self::Busy { .. }
+                | Self::NoResponders { .. }
+                | Self::TimedOut { .. }
+                | Self::Bus(Error::Failed { .. })
+        )
     }
 }
 
@@ -93,23 +99,35 @@ impl Bus {
     ///
     /// # Errors
     /// See [`RequestError`]; nothing is tried twice.
-    pub async fn request<Q: Message, R: Message + Default>(&self, subject: &str, question: &Q, deadline: Duration) -> Result<R, RequestError> {
+    pub async fn request<Q: Message, R: Message + Default>(
+        &self,
+        subject: &str,
+        question: &Q,
+        deadline: Duration,
+    ) -> Result<R, RequestError> {
         let payload = Bytes::from(question.encode_to_vec());
         self.fits(|| format!("a request to {subject}"), payload.len())?;
         let mut headers = trace_headers();
         headers.insert(DEADLINE, deadline.as_millis().to_string());
         let request = Request::new().payload(payload).headers(headers).timeout(Some(deadline));
-        let answer = self.client().send_request(subject.to_owned(), request).await.map_err(|error| match error.kind() {
-            RequestErrorKind::NoResponders => RequestError::NoResponders { subject: subject.to_owned() },
-            RequestErrorKind::TimedOut => RequestError::TimedOut { subject: subject.to_owned(), deadline },
-            _ => Error::failed(format!("ask {subject}"), error).into(),
+        let answer = self.client().send_request(subject.to_owned(), request).await.map_err(|error| {
+            match error.kind() {
+                RequestErrorKind::NoResponders => RequestError::NoResponders { subject: subject.to_owned() },
+                RequestErrorKind::TimedOut => {
+                    RequestError::TimedOut { subject: subject.to_owned(), deadline }
+                }
+                _ => Error::failed(format!("ask {subject}"), error).into(),
+            }
         })?;
         let why = || String::from_utf8_lossy(&answer.payload).into_owned();
         match header(answer.headers.as_ref(), FAULT) {
-            "" => R::decode(answer.payload.clone())
-                .map_err(|error| Error::Corrupt { what: format!("the answer of {subject}"), cause: error.to_string() }.into()),
+            "" => R::decode(answer.payload.clone()).map_err(|error| {
+                Error::Corrupt { what: format!("the answer of {subject}"), cause: error.to_string() }.into()
+            }),
             "busy" => {
-                let pause = header(answer.headers.as_ref(), RETRY_AFTER).parse().map_or(BUSY_PAUSE, Duration::from_millis);
+                let pause = header(answer.headers.as_ref(), RETRY_AFTER)
+                    .parse()
+                    .map_or(BUSY_PAUSE, Duration::from_millis);
                 Err(RequestError::Busy { subject: subject.to_owned(), retry_after: pause })
             }
             "late" => Err(RequestError::TimedOut { subject: subject.to_owned(), deadline }),
@@ -163,9 +181,12 @@ impl Bus {
                 self.answer(asker, headers, Bytes::new()).await;
                 continue;
             };
-            let patience = header(request.headers.as_ref(), DEADLINE).parse().map_or(Duration::from_secs(60), Duration::from_millis);
+            let patience = header(request.headers.as_ref(), DEADLINE)
+                .parse()
+                .map_or(Duration::from_secs(60), Duration::from_millis);
             let traceparent = header(request.headers.as_ref(), atlas_telemetry::trace::HEADER).to_owned();
-            let span = tracing::info_span!("serve", otel.name = format!("serve {subject}"), otel.kind = "server");
+            let span =
+                tracing::info_span!("serve", otel.name = format!("serve {subject}"), otel.kind = "server");
             let span = atlas_telemetry::trace::with_parent(&traceparent, span);
             let (bus, handler, running) = (self.clone(), handler.clone(), running.clone());
             let task = async move {
@@ -173,8 +194,10 @@ impl Bus {
                 let deadline = arrived + patience;
                 let answered = tokio::time::timeout_at(deadline, async {
                     // The semaphore is never closed.
-                    let _running = running.acquire_owned().await.map_err(|error| ("failed", error.to_string()))?;
-                    let message = Q::decode(request.payload).map_err(|error| ("invalid", format!("the request does not parse: {error}")))?;
+                    let _running =
+                        running.acquire_owned().await.map_err(|error| ("failed", error.to_string()))?;
+                    let message = Q::decode(request.payload)
+                        .map_err(|error| ("invalid", format!("the request does not parse: {error}")))?;
                     handler(Asked { message, deadline }).await.map_err(|why| ("failed", why))
                 })
                 .await;

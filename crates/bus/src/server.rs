@@ -153,17 +153,23 @@ impl Server {
                     Err(error) => return drop(spawned_sender.send(Err(error))),
                 };
                 let _ = spawned_sender.send(Ok(child.id()));
-                let tail = child.stderr.take().map(|stderr| follow(stderr, log_file, ready_sender)).unwrap_or_default();
+                let tail = child
+                    .stderr
+                    .take()
+                    .map(|stderr| follow(stderr, log_file, ready_sender))
+                    .unwrap_or_default();
                 let status = child.wait().unwrap_or_default();
                 tracing::debug!(%status, tail, "nats-server ended");
                 let _ = exit_sender.send(Some(status));
             })
             .map_err(|error| ServerError::Missing { binary: binary.clone(), cause: error.to_string() })?;
         let missing = |cause: String| ServerError::Missing { binary: binary.clone(), cause };
-        let id = spawned.await.map_err(|error| missing(error.to_string()))?.map_err(|error| missing(error.to_string()))?;
+        let id = spawned
+            .await
+            .map_err(|error| missing(error.to_string()))?
+            .map_err(|error| missing(error.to_string()))?;
         let pid = Pid::from_raw(id.cast_signed());
-        let mut server =
-            Self { url: String::new(), user: USER.to_owned(), password, port: 0, pid, exit };
+        let mut server = Self { url: String::new(), user: USER.to_owned(), password, port: 0, pid, exit };
 
         match tokio::time::timeout(STARTUP, ready).await {
             Err(_) => return Err(ServerError::NotReady { log }),
@@ -177,7 +183,11 @@ impl Server {
 
     /// What a [`Bus`](crate::Bus) needs to connect as `name`.
     pub fn options(&self, name: &str) -> Options {
-        Options { url: self.url.clone(), user: Some((self.user.clone(), self.password.clone())), name: name.to_owned() }
+        Options {
+            url: self.url.clone(),
+            user: Some((self.user.clone(), self.password.clone())),
+            name: name.to_owned(),
+        }
     }
 
     /// Stops the server and waits until it has ended, by force if it takes too long.
@@ -217,7 +227,8 @@ impl Server {
         match options.port {
             Some(port) if tail.contains("address already in use") => ServerError::PortTaken { port },
             _ => {
-                let status = self.exit.borrow().map_or_else(|| "no status".to_owned(), |status| status.to_string());
+                let status =
+                    self.exit.borrow().map_or_else(|| "no status".to_owned(), |status| status.to_string());
                 ServerError::Ended { status, log: log.to_owned(), tail }
             }
         }
@@ -250,7 +261,11 @@ fn configuration(dir: &Path, port: Option<u16>, password: &str) -> String {
 
 async fn check_version(binary: &Path) -> Result<(), ServerError> {
     let missing = |cause: String| ServerError::Missing { binary: binary.to_owned(), cause };
-    let output = tokio::process::Command::new(binary).arg("--version").output().await.map_err(|error| missing(error.to_string()))?;
+    let output = tokio::process::Command::new(binary)
+        .arg("--version")
+        .output()
+        .await
+        .map_err(|error| missing(error.to_string()))?;
     let text = String::from_utf8_lossy(&output.stdout);
     // `nats-server: v2.15.1`
     let found = text.rsplit(' ').next().unwrap_or_default().trim();
@@ -264,7 +279,8 @@ async fn check_version(binary: &Path) -> Result<(), ServerError> {
 /// Locks the directory for one server. A server that was just killed may hold it a moment longer.
 async fn lock(dir: &Path) -> Result<File, ServerError> {
     let unusable = |source| ServerError::Directory { dir: dir.to_owned(), source };
-    let file = File::options().create(true).truncate(false).write(true).open(dir.join("lock")).map_err(unusable)?;
+    let file =
+        File::options().create(true).truncate(false).write(true).open(dir.join("lock")).map_err(unusable)?;
     let (sender, receiver) = oneshot::channel();
     // A thread, for the system has no other way to wait for a file lock. If it takes too long the
     // thread gets the lock late, finds nobody to give it to, and lets it go.
@@ -291,7 +307,9 @@ fn follow(stderr: std::process::ChildStderr, mut file: File, ready: oneshot::Sen
         if line.contains("Listening for client connections on") {
             port = line.rsplit(':').next().and_then(|port| port.trim().parse().ok()).unwrap_or_default();
         }
-        if line.contains("Server is ready") && let Some(ready) = ready.take() {
+        if line.contains("Server is ready")
+            && let Some(ready) = ready.take()
+        {
             let _ = ready.send(port);
         }
         if tail.len() == TAIL {

@@ -83,7 +83,10 @@ impl Spec {
             bucket(STATUS),
             Config {
                 allow_rollup: true,
-                ..base(&format!("OBJ_{OBJECTS}"), &[&format!("$O.{OBJECTS}.C.>"), &format!("$O.{OBJECTS}.M.>")])
+                ..base(
+                    &format!("OBJ_{OBJECTS}"),
+                    &[&format!("$O.{OBJECTS}.C.>"), &format!("$O.{OBJECTS}.M.>")],
+                )
             },
         ]
     }
@@ -112,7 +115,11 @@ impl Bus {
                     // Another service was faster.
                     Err(error) if error.kind() == CreateStreamErrorKind::TimedOut || name_taken(&error) => {
                         let stream = self.js().get_stream(&name).await;
-                        stream.map_err(|error| Error::failed(format!("create stream {name}"), error))?.cached_info().config.clone()
+                        stream
+                            .map_err(|error| Error::failed(format!("create stream {name}"), error))?
+                            .cached_info()
+                            .config
+                            .clone()
                     }
                     Err(error) => return Err(Error::failed(format!("create stream {name}"), error)),
                 },
@@ -161,8 +168,19 @@ fn name_taken(error: &async_nats::jetstream::context::CreateStreamError) -> bool
 /// What of `found` is not as `wanted`. More replicas than wanted, and fields that the server added, are fine.
 fn differences(wanted: &Config, found: &Config) -> Vec<String> {
     const FIELDS: [&str; 13] = [
-        "subjects", "retention", "storage", "discard", "max_msgs", "max_bytes", "max_age", "max_msgs_per_subject",
-        "duplicate_window", "allow_direct", "allow_rollup_hdrs", "deny_delete", "subject_delete_marker_ttl",
+        "subjects",
+        "retention",
+        "storage",
+        "discard",
+        "max_msgs",
+        "max_bytes",
+        "max_age",
+        "max_msgs_per_subject",
+        "duplicate_window",
+        "allow_direct",
+        "allow_rollup_hdrs",
+        "deny_delete",
+        "subject_delete_marker_ttl",
     ];
     let json = |config: &Config| serde_json::to_value(config).unwrap_or_default();
     let (wanted_json, found_json) = (json(wanted), json(found));

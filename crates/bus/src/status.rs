@@ -72,7 +72,9 @@ impl Bus {
         let mut documents = BTreeMap::new();
         let prefix = format!("$KV.{STATUS}.{run}.");
         self.read(&format!("KV_{STATUS}"), &format!("{prefix}>"), |stored| {
-            if let (Some(service), Ok(document)) = (stored.subject.strip_prefix(&prefix), serde_json::from_slice(&stored.payload)) {
+            if let (Some(service), Ok(document)) =
+                (stored.subject.strip_prefix(&prefix), serde_json::from_slice(&stored.payload))
+            {
                 documents.insert(service.to_owned(), document);
             }
             Ok(())
@@ -85,7 +87,10 @@ impl Bus {
     ///
     /// # Errors
     /// [`Error::Failed`].
-    pub async fn watch_status(&self, run: &RunId) -> Result<impl Stream<Item = (String, Value)> + Send + Unpin + use<>, Error> {
+    pub async fn watch_status(
+        &self,
+        run: &RunId,
+    ) -> Result<impl Stream<Item = (String, Value)> + Send + Unpin + use<>, Error> {
         let prefix = format!("{run}.");
         let watch = self.statuses().await?.watch_with_history(format!("{prefix}>")).await;
         let watch = watch.map_err(|error| Error::failed(format!("watch the status of {run}"), error))?;

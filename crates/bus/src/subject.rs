@@ -64,7 +64,9 @@ pub(crate) fn lease(run: &RunId, kind: ActorKind, partition: u16) -> String {
 }
 
 fn kind(token: &str) -> Option<ActorKind> {
-    [ActorKind::Plan, ActorKind::Ledger, ActorKind::Agent, ActorKind::Merge].into_iter().find(|kind| kind.as_str() == token)
+    [ActorKind::Plan, ActorKind::Ledger, ActorKind::Agent, ActorKind::Merge]
+        .into_iter()
+        .find(|kind| kind.as_str() == token)
 }
 
 /// `name` as one token: dots become `~`.
@@ -80,9 +82,16 @@ mod tests {
 
     #[test]
     fn journal_subjects_name_their_actors() {
-        let actor = ActorId { run: RunId::new("numbers-1").unwrap(), kind: ActorKind::Agent, id: "even-add.prover.1".into() };
+        let actor = ActorId {
+            run: RunId::new("numbers-1").unwrap(),
+            kind: ActorKind::Agent,
+            id: "even-add.prover.1".into(),
+        };
         let subject = journal(&actor, 64).unwrap();
-        assert_eq!(subject, format!("atlas.journal.numbers-1.agent.{}.even-add~prover~1", actor.partition(64)));
+        assert_eq!(
+            subject,
+            format!("atlas.journal.numbers-1.agent.{}.even-add~prover~1", actor.partition(64))
+        );
         assert_eq!(actor_of_journal(&subject), Some(actor));
         assert_eq!(actor_of_journal("atlas.journal.numbers-1.agent.3"), None);
         assert!(token("a b").is_err() && token("").is_err() && token("a>").is_err());

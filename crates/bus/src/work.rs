@@ -27,7 +27,13 @@ impl Bus {
     ///
     /// # Errors
     /// [`Error::TooLarge`], [`Error::Failed`].
-    pub async fn send_work<Q: Message>(&self, run: &RunId, queue: &str, message: &Q, id: &str) -> Result<(), Error> {
+    pub async fn send_work<Q: Message>(
+        &self,
+        run: &RunId,
+        queue: &str,
+        message: &Q,
+        id: &str,
+    ) -> Result<(), Error> {
         let subject = subject::work(run, queue, 0)?;
         let payload = Bytes::from(message.encode_to_vec());
         self.fits(|| format!("work {id} for {queue}"), payload.len())?;
@@ -42,16 +48,28 @@ impl Bus {
     ///
     /// # Errors
     /// [`Error::Failed`] when the queue cannot be opened.
-    pub async fn work<Q>(&self, run: &RunId, queue: &str, slots: usize) -> Result<impl Stream<Item = Work<Q>> + Send + Unpin + use<Q>, Error>
+    pub async fn work<Q>(
+        &self,
+        run: &RunId,
+        queue: &str,
+        slots: usize,
+    ) -> Result<impl Stream<Item = Work<Q>> + Send + Unpin + use<Q>, Error>
     where
         Q: Message + Default + 'static,
     {
         let consumer = self.consumer(run, queue, 0, ACK_WAIT, MAX_PENDING).await?;
         let slots = slots.clamp(1, 512);
         let (sender, receiver) = mpsc::channel(slots);
-        let puller = Puller { bus: self.clone(), run: run.clone(), queue: queue.to_owned(), slots: Arc::new(Semaphore::new(slots)) };
+        let puller = Puller {
+            bus: self.clone(),
+            run: run.clone(),
+            queue: queue.to_owned(),
+            slots: Arc::new(Semaphore::new(slots)),
+        };
         tokio::spawn(puller.pull(consumer, sender));
-        Ok(Box::pin(futures::stream::unfold(receiver, |mut receiver| async { receiver.recv().await.map(|work| (work, receiver)) })))
+        Ok(Box::pin(futures::stream::unfold(receiver, |mut receiver| async {
+            receiver.recv().await.map(|work| (work, receiver))
+        })))
     }
 }
 
@@ -63,7 +81,11 @@ struct Puller {
 }
 
 impl Puller {
-    async fn pull<Q: Message + Default + 'static>(self, mut consumer: PullConsumer, sender: mpsc::Sender<Work<Q>>) {
+    async fn pull<Q: Message + Default + 'static>(
+        self,
+        mut consumer: PullConsumer,
+        sender: mpsc::Sender<Work<Q>>,
+    ) {
         let mut pause = Duration::from_millis(100);
         loop {
             let outcome = tokio::select! {
@@ -85,14 +107,19 @@ impl Puller {
     }
 
     /// Waits for free slots and pulls as many pieces as there are.
-    async fn fill<Q: Message + Default + 'static>(&self, consumer: &PullConsumer, sender: &mpsc::Sender<Work<Q>>) -> Result<(), String> {
+    async fn fill<Q: Message + Default + 'static>(
+        &self,
+        consumer: &PullConsumer,
+        sender: &mpsc::Sender<Work<Q>>,
+    ) -> Result<(), String> {
         // The semaphore is never closed.
         let first = self.slots.clone().acquire_owned().await.map_err(|error| error.to_string())?;
         let mut free = vec![first];
         while let Ok(permit) = self.slots.clone().try_acquire_owned() {
             free.push(permit);
         }
-        let batch = consumer.batch().max_messages(free.len()).expires(PULL).heartbeat(PULL / 6).messages().await;
+        let batch =
+            consumer.batch().max_messages(free.len()).expires(PULL).heartbeat(PULL / 6).messages().await;
         let mut batch = batch.map_err(|error| error.to_string())?;
         while let Some(message) = batch.next().await {
             let message = message.map_err(|error| error.to_string())?;
@@ -101,7 +128,15 @@ impl Puller {
             let id = message_id(&message);
             let traceparent = header(message.headers.as_ref(), atlas_telemetry::trace::HEADER).to_owned();
             let handle = Arc::new(message);
-            let work = Work { message: body, id, traceparent, deliveries, handle, bus: self.bus.clone(), _slot: slot };
+            let work = Work {
+                message: body,
+                id,
+                traceparent,
+                deliveries,
+                handle,
+                bus: self.bus.clone(),
+                _slot: slot,
+            };
             if sender.send(work).await.is_err() {
                 return Ok(());
             }
@@ -146,7 +181,10 @@ impl<Q> Work<Q> {
     /// # Errors
     /// [`Error::Failed`]: it may be delivered again.
     pub async fn ack(&self) -> Result<(), Error> {
-        self.handle.double_ack().await.map_err(|error| Error::failed(format!("acknowledge work {}", self.id), error))
+        self.handle
+            .double_ack()
+            .await
+            .map_err(|error| Error::failed(format!("acknowledge work {}", self.id), error))
     }
 
     /// Tells the server that work goes on, every third of the time it waits, until the guard is dropped.

@@ -11,7 +11,14 @@ fn agent(id: &str) -> ActorId {
 }
 
 fn record(cause: &str) -> Record {
-    Record { version: 1, cause: cause.to_owned(), time_ms: 7, epoch: 1, traceparent: String::new(), events: vec![b"event".to_vec()] }
+    Record {
+        version: 1,
+        cause: cause.to_owned(),
+        time_ms: 7,
+        epoch: 1,
+        traceparent: String::new(),
+        events: vec![b"event".to_vec()],
+    }
 }
 
 #[tokio::test]
@@ -44,7 +51,10 @@ async fn a_long_journal_is_read_whole_and_in_order() {
         last = bus.append(&large, &big, last).await.unwrap();
     }
     let causes = |records: Vec<(u64, Record)>| records.into_iter().map(|(_, r)| r.cause).collect::<Vec<_>>();
-    assert_eq!(causes(bus.records(&long).await.unwrap()), (0..600).map(|n| n.to_string()).collect::<Vec<_>>());
+    assert_eq!(
+        causes(bus.records(&long).await.unwrap()),
+        (0..600).map(|n| n.to_string()).collect::<Vec<_>>()
+    );
     assert_eq!(causes(bus.records(&large).await.unwrap()), ["0", "1", "2", "3", "4"]);
     let too_large = Record { events: vec![vec![0; 9 << 20]], ..record("x") };
     let refused = bus.append(&large, &too_large, last).await.unwrap_err().to_string();

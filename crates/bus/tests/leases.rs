@@ -71,6 +71,9 @@ async fn a_run_taken_over_is_free_at_once() {
     bus.take_over(&run()).await.unwrap();
     let again = bus.try_lease(&run(), ActorKind::Agent, 0, "next").await.unwrap().unwrap();
     assert!(again.epoch() > epoch);
-    assert!(bus.try_lease(&other, ActorKind::Agent, 0, "next").await.unwrap().is_none(), "others' leases stay");
+    assert!(
+        bus.try_lease(&other, ActorKind::Agent, 0, "next").await.unwrap().is_none(),
+        "others' leases stay"
+    );
     drop(theirs);
 }

@@ -35,7 +35,8 @@ async fn a_letter_comes_until_it_is_acknowledged_and_then_never_again() {
     first.retry(Duration::ZERO).await;
     let mut left = vec![inbox.next().await, inbox.next().await];
     left.sort_by(|a, b| a.id.cmp(&b.id));
-    let left: Vec<_> = left.into_iter().map(|delivery| (delivery.id.clone(), delivery.deliveries, delivery)).collect();
+    let left: Vec<_> =
+        left.into_iter().map(|delivery| (delivery.id.clone(), delivery.deliveries, delivery)).collect();
     assert_eq!(left.iter().map(|(id, n, _)| (id.as_str(), *n)).collect::<Vec<_>>(), [("1", 2), ("2", 1)]);
     for (_, _, delivery) in left {
         delivery.ack().await;
@@ -58,7 +59,14 @@ async fn what_nobody_can_take_is_buried_with_the_reason() {
         inbox.next().await.retry(Duration::ZERO).await;
     }
     // No letter at all, and one that its receiver refuses.
-    bus.send_work(&run(), "agent", &LookupRequest { run: "\u{1}".repeat(3), ..Default::default() }, "no-letter").await.unwrap();
+    bus.send_work(
+        &run(),
+        "agent",
+        &LookupRequest { run: "\u{1}".repeat(3), ..Default::default() },
+        "no-letter",
+    )
+    .await
+    .unwrap();
     bus.send(&agent, reply("refused"), "q").await.unwrap();
     let mut other = bus.inbox(&run(), ActorKind::Agent, 0).await.unwrap();
     let refused = tokio::select! {
@@ -80,7 +88,9 @@ async fn what_nobody_can_take_is_buried_with_the_reason() {
         // Another partition's inbox may still be at it.
         assert!(tokio::time::timeout(Duration::from_millis(100), other.next()).await.is_err());
     };
-    let reason = |id: &str| dead.iter().find(|letter| letter.id.ends_with(id)).map(|letter| letter.reason.clone()).unwrap();
+    let reason = |id: &str| {
+        dead.iter().find(|letter| letter.id.ends_with(id)).map(|letter| letter.reason.clone()).unwrap()
+    };
     assert_eq!(reason("p"), "it was delivered 10 times and never acknowledged");
     assert_eq!(reason("no-letter"), "it has no header Atlas-Actor");
     assert_eq!(reason("q"), "not for me");
@@ -120,7 +130,8 @@ async fn work_is_fetched_only_for_free_slots() {
 async fn a_server_with_enough_to_do_says_so_at_once() {
     let nats = TestNats::start().await;
     let bus = nats.bus().await;
-    let (entered, gate, stop) = (Arc::new(Semaphore::new(0)), Arc::new(Notify::new()), CancellationToken::new());
+    let (entered, gate, stop) =
+        (Arc::new(Semaphore::new(0)), Arc::new(Notify::new()), CancellationToken::new());
     let deadline = Duration::from_secs(20);
     let nobody = bus.request::<_, LookupRequest>("atlas.test", &LookupRequest::default(), deadline).await;
     assert!(matches!(nobody, Err(RequestError::NoResponders { .. })));

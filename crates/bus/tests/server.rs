@@ -21,14 +21,16 @@ fn options(dir: &Path) -> ServerOptions {
 #[tokio::test]
 async fn what_cannot_be_had_is_said_with_the_way_out() {
     let temp = tempfile::tempdir().unwrap();
-    let missing = Server::start(ServerOptions { binary: "/no/such/nats-server".into(), ..options(temp.path()) }).await;
+    let missing =
+        Server::start(ServerOptions { binary: "/no/such/nats-server".into(), ..options(temp.path()) }).await;
     let text = missing.unwrap_err().to_string();
     assert!(text.contains("/no/such/nats-server") && text.contains("scripts/setup nats"), "{text}");
 
     let old = temp.path().join("nats-server");
     std::fs::write(&old, "#!/bin/sh\necho 'nats-server: v2.11.9'\n").unwrap();
     std::fs::set_permissions(&old, std::fs::Permissions::from_mode(0o755)).unwrap();
-    let text = Server::start(ServerOptions { binary: old, ..options(temp.path()) }).await.unwrap_err().to_string();
+    let text =
+        Server::start(ServerOptions { binary: old, ..options(temp.path()) }).await.unwrap_err().to_string();
     assert!(text.contains("2.11.9") && text.contains("2.12 or newer"), "{text}");
 
     let file = temp.path().join("file");
@@ -38,8 +40,14 @@ async fn what_cannot_be_had_is_said_with_the_way_out() {
 
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port();
-    let text = Server::start(ServerOptions { port: Some(port), ..options(&temp.path().join("a")) }).await.unwrap_err().to_string();
-    assert_eq!(text, format!("port {port} on 127.0.0.1 is taken; choose another, or leave it out to get a free one"));
+    let text = Server::start(ServerOptions { port: Some(port), ..options(&temp.path().join("a")) })
+        .await
+        .unwrap_err()
+        .to_string();
+    assert_eq!(
+        text,
+        format!("port {port} on 127.0.0.1 is taken; choose another, or leave it out to get a free one")
+    );
 }
 
 #[tokio::test]

@@ -96,7 +96,8 @@ pub fn init(service: &str, options: &Options) -> Result<Guard, Error> {
         Format::Off => None,
         Format::Json => Some(json_layer().with_writer(std::io::stderr).boxed()),
         Format::Human => {
-            let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
+            let colour =
+                std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
             Some(fmt::layer().with_ansi(colour).with_writer(std::io::stderr).boxed())
         }
     };
@@ -127,9 +128,15 @@ where
     S: Subscriber + for<'a> LookupSpan<'a>,
 {
     let ours = tracing_subscriber::filter::filter_fn(|metadata| {
-        metadata.is_span() && metadata.target().starts_with("atlas") && *metadata.level() <= tracing::Level::INFO
+        metadata.is_span()
+            && metadata.target().starts_with("atlas")
+            && *metadata.level() <= tracing::Level::INFO
     });
-    tracing_opentelemetry::layer().with_tracer(tracer).with_location(false).with_threads(false).with_filter(ours)
+    tracing_opentelemetry::layer()
+        .with_tracer(tracer)
+        .with_location(false)
+        .with_threads(false)
+        .with_filter(ours)
 }
 
 fn json_layer<S>() -> fmt::Layer<S, JsonFields, JsonLines>
@@ -140,18 +147,21 @@ where
 }
 
 fn provider(service: &str, endpoint: Option<&str>) -> Result<SdkTracerProvider, Error> {
-    let builder = SdkTracerProvider::builder().with_resource(Resource::builder().with_service_name(service.to_owned()).build());
+    let builder = SdkTracerProvider::builder()
+        .with_resource(Resource::builder().with_service_name(service.to_owned()).build());
     let Some(endpoint) = endpoint else { return Ok(builder.build()) };
-    let exporter = opentelemetry_otlp::SpanExporter::builder()
-        .with_tonic()
-        .with_endpoint(endpoint)
-        .build()
-        .map_err(|error| Error::Otlp { endpoint: endpoint.to_owned(), cause: error.to_string() })?;
+    let exporter =
+        opentelemetry_otlp::SpanExporter::builder()
+            .with_tonic()
+            .with_endpoint(endpoint)
+            .build()
+            .map_err(|error| Error::Otlp { endpoint: endpoint.to_owned(), cause: error.to_string() })?;
     Ok(builder.with_batch_exporter(exporter).build())
 }
 
 fn filter(level: &str) -> Result<EnvFilter, Error> {
-    let filter = std::env::var(LEVEL_VARIABLE).ok().filter(|v| !v.is_empty()).unwrap_or_else(|| level.to_owned());
+    let filter =
+        std::env::var(LEVEL_VARIABLE).ok().filter(|v| !v.is_empty()).unwrap_or_else(|| level.to_owned());
     // Chatty libraries are held to warnings unless the filter names them.
     let quiet = ["async_nats", "h2", "hyper", "tonic", "tower", "opentelemetry", "opentelemetry_sdk"];
     let mut full = filter.clone();

@@ -15,7 +15,9 @@ fn log_lines_are_json_and_carry_their_trace() {
 
     let nowhere = LogOptions { file: Some("/no/such/folder/log".into()), ..options.log.clone() };
     let refused = init("test", &Options { log: nowhere, otlp: None });
-    assert!(matches!(&refused, Err(error @ Error::LogFile { .. }) if error.to_string().contains("/no/such/folder/log")));
+    assert!(
+        matches!(&refused, Err(error @ Error::LogFile { .. }) if error.to_string().contains("/no/such/folder/log"))
+    );
     let wrong = LogOptions { level: "info,=loud=".to_owned(), ..options.log.clone() };
     assert!(matches!(init("test", &Options { log: wrong, otlp: None }), Err(Error::Level { .. })));
 
@@ -30,11 +32,17 @@ fn log_lines_are_json_and_carry_their_trace() {
     });
     tracing::info!(target: "atlas_test", "without a span");
     drop(guard);
-    let lines: Vec<serde_json::Value> =
-        std::fs::read_to_string(&path).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let lines: Vec<serde_json::Value> = std::fs::read_to_string(&path)
+        .unwrap()
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
     assert_eq!(lines.len(), 2, "{lines:?}");
     let ended = &lines[0];
-    assert_eq!((&ended["message"], &ended["turns"], &ended["agent"]), (&"it ended".into(), &3.into(), &"a.prover.1".into()));
+    assert_eq!(
+        (&ended["message"], &ended["turns"], &ended["agent"]),
+        (&"it ended".into(), &3.into(), &"a.prover.1".into())
+    );
     assert_eq!((&ended["level"], &ended["span"]), (&"INFO".into(), &"effect".into()));
     assert_eq!(ended["trace_id"], "0af7651916cd43dd8448eb211c80319c");
     assert!(lines[1]["trace_id"].is_null());
@@ -50,7 +58,10 @@ async fn health_readiness_and_metrics_are_served_until_shutdown() {
     let server = tokio::spawn(server);
     let get = |path: &'static str| async move {
         let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
-        stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: atlas\r\nConnection: close\r\n\r\n").as_bytes()).await.unwrap();
+        stream
+            .write_all(format!("GET {path} HTTP/1.1\r\nHost: atlas\r\nConnection: close\r\n\r\n").as_bytes())
+            .await
+            .unwrap();
         let mut text = String::new();
         stream.read_to_string(&mut text).await.unwrap();
         text

@@ -10,7 +10,9 @@ pub fn nats_server() -> PathBuf {
     if let Some(path) = std::env::var_os("ATLAS_NATS_SERVER") {
         return path.into();
     }
-    let cache = std::env::var_os("ATLAS_CACHE").map(PathBuf::from).unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.cache"));
+    let cache = std::env::var_os("ATLAS_CACHE")
+        .map(PathBuf::from)
+        .unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.cache"));
     let cached = cache.join("bin/nats-server");
     if cached.exists() { cached } else { PathBuf::from("nats-server") }
 }

@@ -26,7 +26,12 @@ pub fn start(goal: u32) -> Letter {
 
 /// Adds one, or what the text says: `cancel`, `panic`.
 pub fn say(text: &str) -> Letter {
-    Letter { letter: Some(letter::Letter::HumanReply(HumanReply { escalation: String::new(), text: text.to_owned() })) }
+    Letter {
+        letter: Some(letter::Letter::HumanReply(HumanReply {
+            escalation: String::new(),
+            text: text.to_owned(),
+        })),
+    }
 }
 
 /// A leaseholder that dies is known dead after two seconds.
@@ -96,7 +101,11 @@ impl Machine for Counter {
 
     fn effects(&self) -> Vec<(String, u32)> {
         let next = self.counts.len() as u32;
-        if self.is_finished() || self.goal == 0 || self.cancelled { Vec::new() } else { vec![(format!("count/{next}"), next)] }
+        if self.is_finished() || self.goal == 0 || self.cancelled {
+            Vec::new()
+        } else {
+            vec![(format!("count/{next}"), next)]
+        }
     }
 
     fn is_finished(&self) -> bool {
@@ -167,7 +176,8 @@ impl TestHost {
         let (started_sender, started) = mpsc::unbounded_channel();
         let (seen_sender, seen) = watch::channel(Vec::new());
         let hands = Arc::new(Hands { started: started_sender, seen: seen_sender });
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let shutdown = CancellationToken::new();
         let stop = shutdown.clone();
         let host_options = HostOptions { run: run_id(), partitions: 2, host: name.to_owned() };
@@ -186,7 +196,11 @@ impl TestHost {
 
     /// Waits until the actor looks so.
     pub async fn until(&mut self, id: &str, mut looks: impl FnMut(&Counter) -> bool) -> Counter {
-        let seen = self.seen.wait_for(|seen| seen.iter().any(|(actor, counter)| actor == id && looks(counter))).await.unwrap();
+        let seen = self
+            .seen
+            .wait_for(|seen| seen.iter().any(|(actor, counter)| actor == id && looks(counter)))
+            .await
+            .unwrap();
         seen.iter().find(|(actor, _)| actor == id).unwrap().1.clone()
     }
 
