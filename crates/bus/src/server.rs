@@ -24,7 +24,7 @@ pub const MAX_PAYLOAD: usize = 8 << 20;
 /// How long the server may take to be ready; recovering a large store takes longest.
 const STARTUP: Duration = Duration::from_secs(60);
 /// How long a server that still holds the directory is waited for: a killed one is gone in no time.
-const LOCK: Duration = Duration::from_secs(10);
+const LOCK: Duration = Duration::from_secs(3);
 /// How long a server may take to stop by itself.
 const STOP: Duration = Duration::from_secs(10);
 /// Lines of its log that an error shows.
