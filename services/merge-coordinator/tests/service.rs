@@ -4,8 +4,6 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use atlas_bus::Bus;
 use atlas_domain::{ActorId, ActorKind, RunId};
@@ -82,8 +80,7 @@ struct Stage {
     bus: Bus,
     folder: tempfile::TempDir,
     run: RunId,
-    /// Checks that the script has been asked.
-    asked: Arc<AtomicUsize>,
+    /// How many checks the script has been asked, as it is asked.
     questions: mpsc::UnboundedReceiver<usize>,
     outcomes: mpsc::UnboundedReceiver<MergeOutcome>,
     coordinator: Option<JoinHandle<()>>,
@@ -95,15 +92,14 @@ impl Stage {
         let nats = TestNats::start().await;
         let bus = nats.bus().await;
         let run = RunId::new("numbers").unwrap();
-        let asked = Arc::new(AtomicUsize::new(0));
         let (asking, questions) = mpsc::unbounded_channel();
         let (ended, outcomes) = mpsc::unbounded_channel();
-        tokio::spawn(verify(bus.clone(), run.clone(), asked.clone(), asking));
+        tokio::spawn(verify(bus.clone(), run.clone(), asking));
         tokio::spawn(plan(bus.clone(), run.clone(), ended));
         let folder = tempfile::tempdir().unwrap();
         let shutdown = CancellationToken::new();
         let mut stage =
-            Self { _nats: nats, bus, folder, run, asked, questions, outcomes, coordinator: None, shutdown };
+            Self { _nats: nats, bus, folder, run, questions, outcomes, coordinator: None, shutdown };
         stage.start();
         stage
     }
@@ -175,11 +171,13 @@ impl Stage {
     }
 }
 
-async fn verify(bus: Bus, run: RunId, asked: Arc<AtomicUsize>, asking: mpsc::UnboundedSender<usize>) {
+async fn verify(bus: Bus, run: RunId, asking: mpsc::UnboundedSender<usize>) {
+    let mut asked = 0;
     let merge = ActorId::singleton(&run, ActorKind::Merge);
     let mut queue = bus.work::<CheckRequest>(&run, "certify", 4).await.unwrap();
     while let Some(work) = queue.next().await {
-        let _ = asking.send(asked.fetch_add(1, Ordering::SeqCst) + 1);
+        asked += 1;
+        let _ = asking.send(asked);
         let reply = verdict(&bus, &work.message).await;
         let id = format!("certify:{}", reply.id);
         bus.send(&merge, Letter { letter: Some(Written::CheckReply(reply)) }, &id).await.unwrap();

@@ -30,7 +30,7 @@ fn marker(line: &str) -> Option<Marker<'_>> {
     };
     // Prose comments such as `-- end of the proof` are no markers: an id is one word.
     let word = !id.is_empty() && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
-    word.then(|| if begins { Marker::Begin(id) } else { Marker::End(id) })
+    word.then_some(if begins { Marker::Begin(id) } else { Marker::End(id) })
 }
 
 /// All regions of a file, in its order.

@@ -100,7 +100,7 @@ impl Stream {
     fn builds(&self, landed: &[bool], tried: &[usize]) -> bool {
         tried.iter().all(|&one| {
             let before = one.checked_sub(1).filter(|before| landed[*before] || tried.contains(before));
-            !self.submissions[one] && !(self.clashes[one] && before.is_some())
+            !(self.submissions[one] || self.clashes[one] && before.is_some())
         })
     }
 

@@ -155,7 +155,7 @@ impl World {
             let landed = partners(&self.truth.conflicts, &id)
                 .find(|other| self.places.get(*other).is_some_and(|place| *place < base));
             let ahead = added.iter().find(|other| Truth::meets(&self.truth.conflicts, &id, other));
-            if let Some(other) = landed.or(ahead.map(String::as_str)) {
+            if let Some(other) = landed.or_else(|| ahead.map(String::as_str)) {
                 return blocked("conflict", format!("{id} conflicts with {other}"));
             }
             added.push(id);

@@ -4,7 +4,9 @@
 //! checked once per content, and lands when its verdict still holds of the head. What is tried next follows from the
 //! state alone ([`plan`]); every decision is an event, so that the journal tells the queue's story.
 
+mod answer;
 mod candidate;
+mod command;
 mod fold;
 mod footprint;
 mod plan;
@@ -17,15 +19,10 @@ use std::sync::Arc;
 
 use atlas_actor::Machine;
 use atlas_domain::{ActorId, ActorKind, RunId};
-use atlas_proto::merge_event::Event;
-use atlas_proto::{
-    CheckReply, DeclarationFacts, Expectation, Landed, MergeAssembled, MergeBlocked, MergeEvent, MergeLanded,
-    MergeOpened, MergeOutcome, MergeReported, MergeRequest, MergeRetried, MergeStale, MergeVerdict,
-    merge_outcome,
-};
-use sha2::{Digest, Sha256};
+use atlas_proto::{MergeEvent, MergeOutcome, MergeRequest, MergeVerdict};
 
 pub use candidate::{Assembly, Candidate, Check, Standing};
+pub use command::{Command, Effect};
 pub use footprint::Footprint;
 pub use registry::{Frozen, Registry};
 pub(crate) use verdict::name_hash;
@@ -49,124 +46,6 @@ const REMEMBERED_CHECKS: usize = 256;
 
 /// Decisions that one command may cause; more would be a loop.
 const MAX_STEPS: usize = 10_000;
-
-/// What the machine is told.
-#[derive(Debug, Clone)]
-pub enum Command {
-    /// The repository is there and empty.
-    Opened {
-        /// The library's root module.
-        package: String,
-        /// Bounds of both windows.
-        window: (u32, u32),
-    },
-    /// An approved submission.
-    Request(MergeRequest),
-    /// A candidate is put together.
-    Assembled {
-        /// Which.
-        candidate: u64,
-        /// Its tree and modules.
-        assembly: Assembly,
-    },
-    /// A candidate cannot be put together.
-    Blocked {
-        /// Which.
-        candidate: u64,
-        /// `conflict` or `policy`.
-        kind: String,
-        /// Why, for the submission's author.
-        reason: String,
-    },
-    /// Lean's answer.
-    Checked(CheckReply),
-    /// No answer came.
-    Silent {
-        /// The check.
-        key: String,
-        /// Which time it was asked.
-        attempt: u32,
-        /// How long was waited.
-        seconds: u64,
-    },
-    /// `main` holds the submissions of a candidate.
-    Landed {
-        /// Which.
-        candidate: u64,
-        /// The commit of each submission, in order.
-        commits: Vec<(String, String)>,
-    },
-    /// The candidate is not what `main` would become.
-    Stale {
-        /// Which.
-        candidate: u64,
-        /// What differs.
-        cause: String,
-    },
-    /// The planner's inbox has an outcome.
-    Reported {
-        /// Of which submission.
-        submission: String,
-    },
-    /// A submission that waits for an older one has waited long enough.
-    Waited,
-}
-
-/// What the machine wants done.
-#[derive(Debug, Clone)]
-pub enum Effect {
-    /// Open or create the repository.
-    Open,
-    /// Put a candidate together.
-    Assemble {
-        /// Which.
-        candidate: u64,
-        /// The commit to build on; empty: the empty library.
-        base: String,
-        /// In order.
-        submissions: Vec<Arc<MergeRequest>>,
-    },
-    /// Have a candidate certified; the answer comes as a letter.
-    Certify {
-        /// What the check is asked and answered under.
-        id: String,
-        /// The check.
-        key: String,
-        /// Which time it is asked, from 1.
-        attempt: u32,
-        /// The candidate's tree.
-        tree: String,
-        /// Modules to elaborate.
-        check: Vec<String>,
-        /// What must hold.
-        expectations: Arc<Vec<Expectation>>,
-        /// Whose trace it belongs to.
-        traceparent: String,
-    },
-    /// Move `main`.
-    Land {
-        /// Which.
-        candidate: u64,
-        /// Where `main` is.
-        head: String,
-        /// What to commit, in order.
-        submissions: Vec<Arc<MergeRequest>>,
-        /// What was certified.
-        assembly: Arc<Assembly>,
-        /// The commits' time, Unix ms: the same landing has the same commits whenever it runs.
-        time_ms: u64,
-    },
-    /// Tell the planner.
-    Report {
-        /// What became of a submission.
-        outcome: Arc<MergeOutcome>,
-    },
-    /// Wait until then; a result is [`Command::Waited`].
-    Wait {
-        /// Unix ms.
-        until_ms: u64,
-    },
-}
 
 /// A submission that waits.
 #[derive(Debug, Clone)]
@@ -398,152 +277,6 @@ impl Machine for MergeQueue {
 }
 
 impl MergeQueue {
-    /// The event that a command is, if it says anything new.
-    fn answer(&self, command: Command) -> Option<Event> {
-        Some(match command {
-            Command::Opened { package, window } => {
-                if self.package.is_some() {
-                    return None;
-                }
-                let (min, max) = (window.0.max(1), window.1.max(window.0).max(1));
-                Event::Opened(MergeOpened { package, window_min: min, window_max: max })
-            }
-            Command::Request(request) => {
-                let id = submission_of(&request);
-                let known = id.is_empty() || self.waiting.contains_key(id) || self.ended.contains(id);
-                if known {
-                    return None;
-                }
-                Event::Received(request)
-            }
-            Command::Assembled { candidate, assembly } => {
-                let waiting = self.candidates.get(&candidate).filter(|c| c.is_waiting())?;
-                let requests: Vec<Arc<MergeRequest>> =
-                    waiting.submissions.iter().filter_map(|id| self.request(id)).collect();
-                let requests: Vec<&MergeRequest> = requests.iter().map(AsRef::as_ref).collect();
-                match self.registry.expectations(&assembly.footprint.check, &requests) {
-                    Ok(expected) => {
-                        let key = check_key(&assembly.content, &expected);
-                        Event::Assembled(MergeAssembled {
-                            candidate,
-                            tree: assembly.tree,
-                            writes: assembly.footprint.writes.into_iter().collect(),
-                            check: assembly.footprint.check.into_iter().collect(),
-                            reads: assembly.footprint.reads.into_iter().collect(),
-                            content: assembly.content,
-                            key,
-                        })
-                    }
-                    Err(reason) => {
-                        Event::Blocked(MergeBlocked { candidate, kind: "policy".to_owned(), reason })
-                    }
-                }
-            }
-            Command::Blocked { candidate, kind, reason } => {
-                self.candidates.get(&candidate).filter(|c| c.is_waiting())?;
-                Event::Blocked(MergeBlocked { candidate, kind, reason })
-            }
-            Command::Checked(reply) => {
-                let id = reply.id.clone();
-                let (key, attempt) = parse_check_id(&id);
-                let check = self.checks.get(key).filter(|check| check.verdict.is_none())?;
-                if !verdict::is_judgement(reply.outcome()) {
-                    // A late answer to the first question says nothing of the second.
-                    return (attempt == check.attempt).then(|| self.faulted(key, check, reply));
-                }
-                let footprint = self.footprint_of_check(key)?;
-                Event::Verdict(verdict::verdict(key, reply, &footprint, &check.expectations, &self.known))
-            }
-            Command::Silent { key, attempt, seconds } => {
-                let check = self.checks.get(&key).filter(|c| c.verdict.is_none() && c.attempt == attempt)?;
-                let fault = format!("no verifier answered within {seconds} s");
-                let reply = CheckReply { id: key.clone(), fault, ..CheckReply::default() };
-                self.faulted(&key, check, reply)
-            }
-            Command::Landed { candidate, commits } => {
-                self.chosen.as_ref().filter(|chosen| chosen.candidate == candidate)?;
-                self.landed(candidate, commits)?
-            }
-            Command::Stale { candidate, cause } => {
-                self.chosen.as_ref().filter(|chosen| chosen.candidate == candidate)?;
-                Event::Stale(MergeStale { candidate, cause })
-            }
-            Command::Reported { submission } => {
-                self.unreported.get(&submission)?;
-                Event::Reported(MergeReported { submission })
-            }
-            Command::Waited => return None,
-        })
-    }
-
-    /// A check that judged nothing: asked again, or at its end.
-    fn faulted(&self, key: &str, check: &Check, reply: CheckReply) -> Event {
-        let cause = verdict::fault(&reply);
-        if check.attempt < ATTEMPTS {
-            return Event::Retried(MergeRetried { key: key.to_owned(), attempt: check.attempt + 1, cause });
-        }
-        Event::Verdict(MergeVerdict {
-            key: key.to_owned(),
-            outcome: reply.outcome,
-            kind: "environment".to_owned(),
-            reason: format!("{cause}, {ATTEMPTS} times"),
-            diagnostics: reply.diagnostics,
-            lean_ms: reply.lean_ms,
-            ..MergeVerdict::default()
-        })
-    }
-
-    fn landed(&self, number: u64, commits: Vec<(String, String)>) -> Option<Event> {
-        let verdict = self.verdict_of(self.candidates.get(&number)?)?;
-        let head = commits.last()?.1.clone();
-        let mut taken = BTreeSet::new();
-        let outcomes = commits
-            .into_iter()
-            .zip(self.landings + 1..)
-            .filter_map(|((submission, commit), sequence)| {
-                let request = self.request(&submission)?;
-                let target = request.submission.as_ref().map(|s| s.target.clone()).unwrap_or_default();
-                let declarations = self.own_facts(&request, verdict, &mut taken);
-                let result = merge_outcome::Result::Landed(Landed { commit, declarations, sequence });
-                Some(MergeOutcome { submission, target, result: Some(result) })
-            })
-            .collect();
-        Some(Event::Landed(MergeLanded { candidate: number, head, outcomes }))
-    }
-
-    /// A candidate's facts that belong to one of its submissions: its targets' and, of the rest, what is new in the modules
-    /// that it writes and no submission before it has taken.
-    fn own_facts<'a>(
-        &self,
-        request: &MergeRequest,
-        verdict: &'a MergeVerdict,
-        taken: &mut BTreeSet<&'a str>,
-    ) -> Vec<DeclarationFacts> {
-        let own = |facts: &DeclarationFacts| request.expectations.iter().any(|e| e.declaration == facts.name);
-        let entry = self.entry(submission_of(request));
-        let footprint = entry.and_then(|entry| entry.footprint.clone());
-        let new = |facts: &DeclarationFacts| {
-            !self.known.contains_key(&verdict::name_hash(&facts.name))
-                && footprint.as_ref().is_none_or(|footprint| footprint.writes.contains(&facts.module))
-                && !self.expected_by_other(request, &facts.name)
-        };
-        let mut facts = Vec::new();
-        for one in &verdict.declarations {
-            if own(one) || (!taken.contains(one.name.as_str()) && new(one)) {
-                taken.insert(&one.name);
-                facts.push(one.clone());
-            }
-        }
-        facts
-    }
-
-    fn expected_by_other(&self, request: &MergeRequest, declaration: &str) -> bool {
-        self.entries.values().any(|entry| {
-            entry.id() != submission_of(request)
-                && entry.request.expectations.iter().any(|e| e.declaration == declaration)
-        })
-    }
-
     fn land_effect(&self) -> Option<(String, Effect)> {
         let chosen = self.chosen.as_ref()?;
         let Standing::Assembled(assembly) = &self.candidates.get(&chosen.candidate)?.standing else {
@@ -577,26 +310,8 @@ impl MergeQueue {
     }
 }
 
-/// The id of a check: what it rests on and what is expected, so that the same question has the same name.
-fn check_key(content: &str, expectations: &[Expectation]) -> String {
-    use prost::Message as _;
-    let mut digest = Sha256::new();
-    digest.update(content.as_bytes());
-    for expected in expectations {
-        digest.update(expected.encode_length_delimited_to_vec());
-    }
-    hex::encode(digest.finalize())
-}
-
 /// The id that a check goes out under. `serial` tells it from an earlier question of the same content whose answer has been
 /// forgotten: letters with a known id are dropped.
 fn check_id(key: &str, serial: u64, attempt: u32) -> String {
     format!("{key}-{serial}.{attempt}")
-}
-
-/// The key and the attempt of a check's id.
-fn parse_check_id(id: &str) -> (&str, u32) {
-    let (key, rest) = id.split_once('-').unwrap_or((id, ""));
-    let attempt = rest.split_once('.').and_then(|(_, attempt)| attempt.parse().ok());
-    (key, attempt.unwrap_or(1))
 }
