@@ -6,10 +6,11 @@ A request is a line with a command, lines with options, a line `---`, and the so
 
     check                       elaborate the source
       module Numbers.Parity       in a module of this name
-      olean                       write the compiled module to /work/out.olean
+      olean PATH                  write the compiled module there
       replay                      check every new declaration again in the kernel, in an environment that the
                                   source has not touched
-      facts                       describe the new declarations, and hand them over as objects
+      facts                       describe the new declarations, and hand them over as objects, together with those of
+      library Numbers.Gcd         … the imported modules that are named so
       describe Numbers.Tree.rec   among them this one, although Lean made it
       goals 12 4                  report the goals at line 12, column 4
     import                      import the modules of the `use` lines and register an action that has them
@@ -47,17 +48,19 @@ def flag (b : Bool) : String := if b then "1" else "0"
 structure Request where
   command : String := ""
   module : Name := `Main
-  olean : Bool := false
+  olean : Option String := none
   replay : Bool := false
   facts : Bool := false
   goals : Option Position := none
   uses : List Name := []
+  library : List Name := []
   asked : List Name := []
   source : String := ""
 
 def option (r : Request) (line : String) : Request :=
   match line.splitOn " " with
-  | ["olean"] => { r with olean := true }
+  | ["olean", path] => { r with olean := some path }
+  | ["library", n] => { r with library := n.toName :: r.library }
   | ["replay"] => { r with replay := true }
   | ["facts"] => { r with facts := true }
   | ["module", n] => { r with module := n.toName }
@@ -113,24 +116,13 @@ partial def toArray (l : List ConstantInfo) (acc : Array ConstantInfo) : Array C
   | [] => acc
   | c :: rest => toArray rest (acc.push c)
 
-def root : Name → Name
-  | .str .anonymous s => .str .anonymous s
-  | .num .anonymous i => .num .anonymous i
-  | .str p _ => root p
-  | .num p _ => root p
-  | .anonymous => .anonymous
-
-/-- Whether a module belongs to the toolchain. -/
-def isToolchain (m : Name) : Bool :=
-  let r := root m
-  r == `Init || r == `Std || r == `Lean || r == `Lake
-
-/-- The data of the imported modules that are not the toolchain's. -/
-partial def libraryData (env : Environment) (i : Nat) (acc : Array ModuleData) : Array ModuleData :=
+/-- The data of the imported modules that are named. -/
+partial def libraryData (env : Environment) (library : List Name) (i : Nat) (acc : Array ModuleData) : Array ModuleData :=
   if h : i < env.header.moduleData.size then
     if h2 : i < env.header.modules.size then
-      if isToolchain env.header.modules[i].module then libraryData env (i + 1) acc
-      else libraryData env (i + 1) (acc.push env.header.moduleData[i])
+      if library.contains env.header.modules[i].module then
+        libraryData env library (i + 1) (acc.push env.header.moduleData[i])
+      else libraryData env library (i + 1) acc
     else acc
   else acc
 
@@ -334,7 +326,10 @@ partial def goalsIn (map : FileMap) (p : String.Pos.Raw) (trees : List InfoTree)
 
 /-! ### Commands -/
 
-def check (base : Environment) (nonce : String) (r : Request) : IO String := do
+/-- What is handed over: the new declarations, and the data of the library's imported modules. -/
+abbrev Handed := Array ConstantInfo × Array ModuleData
+
+def check (base : Environment) (r : Request) (handOver : Handed → IO Unit) : IO String := do
   -- Built by hand: the compiled helper `Parser.mkInputContext` is not visible at this olean level.
   let ctx : Parser.InputContext :=
     { inputString := r.source, fileName := "<input>", fileMap := FileMap.ofString r.source,
@@ -362,12 +357,10 @@ def check (base : Environment) (nonce : String) (r : Request) : IO String := do
   let replayed ← IO.monoMsNow
   if r.facts then
     let cs := toArray (newConstants sound) #[]
-    let handed := (cs, libraryData base 0 #[])
-    let handed ← unsafe Runtime.markPersistent handed
-    IO.FS.writeFile "/host/object" (nonce ++ toString (unsafe ptrAddrUnsafe handed))
+    handOver (cs, libraryData base r.library 0 #[])
     out ← declarations env r.asked cs 0 (marks env cs 0 out)
-  if r.olean then
-    writeModule env "/work/out.olean"
+  if let some path := r.olean then
+    writeModule env path
   let finished ← IO.monoMsNow
   return frame out "end" [toString (elaborated - started), toString (replayed - elaborated), toString (finished - replayed)]
 
@@ -404,12 +397,17 @@ partial def warmUp (env : Environment) (sources : List String) : IO Unit := do
   match sources with
   | [] => return
   | s :: rest =>
-    discard <| check env "" { module := `Warm, replay := true, source := s }
+    discard <| check env { module := `Warm, replay := true, source := s } fun _ => return
     warmUp env rest
 
 def importsOf : List Name → Array Import → Array Import
   | [], acc => acc
   | n :: rest, acc => importsOf rest (acc.push { module := n })
+
+/-- Hands an object to the host by its address; it is never freed. -/
+def handToHost (nonce : String) (handed : Handed) : IO Unit := do
+  let handed ← unsafe Runtime.markPersistent handed
+  IO.FS.writeFile "/host/object" (nonce ++ toString (unsafe ptrAddrUnsafe handed))
 
 mutual
 /-- The action of a copy: reads one request and answers it. -/
@@ -417,7 +415,7 @@ partial def serve (env : Environment) : IO Unit := do
   let nonce ← IO.FS.readFile "/host/nonce"
   let r := Request.parse (← IO.FS.readFile "/host/request")
   let answer ←
-    if r.command == "check" then check env nonce r
+    if r.command == "check" then check env r (handToHost nonce)
     else if r.command == "index" then index env 0 ""
     else if r.command == "import" then do
       let env ← importModules (importsOf r.uses #[{ module := `Init }]) {} (loadExts := true)

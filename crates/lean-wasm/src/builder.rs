@@ -23,6 +23,16 @@ pub fn build(package: &Path, out: &Path, progress: &mut dyn FnMut(&str)) -> Resu
         progress("the image is there and usable");
         return Ok(());
     }
+    // One builder at a time: another one, of a second checkout or a test, waits and finds the work done.
+    let lock = beside(out, "lock");
+    if let Some(parent) = lock.parent() {
+        std::fs::create_dir_all(parent).map_err(Error::io("create", parent))?;
+    }
+    let held = std::fs::File::create(&lock).map_err(Error::io("create", &lock))?;
+    held.lock().map_err(Error::io("lock", &lock))?;
+    if Manifest::usable(out, &engine, Step::Index).is_ok() {
+        return Ok(());
+    }
     let partial = beside(out, "partial");
     if !partial.exists() && out.exists() {
         std::fs::rename(out, &partial).map_err(Error::io("rename", out))?;
@@ -32,7 +42,9 @@ pub fn build(package: &Path, out: &Path, progress: &mut dyn FnMut(&str)) -> Resu
     for step in Step::ALL {
         // The rewritten module is gone once it has been compiled.
         let skipped = step == Step::Rewrite && manifest.is_done(Step::Compile, &engine);
-        if manifest.is_done(step, &engine) && (step != Step::Rewrite || skipped || partial.join(REWRITTEN).exists()) {
+        if manifest.is_done(step, &engine)
+            && (step != Step::Rewrite || skipped || partial.join(REWRITTEN).exists())
+        {
             continue;
         }
         let started = Instant::now();
@@ -103,12 +115,16 @@ fn compile(engine: &Engine, partial: &Path, progress: &mut dyn FnMut(&str)) -> R
     Ok(None)
 }
 
-fn snapshot(engine: &Engine, partial: &Path, progress: &mut dyn FnMut(&str)) -> Result<crate::manifest::Saved, Error> {
+fn snapshot(
+    engine: &Engine,
+    partial: &Path,
+    progress: &mut dyn FnMut(&str),
+) -> Result<crate::manifest::Saved, Error> {
     progress("starting Lean and saving its warm state");
     // SAFETY: the file was written by `compile` with this engine's configuration; the manifest's key for that step,
     // compared before this one runs, names wasmtime's version, its settings and the CPU's features.
-    let module =
-        unsafe { Module::deserialize_file(engine, partial.join(CODE)) }.map_err(Error::wasm("load the compiled Lean"))?;
+    let module = unsafe { Module::deserialize_file(engine, partial.join(CODE)) }
+        .map_err(Error::wasm("load the compiled Lean"))?;
     let linker = imports::linker(engine).map_err(Error::wasm("define host functions"))?;
     let machine = Machine { engine: engine.clone(), module, linker };
     let clock = crate::image::Clock::start(engine);
@@ -130,7 +146,10 @@ fn index(partial: &Path, progress: &mut dyn FnMut(&str)) -> Result<Saved, Error>
     };
     let outcome = image.run(image.base(), job)?;
     let End::Answered(text) = outcome.end else {
-        return Err(Error::Session(format!("the index of declarations could not be made: {:?}", outcome.end)));
+        return Err(Error::Session(format!(
+            "the index of declarations could not be made: {:?}",
+            outcome.end
+        )));
     };
     let path = partial.join(INDEX);
     std::fs::write(&path, text).map_err(Error::io("write", &path))?;

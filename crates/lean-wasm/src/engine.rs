@@ -12,7 +12,12 @@ pub(crate) const WASMTIME: &str = "48.0.8";
 
 fn config() -> Config {
     let mut config = Config::new();
-    config.wasm_threads(true).shared_memory(true).wasm_exceptions(true).wasm_function_references(true).wasm_gc(true);
+    config
+        .wasm_threads(true)
+        .shared_memory(true)
+        .wasm_exceptions(true)
+        .wasm_function_references(true)
+        .wasm_gc(true);
     config.generate_address_map(false).native_unwind_info(false);
     config.concurrency_support(false);
     // Lean guards against deep recursion by its shadow stack (8 MB a thread); the native stack, which is committed

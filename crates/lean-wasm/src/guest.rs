@@ -104,11 +104,14 @@ pub(crate) struct Setup {
     pub(crate) inputs: BTreeMap<String, Arc<[u8]>>,
     pub(crate) request: Option<(Arc<[u8]>, String)>,
     pub(crate) reader: Option<Reader>,
+    /// Where Lean looks for compiled modules beside the toolchain's.
+    pub(crate) path: String,
 }
 
 impl Guest {
     pub(crate) fn new(engine: &Engine, setup: Setup) -> Result<Self> {
-        let memory = GuestMemory::new(SharedMemory::new(engine, MemoryType::shared(setup.pages, MOST_PAGES))?);
+        let memory =
+            GuestMemory::new(SharedMemory::new(engine, MemoryType::shared(setup.pages, MOST_PAGES))?);
         let mut files = Vfs::new(setup.toolchain, setup.inputs);
         let mut nonce = String::new();
         if let Some((request, secret)) = setup.request {
@@ -118,7 +121,11 @@ impl Guest {
         Ok(Self {
             memory,
             files,
-            environment: vec!["LEAN_PATH=/lib/lean:/library".into(), "HOME=/work".into(), "PATH=/bin".into()],
+            environment: vec![
+                format!("LEAN_PATH=/lib/lean:{}", setup.path),
+                "HOME=/work".into(),
+                "PATH=/bin".into(),
+            ],
             symbols: setup.symbols,
             most_pages: setup.most_pages.min(u64::from(MOST_PAGES)),
             refused_growth: false,

@@ -152,7 +152,8 @@ impl<'a> Heap<'a> {
             None => {
                 // The runtime's own big numbers: sign, number of 32-bit digits, digits.
                 self.tagged(object, tag::BIG_NUMBER, "not a number")?;
-                let (negative, digits) = (self.byte(object.wrapping_add(8))?, self.word(object.wrapping_add(12))?);
+                let (negative, digits) =
+                    (self.byte(object.wrapping_add(8))?, self.word(object.wrapping_add(12))?);
                 if negative != 0 || digits > LONGEST / 4 {
                     return Err(Malformed { address: object, what: "number out of range" });
                 }

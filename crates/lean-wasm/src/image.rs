@@ -18,6 +18,13 @@ use crate::schedule::{Ended, Machine, TICK};
 use crate::snapshot::Snapshot;
 use crate::symbols::Symbols;
 
+/// A guest's working directory.
+const WORK: &str = "/work/";
+/// Where the session looks for compiled modules that a job hands in.
+const LIBRARY_PATH: &str = "/library";
+/// What [`Image::lean`] keeps of Lean's output.
+const OUTPUT_BYTES: usize = 16 << 20;
+
 /// A usable image. Cheap to share between threads by reference; each check runs on the thread that asks.
 pub struct Image {
     directory: PathBuf,
@@ -43,6 +50,10 @@ impl Clock {
                 }
                 engine.increment_epoch();
                 drop(engine);
+                #[expect(
+                    clippy::disallowed_methods,
+                    reason = "a clock's own thread; nothing else runs on it"
+                )]
                 std::thread::sleep(TICK);
             }
         });
@@ -115,12 +126,18 @@ impl Image {
         // SAFETY: wasmtime must only be given what it compiled itself. The file was written by `build` on this machine
         // (the manifest names wasmtime's version, settings and CPU features, compared above), into a directory that only
         // the image's owner writes, and renamed into place when complete.
-        let module = unsafe { Module::deserialize_file(&engine, &code) }.map_err(Error::wasm("load the compiled Lean"))?;
+        let module = unsafe { Module::deserialize_file(&engine, &code) }
+            .map_err(Error::wasm("load the compiled Lean"))?;
         let symbols = directory.join(SYMBOLS);
         let symbols = Arc::new(Symbols::new(std::fs::read(&symbols).map_err(Error::io("read", &symbols))?));
         let saved = manifest.saved(directory)?;
-        let base = Snapshot::open(&directory.join(SNAPSHOT), saved.pages, saved.globals.clone(), saved.action)?;
-        let machine = Machine { linker: imports::linker(&engine).map_err(Error::wasm("define host functions"))?, engine, module };
+        let base =
+            Snapshot::open(&directory.join(SNAPSHOT), saved.pages, saved.globals.clone(), saved.action)?;
+        let machine = Machine {
+            linker: imports::linker(&engine).map_err(Error::wasm("define host functions"))?,
+            engine,
+            module,
+        };
         let clock = Clock::start(&machine.engine);
         Ok(Self { directory: directory.into(), machine, symbols, base, _clock: clock })
     }
@@ -162,13 +179,58 @@ impl Image {
     ///
     /// # Errors
     /// As [`Image::run`]; also when the layer cannot be written.
-    pub fn extend(&self, from: &Snapshot, job: Job, directory: &Path) -> Result<(Outcome, Option<Snapshot>), Error> {
+    pub fn extend(
+        &self,
+        from: &Snapshot,
+        job: Job,
+        directory: &Path,
+    ) -> Result<(Outcome, Option<Snapshot>), Error> {
         let (outcome, guest) = self.run_guest(from, job)?;
         let layer = match (&outcome.end, guest.registered) {
-            (End::Answered(_), Some(action)) => Some(from.layer(&guest.memory, guest.globals.clone(), action, directory)?),
+            (End::Answered(_), Some(action)) => {
+                Some(from.layer(&guest.memory, guest.globals.clone(), action, directory)?)
+            }
             _ => None,
         };
         Ok((outcome, layer))
+    }
+
+    /// Runs Lean's own command line from cold, in a guest whose working directory holds `files` by relative path. `path` are
+    /// relative directories in which it looks for compiled modules. Gives the exit status, the output of both streams, and
+    /// the files it has written.
+    ///
+    /// # Errors
+    /// [`Error::Session`] when it did not come to an end by itself.
+    pub fn lean(
+        &self,
+        arguments: &[String],
+        path: &[String],
+        files: BTreeMap<String, Vec<u8>>,
+        deadline: Duration,
+    ) -> Result<(i32, String, BTreeMap<String, Vec<u8>>), Error> {
+        let setup = Setup {
+            toolchain: self.directory.join(LIBRARY),
+            symbols: self.symbols.clone(),
+            pages: 256,
+            most_pages: u64::from(crate::guest::MOST_PAGES),
+            deadline: Instant::now() + deadline,
+            inputs: files.into_iter().map(|(name, bytes)| (format!("{WORK}{name}"), bytes.into())).collect(),
+            request: None,
+            reader: None,
+            path: path.iter().map(|p| format!("{WORK}{p}")).collect::<Vec<_>>().join(":"),
+        };
+        let mut guest =
+            Guest::new(&self.machine.engine, setup).map_err(Error::wasm("make a guest's memory"))?;
+        guest.files.set_log_bytes(OUTPUT_BYTES);
+        let command = std::iter::once("lean".to_owned()).chain(arguments.iter().cloned()).collect();
+        let (ended, mut guest) = self.machine.start(guest, command);
+        let (written, log) = guest.files.take_written();
+        let log = String::from_utf8_lossy(&log).into_owned();
+        let Ended::With(status) = ended else {
+            return Err(Error::Session(format!("{ended:?}{}", tail(&log))));
+        };
+        let relative = |(name, bytes): (String, Vec<u8>)| Some((name.strip_prefix(WORK)?.to_owned(), bytes));
+        Ok((status, log, written.into_iter().filter_map(relative).collect()))
     }
 
     fn run_guest(&self, from: &Snapshot, job: Job) -> Result<(Outcome, Guest), Error> {
@@ -183,6 +245,7 @@ impl Image {
             inputs: job.inputs,
             request: Some((job.request.into(), nonce)),
             reader: job.reader,
+            path: LIBRARY_PATH.into(),
         };
         let guest = Guest::new(&self.machine.engine, setup).map_err(Error::wasm("make a guest's memory"))?;
         from.map_over(&guest.memory).map_err(Error::wasm("copy the warm state"))?;
@@ -193,7 +256,9 @@ impl Image {
             (Some(answer), Ended::With(_)) => End::Answered(answer),
             (_, Ended::TimedOut) => End::TimedOut,
             (None, _) if guest.refused_growth => End::OutOfMemory,
-            (None, Ended::With(status)) => End::Crashed(format!("Lean ended with status {status} and no answer{}", tail(&log))),
+            (None, Ended::With(status)) => {
+                End::Crashed(format!("Lean ended with status {status} and no answer{}", tail(&log)))
+            }
             (_, Ended::Crashed(why)) => End::Crashed(format!("{why}{}", tail(&log))),
         };
         let memory_bytes = guest.memory.len() as u64;
@@ -211,7 +276,12 @@ fn tail(log: &str) -> String {
 }
 
 /// Runs the session to its warm state in a new guest: the snapshot's file at `path`, and what else must be kept.
-pub(crate) fn warm_up(machine: &Machine, directory: &Path, session: &str, path: &Path) -> Result<crate::manifest::Saved, Error> {
+pub(crate) fn warm_up(
+    machine: &Machine,
+    directory: &Path,
+    session: &str,
+    path: &Path,
+) -> Result<crate::manifest::Saved, Error> {
     let symbols = directory.join(SYMBOLS);
     let symbols = Arc::new(Symbols::new(std::fs::read(&symbols).map_err(Error::io("read", &symbols))?));
     let setup = Setup {
@@ -223,15 +293,24 @@ pub(crate) fn warm_up(machine: &Machine, directory: &Path, session: &str, path: 
         inputs: BTreeMap::from([("/session/Session.lean".to_owned(), Arc::from(session.as_bytes()))]),
         request: None,
         reader: None,
+        path: LIBRARY_PATH.into(),
     };
     let guest = Guest::new(&machine.engine, setup).map_err(Error::wasm("make a guest's memory"))?;
     let (ended, mut guest) = machine.start(guest, vec!["lean".into(), "/session/Session.lean".into()]);
     let Some(action) = guest.registered else {
         let log = guest.files.take_written().1;
-        let lines: Vec<String> =
-            String::from_utf8_lossy(&log).lines().filter(|l| !l.starts_with("[DEBUG")).take(20).map(str::to_owned).collect();
+        let lines: Vec<String> = String::from_utf8_lossy(&log)
+            .lines()
+            .filter(|l| !l.starts_with("[DEBUG"))
+            .take(20)
+            .map(str::to_owned)
+            .collect();
         return Err(Error::Session(format!("{ended:?}: {}", lines.join("\n"))));
     };
     crate::snapshot::save(&guest.memory, path)?;
-    Ok(crate::manifest::Saved { pages: (guest.memory.len() / WASM_PAGE) as u32, action, globals: guest.globals.clone() })
+    Ok(crate::manifest::Saved {
+        pages: (guest.memory.len() / WASM_PAGE) as u32,
+        action,
+        globals: guest.globals.clone(),
+    })
 }

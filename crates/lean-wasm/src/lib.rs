@@ -37,5 +37,6 @@ pub use error::Error;
 pub use guest::Reader;
 pub use heap::{Heap, Malformed};
 pub use image::{End, Image, Job, Outcome};
+pub use manifest::SESSION;
 pub use package::TOOLCHAIN;
 pub use snapshot::Snapshot;

@@ -28,8 +28,8 @@ const MANIFEST: &str = "image.json";
 /// Raised when the rewriting changes what it writes.
 const REWRITING: u32 = 1;
 
-/// The session's source, which is part of the image.
-pub(crate) const SESSION: &str = include_str!("../session/session.lean");
+/// The session's source, which is part of the image. A native toolchain runs the same code.
+pub const SESSION: &str = include_str!("../session/session.lean");
 
 /// The steps of a build, in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -43,14 +43,17 @@ pub(crate) enum Step {
 }
 
 impl Step {
-    pub(crate) const ALL: [Self; 5] = [Self::Library, Self::Rewrite, Self::Compile, Self::Snapshot, Self::Index];
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Library, Self::Rewrite, Self::Compile, Self::Snapshot, Self::Index];
 
     /// Names everything that the step's result depends on.
     pub(crate) fn key(self, engine: &Engine) -> String {
         let parts = match self {
             Self::Library => vec![package::LIBRARY.sha256.to_owned()],
             Self::Rewrite => vec![package::WASM.sha256.to_owned(), REWRITING.to_string()],
-            Self::Compile => vec![Self::Rewrite.key(engine), engine::WASMTIME.to_owned(), engine::compatibility(engine)],
+            Self::Compile => {
+                vec![Self::Rewrite.key(engine), engine::WASMTIME.to_owned(), engine::compatibility(engine)]
+            }
             Self::Snapshot => vec![Self::Library.key(engine), Self::Compile.key(engine), SESSION.to_owned()],
             Self::Index => vec![Self::Snapshot.key(engine)],
         };
@@ -113,7 +116,9 @@ pub(crate) struct Manifest {
 impl Manifest {
     /// The manifest in `directory`, or a new one.
     pub(crate) fn load_or_new(directory: &Path, engine: &Engine) -> Self {
-        let read = std::fs::read(directory.join(MANIFEST)).ok().and_then(|b| serde_json::from_slice::<Self>(&b).ok());
+        let read = std::fs::read(directory.join(MANIFEST))
+            .ok()
+            .and_then(|b| serde_json::from_slice::<Self>(&b).ok());
         let mut manifest = read.unwrap_or_default();
         manifest.toolchain = package::TOOLCHAIN.into();
         manifest.wasmtime = engine::WASMTIME.into();
@@ -131,7 +136,9 @@ impl Manifest {
         let manifest: Self = serde_json::from_slice(&bytes).map_err(|e| fault(format!("{MANIFEST}: {e}")))?;
         for step in Step::ALL.into_iter().filter(|s| *s <= last) {
             if manifest.steps.get(&step) != Some(&step.key(engine)) {
-                return Err(fault(format!("it was made from another version of what step `{step:?}` depends on")));
+                return Err(fault(format!(
+                    "it was made from another version of what step `{step:?}` depends on"
+                )));
             }
         }
         for (name, mark) in &manifest.files {
@@ -149,7 +156,13 @@ impl Manifest {
     }
 
     /// Notes a finished step and its files, and saves.
-    pub(crate) fn done(&mut self, step: Step, directory: &Path, engine: &Engine, snapshot: Option<Saved>) -> Result<(), Error> {
+    pub(crate) fn done(
+        &mut self,
+        step: Step,
+        directory: &Path,
+        engine: &Engine,
+        snapshot: Option<Saved>,
+    ) -> Result<(), Error> {
         for name in step.files() {
             let path = directory.join(name);
             let bytes = std::fs::metadata(&path).map_err(Error::io("read", &path))?.len();
@@ -160,7 +173,11 @@ impl Manifest {
         }
         self.steps.insert(step, step.key(engine));
         let path = directory.join(MANIFEST);
-        let text = serde_json::to_vec_pretty(self).map_err(|e| Error::Io { attempt: "encode", path: path.clone(), cause: e.into() })?;
+        let text = serde_json::to_vec_pretty(self).map_err(|e| Error::Io {
+            attempt: "encode",
+            path: path.clone(),
+            cause: e.into(),
+        })?;
         let next = directory.join("image.json.new");
         std::fs::write(&next, text).map_err(Error::io("write", &next))?;
         std::fs::rename(&next, &path).map_err(Error::io("rename", &next))
@@ -168,7 +185,8 @@ impl Manifest {
 
     /// What restoring the snapshot needs.
     pub(crate) fn saved(&self, directory: &Path) -> Result<&Saved, Error> {
-        let fault = || Error::Image { path: directory.into(), reason: "its manifest describes no snapshot".into() };
+        let fault =
+            || Error::Image { path: directory.into(), reason: "its manifest describes no snapshot".into() };
         self.snapshot.as_ref().ok_or_else(fault)
     }
 

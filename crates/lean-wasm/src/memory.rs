@@ -48,8 +48,9 @@ impl GuestMemory {
         let start = self.range(address, length)?;
         // SAFETY: as in `bytes`; the slice lives only during `f`, on the guest's own OS thread, which is here and
         // not in the guest, so that no other reference to these bytes is in use.
-        let bytes =
-            unsafe { std::slice::from_raw_parts_mut(self.0.data().as_ptr().add(start).cast_mut().cast::<u8>(), length) };
+        let bytes = unsafe {
+            std::slice::from_raw_parts_mut(self.0.data().as_ptr().add(start).cast_mut().cast::<u8>(), length)
+        };
         Ok(f(bytes))
     }
 

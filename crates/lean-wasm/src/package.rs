@@ -21,8 +21,10 @@ pub(crate) struct Part {
 pub(crate) const WASM: Part =
     Part { name: "lean.wasm", sha256: "7ba15bd90d4ab6d8344a9662d6fd190f8326c9b6a79bbd935ef26c4063dbba02" };
 /// The compiled library: `Init`, `Std`, `Lean`, `Lake`.
-pub(crate) const LIBRARY: Part =
-    Part { name: "lean-lib.tar.gz", sha256: "b8e0434fe207e25b2c9d3af280bfbaf8a6db0451d381c52196553262ede18453" };
+pub(crate) const LIBRARY: Part = Part {
+    name: "lean-lib.tar.gz",
+    sha256: "b8e0434fe207e25b2c9d3af280bfbaf8a6db0451d381c52196553262ede18453",
+};
 /// Its JavaScript half. Not used, but the host's addresses and offsets were taken from it.
 pub(crate) const GLUE: Part =
     Part { name: "lean.js", sha256: "0baaafd5d088d288ec44ff57d5ced4146e95ff6ba975c19787fcfcd26f89f87d" };

@@ -59,7 +59,9 @@ impl Machine {
     fn run(&self, guest: SharedGuest, main: Fiber) -> (Ended, Guest) {
         let ended = match self.schedule(&guest, main) {
             Ok(status) => Ended::With(status),
-            Err(e) if e.is::<TimedOut>() || e.downcast_ref::<Trap>() == Some(&Trap::Interrupt) => Ended::TimedOut,
+            Err(e) if e.is::<TimedOut>() || e.downcast_ref::<Trap>() == Some(&Trap::Interrupt) => {
+                Ended::TimedOut
+            }
             Err(e) => match e.downcast_ref::<Exit>() {
                 Some(exit) => Ended::With(exit.0),
                 None => Ended::Crashed(format!("{:#}", e)),
@@ -110,21 +112,32 @@ impl Machine {
         Ok(status)
     }
 
-    async fn copied_thread(self, guest: SharedGuest, globals: Vec<(String, i32)>, action: u32) -> Result<i32> {
+    async fn copied_thread(
+        self,
+        guest: SharedGuest,
+        globals: Vec<(String, i32)>,
+        action: u32,
+    ) -> Result<i32> {
         let (mut s, instance) = self.instantiate(0, &guest).await?;
         for (name, value) in &globals {
             let global = instance.get_global(&mut s, name).ok_or_else(|| format_err!("no global {name}"))?;
             global.set(&mut s, Val::I32(*value))?;
         }
         // `main` took its task manager down when it returned, and with it all worker threads.
-        function(&mut s, &instance, &guest, "lean_init_task_manager_using")?.typed::<u32, ()>(&s)?.call_async(&mut s, 1).await?;
+        function(&mut s, &instance, &guest, "lean_init_task_manager_using")?
+            .typed::<u32, ()>(&s)?
+            .call_async(&mut s, 1)
+            .await?;
         let apply = function(&mut s, &instance, &guest, "lean_apply_1")?.typed::<(u32, u32), u32>(&s)?;
         // The action's argument is the world token, a boxed zero.
         let result = apply.call_async(&mut s, (action, 1)).await?;
         let status = guest.lock().memory.u8(result.wrapping_add(7))?;
         if guest.lock().registered.is_some() {
             // This copy is to be copied again: leave it as `main` leaves the first.
-            function(&mut s, &instance, &guest, "lean_finalize_task_manager")?.typed::<(), ()>(&s)?.call_async(&mut s, ()).await?;
+            function(&mut s, &instance, &guest, "lean_finalize_task_manager")?
+                .typed::<(), ()>(&s)?
+                .call_async(&mut s, ())
+                .await?;
             save_globals(&mut s, &instance, &guest);
         }
         Ok(i32::from(status))
@@ -163,6 +176,10 @@ impl Machine {
                     (None, Some(until)) => {
                         let until = until.min(g.deadline);
                         drop(g);
+                        #[expect(
+                            clippy::disallowed_methods,
+                            reason = "the guest's own thread, which has nothing to run"
+                        )]
                         std::thread::sleep(until.saturating_duration_since(now));
                         continue;
                     }
@@ -187,12 +204,15 @@ fn save_globals(s: &mut Store<Thread>, instance: &Instance, guest: &SharedGuest)
         .filter(|e| e.name().starts_with("mg"))
         .filter_map(|e| Some((e.name().to_owned(), e.into_global()?)))
         .collect();
-    let values = exported.into_iter().filter_map(|(name, global)| Some((name, global.get(&mut *s).i32()?))).collect();
+    let values =
+        exported.into_iter().filter_map(|(name, global)| Some((name, global.get(&mut *s).i32()?))).collect();
     guest.lock().globals = values;
 }
 
 fn function(s: &mut Store<Thread>, instance: &Instance, guest: &SharedGuest, name: &str) -> Result<Func> {
-    let table = instance.get_table(&mut *s, "__indirect_function_table").ok_or_else(|| format_err!("no function table"))?;
+    let table = instance
+        .get_table(&mut *s, "__indirect_function_table")
+        .ok_or_else(|| format_err!("no function table"))?;
     let slot = guest.lock().symbols.get(name).ok_or_else(|| format_err!("no symbol {name}"))?;
     table
         .get(&mut *s, u64::from(slot as u32))

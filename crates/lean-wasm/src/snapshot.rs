@@ -100,7 +100,12 @@ pub(crate) fn save(memory: &GuestMemory, path: &Path) -> Result<(), Error> {
 
 impl Snapshot {
     /// The base at `path`.
-    pub(crate) fn open(path: &Path, pages: u32, globals: Vec<(String, i32)>, action: u32) -> Result<Self, Error> {
+    pub(crate) fn open(
+        path: &Path,
+        pages: u32,
+        globals: Vec<(String, i32)>,
+        action: u32,
+    ) -> Result<Self, Error> {
         let file = File::open(path).map_err(Error::io("open", path))?;
         let length = file.metadata().map_err(Error::io("read", path))?.len();
         if length != u64::from(pages) * WASM_PAGE as u64 {
@@ -126,7 +131,13 @@ impl Snapshot {
     }
 
     /// A snapshot of a copy of this one: what differs from the base goes to an unnamed file in `directory`.
-    pub(crate) fn layer(&self, memory: &GuestMemory, globals: Vec<(String, i32)>, action: u32, directory: &Path) -> Result<Self, Error> {
+    pub(crate) fn layer(
+        &self,
+        memory: &GuestMemory,
+        globals: Vec<(String, i32)>,
+        action: u32,
+        directory: &Path,
+    ) -> Result<Self, Error> {
         let bytes = memory.bytes(0, memory.len()).map_err(Error::wasm("read the guest's memory"))?;
         let base = self.base.view.bytes();
         let mut runs: Vec<Run> = vec![];
@@ -148,7 +159,8 @@ impl Snapshot {
         let mut at = 0;
         for run in &mut runs {
             run.file = at;
-            file.write_all_at(&bytes[run.guest..run.guest + run.length], at as u64).map_err(Error::io("write a file in", directory))?;
+            file.write_all_at(&bytes[run.guest..run.guest + run.length], at as u64)
+                .map_err(Error::io("write a file in", directory))?;
             at += run.length;
         }
         let pages = (bytes.len() / WASM_PAGE) as u32;

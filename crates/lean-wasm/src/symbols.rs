@@ -35,7 +35,15 @@ mod tests {
     #[test]
     fn finds_every_name_and_no_other() {
         let table = Symbols::new(b"a f 1\nab d 20\nb f 3\nlean_x f 4\n".to_vec());
-        for (name, value) in [("a", Some(1)), ("ab", Some(20)), ("b", Some(3)), ("lean_x", Some(4)), ("aa", None), ("z", None), ("", None)] {
+        for (name, value) in [
+            ("a", Some(1)),
+            ("ab", Some(20)),
+            ("b", Some(3)),
+            ("lean_x", Some(4)),
+            ("aa", None),
+            ("z", None),
+            ("", None),
+        ] {
             assert_eq!(table.get(name), value, "{name}");
         }
     }

@@ -49,7 +49,7 @@ pub(crate) const TOOLCHAIN: &str = "/lib/lean";
 const SCRATCH: &str = "/work";
 /// Compiled modules are written to the scratch; the largest that was seen has 2 MB.
 const SCRATCH_BYTES: usize = 64 << 20;
-/// What a guest may write to its standard streams; the rest is dropped.
+/// What a check may write to its standard streams; the rest is dropped.
 const LOG_BYTES: usize = 64 << 10;
 
 /// The files of the session protocol.
@@ -112,6 +112,7 @@ pub(crate) struct Vfs {
     nonce: Option<String>,
     request: Option<Arc<[u8]>>,
     log: Vec<u8>,
+    log_bytes: usize,
 }
 
 enum Node {
@@ -156,6 +157,7 @@ impl Vfs {
             nonce: None,
             request: None,
             log: vec![],
+            log_bytes: LOG_BYTES,
         }
     }
 
@@ -163,6 +165,11 @@ impl Vfs {
     pub(crate) fn set_request(&mut self, request: Arc<[u8]>, nonce: String) {
         self.request = Some(request);
         self.nonce = Some(nonce);
+    }
+
+    /// Keeps so many bytes of what the guest writes to its standard streams.
+    pub(crate) fn set_log_bytes(&mut self, bytes: usize) {
+        self.log_bytes = bytes;
     }
 
     /// Takes what the guest has written to its scratch, by absolute path, and to its standard streams.
@@ -197,11 +204,11 @@ impl Vfs {
         if let Some(channel) = Channel::of(path) {
             return Some(Node::Channel(channel));
         }
-        if below(path, SCRATCH).is_some() {
-            return Some(Node::Scratch(path.into()));
-        }
         let inside = if path == "/" { "/".to_owned() } else { format!("{path}/") };
         let input = self.inputs.range(inside.clone()..).next().is_some_and(|(p, _)| p.starts_with(&inside));
+        if below(path, SCRATCH).is_some() && !input {
+            return Some(Node::Scratch(path.into()));
+        }
         let fixed = ["/lib/", "/library/", "/work/", "/host/"].iter().any(|d| d.starts_with(&inside));
         (input || fixed).then_some(Node::Directory)
     }
@@ -211,7 +218,11 @@ impl Vfs {
         match self.find(path).ok_or(ENOENT)? {
             Node::Toolchain(host) => {
                 let found = std::fs::metadata(&host).map_err(|_| ENOENT)?;
-                Ok(if found.is_dir() { DIRECTORY } else { Stat { mode: 0o100_444, size: found.len(), inode: 2 } })
+                Ok(if found.is_dir() {
+                    DIRECTORY
+                } else {
+                    Stat { mode: 0o100_444, size: found.len(), inode: 2 }
+                })
             }
             Node::Input(bytes) => Ok(Stat { mode: 0o100_444, size: bytes.len() as u64, inode: 3 }),
             Node::Scratch(file) => match self.scratch.get(&file) {
@@ -337,7 +348,7 @@ impl Vfs {
         }
         match &mut open.file {
             File::Log => {
-                let room = LOG_BYTES.saturating_sub(self.log.len());
+                let room = self.log_bytes.saturating_sub(self.log.len());
                 self.log.extend_from_slice(&bytes[..bytes.len().min(room)]);
             }
             File::Channel(_, written) => {
@@ -348,7 +359,8 @@ impl Vfs {
             }
             File::Scratch(path) => {
                 let file = self.scratch.entry(path.clone()).or_default();
-                let position = at.unwrap_or(if open.append { file.len() as u64 } else { open.position }) as usize;
+                let position =
+                    at.unwrap_or(if open.append { file.len() as u64 } else { open.position }) as usize;
                 let end = position.saturating_add(bytes.len());
                 if (used - file.len()).saturating_add(end.max(file.len())) > SCRATCH_BYTES {
                     return Err(ENOSPC);

@@ -10,6 +10,7 @@ use crate::frame::{Frame, frames};
 use crate::gate::SORRY;
 use crate::graph::error;
 use crate::name::is_auxiliary_text;
+use crate::pipeline::Work;
 use crate::terms::Kind;
 
 /// What a check asks of each module.
@@ -33,32 +34,41 @@ impl<'a> Asked<'a> {
         }
     }
 
-    /// The request that elaborates a module or a snippet.
-    pub(crate) fn request(&self, module: &str, source: &str, goals: Option<&Position>) -> Vec<u8> {
-        let mut text = format!("check\nmodule {module}\nfacts\n");
-        if goals.is_none() {
-            text += "olean\n";
+    /// The request to the session that elaborates a module or a snippet; the compiled form goes to `compiled`.
+    pub(crate) fn request(&self, work: &Work<'_>, compiled: &str) -> String {
+        let mut text = format!("check\nmodule {}\n", work.name);
+        if work.facts {
+            text += "facts\n";
+            if self.certified {
+                text += "replay\n";
+            }
+            for name in self.described.iter().filter(|n| is_auxiliary(n)) {
+                text += &format!("describe {name}\n");
+            }
         }
-        if self.certified {
-            text += "replay\n";
+        for name in work.library.iter().copied().chain(work.toolchain.iter().map(String::as_str)) {
+            text += &format!("use {name}\n");
         }
-        for name in self.described.iter().filter(|n| is_auxiliary(n)) {
-            text += &format!("describe {name}\n");
+        for below in &work.below {
+            text += &format!("library {}\n", below.name);
         }
-        if let Some(at) = goals {
+        if work.compile {
+            text += &format!("olean {compiled}\n");
+        }
+        if let Some(at) = work.goals {
             text += &format!("goals {} {}\n", at.line, at.column);
         }
-        (text + "---\n" + source).into_bytes()
-    }
-
-    /// The request for the goals at a position.
-    pub(crate) fn goals(module: &str, source: &str, at: &Position) -> Vec<u8> {
-        format!("check\nmodule {module}\ngoals {} {}\n---\n{source}", at.line, at.column).into_bytes()
+        text + "---\n" + work.source
     }
 }
 
 /// The artefact that an answer describes; `None` when it is malformed.
-pub(crate) fn read(answer: &str, module: &str, handed: Option<&Handed>, asked: &Asked<'_>) -> Option<Artefact> {
+pub(crate) fn read(
+    answer: &str,
+    module: &str,
+    handed: Option<&Handed>,
+    asked: &Asked<'_>,
+) -> Option<Artefact> {
     let mut artefact = Artefact::default();
     for frame in frames(answer)? {
         match frame.tag {
@@ -68,7 +78,9 @@ pub(crate) fn read(answer: &str, module: &str, handed: Option<&Handed>, asked: &
                 let (name, why) = (frame.text(0), frame.text(1));
                 artefact.diagnostics.push(error(module, 0, format!("`{name}`: {why}")));
             }
-            "mark" => artefact.forbidden.push((frame.text(0).to_owned(), format!("`{}` is not allowed in a library", frame.text(1)))),
+            "mark" => artefact
+                .forbidden
+                .push((frame.text(0).to_owned(), format!("`{}` is not allowed in a library", frame.text(1)))),
             "declaration" => {
                 let facts = handed?.new.get(frame.number::<usize>(0))?;
                 if facts.auxiliary && !asked.described.contains(facts.name.as_str()) {
@@ -100,7 +112,9 @@ pub(crate) fn read(answer: &str, module: &str, handed: Option<&Handed>, asked: &
         if facts.kind == Kind::Axiom {
             artefact.forbidden.push((facts.name.clone(), "a library declares no axioms".to_owned()));
         } else if facts.is_unsafe && asked.certified {
-            artefact.forbidden.push((facts.name.clone(), "`unsafe` and `partial` are not allowed in a library".to_owned()));
+            artefact
+                .forbidden
+                .push((facts.name.clone(), "`unsafe` and `partial` are not allowed in a library".to_owned()));
         }
         artefact.whole.insert(facts.key.clone(), facts.whole.clone());
     }
@@ -118,7 +132,14 @@ fn diagnostic(frame: &Frame<'_>, module: &str) -> Diagnostic {
     let position = |line, column| Some(Position { line: frame.number(line), column: frame.number(column) });
     let message = frame.text(5).trim_end().to_owned();
     let unsolved_goals = message.starts_with("unsolved goals");
-    Diagnostic { severity: severity.into(), module: module.to_owned(), start: position(1, 2), end: position(3, 4), message, unsolved_goals }
+    Diagnostic {
+        severity: severity.into(),
+        module: module.to_owned(),
+        start: position(1, 2),
+        end: position(3, 4),
+        message,
+        unsolved_goals,
+    }
 }
 
 #[cfg(test)]

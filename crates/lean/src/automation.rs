@@ -27,7 +27,12 @@ pub fn candidates(region: &str, unfold: &[&str]) -> Vec<Candidate> {
     let simp_all = if defs.is_empty() { "simp_all".to_owned() } else { format!("simp_all [{defs}]") };
     let grind = if defs.is_empty() { "grind".to_owned() } else { format!("grind [{defs}]") };
     let mut cheap: Vec<String> = ["rfl", "decide", "omega", "simp"].map(str::to_owned).to_vec();
-    cheap.extend(["intros; rfl".to_owned(), "intros; omega".to_owned(), simp_all.clone(), format!("intros; {simp_all}")]);
+    cheap.extend([
+        "intros; rfl".to_owned(),
+        "intros; omega".to_owned(),
+        simp_all.clone(),
+        format!("intros; {simp_all}"),
+    ]);
     if !defs.is_empty() {
         cheap.push(format!("simp [{defs}]"));
         cheap.push(format!("unfold {} at *; omega", unfold.join(" ")));
@@ -35,7 +40,10 @@ pub fn candidates(region: &str, unfold: &[&str]) -> Vec<Candidate> {
     cheap.push(format!("{simp_all}; omega"));
     let mut groups = vec![cheap, vec![grind.clone()]];
     let by_induction = |finish: &dyn Fn(&str) -> String| -> Vec<String> {
-        variables(region.get(..place.start).unwrap_or_default()).iter().map(|variable| finish(variable)).collect()
+        variables(region.get(..place.start).unwrap_or_default())
+            .iter()
+            .map(|variable| finish(variable))
+            .collect()
     };
     groups.push(by_induction(&|x| format!("induction {x} <;> {simp_all}")));
     groups.push(by_induction(&|x| format!("induction {x} <;> ({simp_all}; omega)")));
@@ -44,8 +52,11 @@ pub fn candidates(region: &str, unfold: &[&str]) -> Vec<Candidate> {
         .into_iter()
         .filter(|tactics| !tactics.is_empty())
         .map(|tactics| {
-            let tried: String =
-                tactics.iter().enumerate().map(|(number, tactic)| format!("\n    | (({tactic}); done; trace \"{MARK}{number}\")")).collect();
+            let tried: String = tactics
+                .iter()
+                .enumerate()
+                .map(|(number, tactic)| format!("\n    | (({tactic}); done; trace \"{MARK}{number}\")"))
+                .collect();
             Candidate { region: put(region, &place, &format!("by\n  first{tried}")), tactics }
         })
         .collect()
@@ -55,7 +66,8 @@ pub fn candidates(region: &str, unfold: &[&str]) -> Vec<Candidate> {
 pub fn winner<'a>(candidate: &'a Candidate, diagnostics: &[Diagnostic]) -> Option<&'a str> {
     let number = diagnostics.iter().find_map(|diagnostic| {
         let at = diagnostic.message.find(MARK)?;
-        let digits: String = diagnostic.message.get(at + MARK.len()..)?.chars().take_while(char::is_ascii_digit).collect();
+        let digits: String =
+            diagnostic.message.get(at + MARK.len()..)?.chars().take_while(char::is_ascii_digit).collect();
         digits.parse::<usize>().ok()
     })?;
     candidate.tactics.get(number).map(String::as_str)
@@ -96,14 +108,16 @@ fn sorry(region: &str) -> Option<Range<usize>> {
 }
 
 fn put(region: &str, place: &Range<usize>, proof: &str) -> String {
-    let (before, after) = (region.get(..place.start).unwrap_or_default(), region.get(place.end..).unwrap_or_default());
+    let (before, after) =
+        (region.get(..place.start).unwrap_or_default(), region.get(place.end..).unwrap_or_default());
     format!("{before} {proof}{after}")
 }
 
 /// Variables that induction can be tried on: explicit binders `(m n : T)` of the last declaration whose type is a data
 /// type by its looks: it begins with a capital and is no equation. The last first, since recursion is mostly on the last.
 fn variables(header: &str) -> Vec<String> {
-    let from = ["theorem ", "lemma ", "example "].iter().filter_map(|word| header.rfind(word)).max().unwrap_or(0);
+    let from =
+        ["theorem ", "lemma ", "example "].iter().filter_map(|word| header.rfind(word)).max().unwrap_or(0);
     let mut found = Vec::new();
     let mut rest = header.get(from..).unwrap_or_default();
     while let Some(open) = rest.find('(') {
@@ -111,7 +125,8 @@ fn variables(header: &str) -> Vec<String> {
         let inner = rest.split([')', '(']).next().unwrap_or_default();
         if let Some((names, kind)) = inner.split_once(':') {
             let kind = kind.trim();
-            let data = kind.starts_with(|c: char| c.is_uppercase()) && !kind.contains(['=', '≤', '<', '∣', '→', '∧', '∨', '¬', '≠', '≥', '>', '+', '*']);
+            let data = kind.starts_with(|c: char| c.is_uppercase())
+                && !kind.contains(['=', '≤', '<', '∣', '→', '∧', '∨', '¬', '≠', '≥', '>', '+', '*']);
             let sort = kind.starts_with("Type") || kind.starts_with("Prop") || kind.starts_with("Sort");
             let names: Vec<&str> = names.split_whitespace().collect();
             let name = |n: &&str| n.starts_with(|c: char| c.is_alphabetic()) && !n.starts_with('h');
@@ -137,7 +152,14 @@ mod tests {
         assert_eq!(all.len(), 5);
         assert!(all[0].region.starts_with("/-- a docstring with sorry -/\ntheorem sum_even (m n : Nat) (hm : Even m) (xs : List α) : Even (m + n) := by\n  first\n    | ((rfl); done; trace \"atlas-automation 0\")"));
         assert!(all[0].region.ends_with(" -- later\n"));
-        assert_eq!(all[2].tactics, ["induction xs <;> simp_all [Even]", "induction n <;> simp_all [Even]", "induction m <;> simp_all [Even]"]);
+        assert_eq!(
+            all[2].tactics,
+            [
+                "induction xs <;> simp_all [Even]",
+                "induction n <;> simp_all [Even]",
+                "induction m <;> simp_all [Even]"
+            ]
+        );
         assert_eq!(settled(REGION, "intros; omega").unwrap().lines().nth(2), Some("  intros"));
         assert!(settled("theorem a : 1 = 1 := sorry", "rfl").unwrap().ends_with(":= by\n  rfl"));
     }
@@ -146,7 +168,10 @@ mod tests {
     fn the_winner_is_the_tactic_that_lean_reports() {
         let candidate = &candidates(REGION, &[])[0];
         let told = |message: &str| Diagnostic { message: message.to_owned(), ..Diagnostic::default() };
-        assert_eq!(winner(candidate, &[told("unused variable"), told("atlas-automation 2\n")]), Some("omega"));
+        assert_eq!(
+            winner(candidate, &[told("unused variable"), told("atlas-automation 2\n")]),
+            Some("omega")
+        );
         assert_eq!(winner(candidate, &[]), None);
     }
 

@@ -19,8 +19,8 @@ pub(crate) struct Artefact {
     pub(crate) forbidden: Vec<(String, String)>,
     /// Digest of all that each declaration is, by encoded name.
     pub(crate) whole: BTreeMap<String, String>,
-    pub(crate) lean_ms: u32,
-    pub(crate) memory_bytes: u64,
+    /// Whether other modules may import it.
+    pub(crate) accepted: bool,
     /// Whether a compiled form is kept beside it.
     pub(crate) compiled: bool,
 }

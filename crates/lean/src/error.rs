@@ -19,7 +19,9 @@ pub enum Error {
         cause: std::io::Error,
     },
     /// No native Lean can be run.
-    #[error("no native Lean: {0}; install Lean with elan (https://lean-lang.org) or set `toolchain: embedded`")]
+    #[error(
+        "no native Lean: {0}; install Lean with elan (https://lean-lang.org) or set `toolchain: embedded`"
+    )]
     Native(String),
 }
 

@@ -1,11 +1,12 @@
-//! Facts of declarations, worked out by the host from the terms in the guest.
+//! Facts of declarations, worked out in Rust from Lean's terms.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::rc::Rc;
 
-use atlas_lean_wasm::{Heap, Malformed};
+use atlas_lean_wasm::Malformed;
 
 use crate::name::NameId;
+use crate::objects::Objects;
 use crate::terms::{Digest, Kind, Terms, digest};
 
 /// Axioms that the toolchain has. At the level at which its library is shipped every one of its theorems looks like an
@@ -49,7 +50,7 @@ pub(crate) struct Handed {
 }
 
 /// Reads the pair that the session hands over: the new constants, and the data of the imported library modules.
-pub(crate) fn read(heap: &Heap<'_>, address: u32) -> Result<Handed, Malformed> {
+pub(crate) fn read(heap: &dyn Objects, address: u32) -> Result<Handed, Malformed> {
     let mut terms = Terms::new(heap);
     let mut imported = vec![];
     for module in heap.array(heap.field(address, 1)?)? {
@@ -58,7 +59,11 @@ pub(crate) fn read(heap: &Heap<'_>, address: u32) -> Result<Handed, Malformed> {
             imported.push(terms.add(constant)?);
         }
     }
-    let new = heap.array(heap.field(address, 0)?)?.into_iter().map(|c| terms.add(c)).collect::<Result<Vec<_>, _>>()?;
+    let new = heap
+        .array(heap.field(address, 0)?)?
+        .into_iter()
+        .map(|c| terms.add(c))
+        .collect::<Result<Vec<_>, _>>()?;
     let mut facts = Facts::new(terms);
     let new = new.into_iter().map(|name| facts.of(name)).collect::<Result<_, _>>()?;
     let safe = |name: &NameId| facts.terms.constant(*name).is_some_and(|c| !c.is_unsafe);
@@ -85,11 +90,19 @@ impl<'h> Facts<'h> {
         let not = terms.names.of(&["Not"]);
         // The constant `Not` as `Terms` digests it: by name, without universe levels.
         let not = digest("constant", &[&digest("name", &[&terms.names.key(not)])]);
-        Self { terms, axioms, not, contents: HashMap::new(), content_uses: HashMap::new(), dependencies: HashMap::new() }
+        Self {
+            terms,
+            axioms,
+            not,
+            contents: HashMap::new(),
+            content_uses: HashMap::new(),
+            dependencies: HashMap::new(),
+        }
     }
 
     fn of(&mut self, name: NameId) -> Result<TermFacts, Malformed> {
-        let constant = self.terms.constant(name).cloned().ok_or(Malformed { address: 0, what: "unknown constant" })?;
+        let constant =
+            self.terms.constant(name).cloned().ok_or(Malformed { address: 0, what: "unknown constant" })?;
         let statement = self.statement(name)?;
         let negation_hash = if constant.kind == Kind::Theorem {
             let kind_of = self.terms.term(constant.kind_of)?;
@@ -126,8 +139,11 @@ impl<'h> Facts<'h> {
 
     /// The names that people would use, sorted.
     fn texts(&self, names: &BTreeSet<NameId>) -> Vec<String> {
-        let mut texts: Vec<String> =
-            names.iter().filter(|n| !self.terms.names.is_auxiliary(**n)).map(|n| self.terms.names.text(*n)).collect();
+        let mut texts: Vec<String> = names
+            .iter()
+            .filter(|n| !self.terms.names.is_auxiliary(**n))
+            .map(|n| self.terms.names.text(*n))
+            .collect();
         texts.sort();
         texts
     }
@@ -187,7 +203,8 @@ impl<'h> Facts<'h> {
         if let Some(known) = self.contents.get(&name) {
             return Ok(*known);
         }
-        let constant = self.terms.constant(name).cloned().ok_or(Malformed { address: 0, what: "unknown constant" })?;
+        let constant =
+            self.terms.constant(name).cloned().ok_or(Malformed { address: 0, what: "unknown constant" })?;
         let content = self.terms.content(&constant)?;
         self.contents.insert(name, content);
         Ok(content)
@@ -201,14 +218,16 @@ impl<'h> Facts<'h> {
         }
         // By name: ids depend on the order in which names were met.
         entries.sort();
-        let parts: Vec<&[u8]> =
-            std::iter::once(&content[..]).chain(entries.iter().flat_map(|(key, content)| [&key[..], &content[..]])).collect();
+        let parts: Vec<&[u8]> = std::iter::once(&content[..])
+            .chain(entries.iter().flat_map(|(key, content)| [&key[..], &content[..]]))
+            .collect();
         Ok(digest("atlas statement 1", &parts))
     }
 
     /// The digest of everything that a constant is.
     fn whole(&mut self, name: NameId) -> Result<Digest, Malformed> {
-        let constant = self.terms.constant(name).cloned().ok_or(Malformed { address: 0, what: "unknown constant" })?;
+        let constant =
+            self.terms.constant(name).cloned().ok_or(Malformed { address: 0, what: "unknown constant" })?;
         let content = self.content(name)?;
         let proof = match (constant.kind, constant.value) {
             (Kind::Theorem, Some(value)) => self.terms.term(value)?.to_vec(),

@@ -32,12 +32,17 @@ pub(crate) fn judge(checked: &[Checked<'_>], expectations: &[Expectation]) -> Ve
         }
     }
     for expectation in expectations {
-        let found = checked.iter().find_map(|c| c.artefact.declarations.iter().find(|f| f.name == expectation.declaration));
+        let found = checked
+            .iter()
+            .find_map(|c| c.artefact.declarations.iter().find(|f| f.name == expectation.declaration));
         match found {
             Some(facts) => meet(expectation, facts, &mut reasons),
             None => {
                 let module = checked.first().map_or("", |c| c.module);
-                let text = format!("`{}` is expected (target {}) and not declared", expectation.declaration, expectation.target);
+                let text = format!(
+                    "`{}` is expected (target {}) and not declared",
+                    expectation.declaration, expectation.target
+                );
                 reasons.push(error(module, 0, text));
             }
         }
@@ -54,12 +59,16 @@ fn meet(expectation: &Expectation, facts: &DeclarationFacts, reasons: &mut Vec<D
              with every binder inside"
                 .to_owned()
         } else if expectation.definition {
-            "is no longer the definition that was frozen, or something that it rests on has changed".to_owned()
+            "is no longer the definition that was frozen, or something that it rests on has changed"
+                .to_owned()
         } else {
-            "no longer states what was frozen, or a definition that its statement rests on has changed".to_owned()
+            "no longer states what was frozen, or a definition that its statement rests on has changed"
+                .to_owned()
         });
     }
-    if expectation.definition && !matches!(facts.kind.as_str(), "def" | "instance" | "inductive" | "structure" | "class") {
+    if expectation.definition
+        && !matches!(facts.kind.as_str(), "def" | "instance" | "inductive" | "structure" | "class")
+    {
         refuse(format!("must be a definition and is {}", article(&facts.kind)));
     }
     if !expectation.definition && facts.kind == "axiom" {
@@ -69,7 +78,10 @@ fn meet(expectation: &Expectation, facts: &DeclarationFacts, reasons: &mut Vec<D
         refuse(if facts.proof_constants.is_empty() {
             "is not proved: it rests on `sorry`".to_owned()
         } else {
-            format!("is not proved: it or something that it uses rests on `sorry` (it uses {})", facts.proof_constants.join(", "))
+            format!(
+                "is not proved: it or something that it uses rests on `sorry` (it uses {})",
+                facts.proof_constants.join(", ")
+            )
         });
     }
 }
@@ -107,12 +119,20 @@ mod tests {
 
     fn verdict(facts: DeclarationFacts, expectation: Expectation) -> Vec<String> {
         let artefact = Artefact { declarations: vec![facts], ..Artefact::default() };
-        judge(&[Checked { module: "N.A", artefact: &artefact }], &[expectation]).into_iter().map(|d| d.message).collect()
+        judge(&[Checked { module: "N.A", artefact: &artefact }], &[expectation])
+            .into_iter()
+            .map(|d| d.message)
+            .collect()
     }
 
     #[test]
     fn every_failed_expectation_names_the_declaration_and_the_reason() {
-        let expected = |hash: &str| Expectation { declaration: "N.a".into(), target: "a".into(), statement_hash: hash.into(), ..Expectation::default() };
+        let expected = |hash: &str| Expectation {
+            declaration: "N.a".into(),
+            target: "a".into(),
+            statement_hash: hash.into(),
+            ..Expectation::default()
+        };
         assert!(verdict(facts("N.a", "theorem", "h", &["propext"]), expected("h")).is_empty());
         assert!(verdict(facts("N.a", "theorem", "h", &["propext"]), expected("")).is_empty());
         let cases = [
@@ -120,9 +140,18 @@ mod tests {
             (verdict(facts("N.a", "theorem", "g", &[]), expected("h")), "no longer states"),
             (verdict(facts("N.a", "theorem", "h", &[SORRY]), expected("h")), "not proved"),
             (verdict(facts("N.a", "axiom", "h", &["N.a"]), expected("h")), "axiom"),
-            (verdict(facts("N.a", "theorem", "h", &["Lean.ofReduceBool"]), expected("h")), "Lean.ofReduceBool"),
-            (verdict(facts("N.a", "theorem", "h", &[]), Expectation { definition: true, ..expected("h") }), "must be a definition"),
-            (verdict(facts("N.a", "theorem", "g", &[]), Expectation { negated: true, ..expected("h") }), "negation"),
+            (
+                verdict(facts("N.a", "theorem", "h", &["Lean.ofReduceBool"]), expected("h")),
+                "Lean.ofReduceBool",
+            ),
+            (
+                verdict(facts("N.a", "theorem", "h", &[]), Expectation { definition: true, ..expected("h") }),
+                "must be a definition",
+            ),
+            (
+                verdict(facts("N.a", "theorem", "g", &[]), Expectation { negated: true, ..expected("h") }),
+                "negation",
+            ),
         ];
         for (told, reason) in cases {
             assert!(told.iter().any(|t| t.contains(reason) && t.contains("N.a")), "{told:?} lacks {reason}");

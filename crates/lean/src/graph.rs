@@ -1,6 +1,6 @@
 //! The modules of a request: what imports what, and in which order they are elaborated.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use atlas_proto::{Diagnostic, ModuleSource, Position, Severity};
 
@@ -24,22 +24,36 @@ pub(crate) struct Graph<'a>(BTreeMap<&'a str, Module<'a>>);
 /// An error diagnostic of a module as a whole or of one of its lines.
 pub(crate) fn error(module: &str, line: u32, message: String) -> Diagnostic {
     let at = (line > 0).then_some(Position { line, column: 0 });
-    Diagnostic { severity: Severity::Error.into(), module: module.to_owned(), start: at, end: at, message, unsolved_goals: false }
+    Diagnostic {
+        severity: Severity::Error.into(),
+        module: module.to_owned(),
+        start: at,
+        end: at,
+        message,
+        unsolved_goals: false,
+    }
 }
 
 impl<'a> Graph<'a> {
-    /// Reads the modules' imports.
+    /// Reads the modules' imports. An import of a module that is not among them and that `elsewhere` knows is the toolchain's
+    /// or an installed package's.
     ///
     /// # Errors
     /// A module without bytes: that is not the content's fault.
-    pub(crate) fn new(modules: &'a [ModuleSource]) -> Result<Self, String> {
+    pub(crate) fn new(modules: &'a [ModuleSource], elsewhere: &dyn Fn(&str) -> bool) -> Result<Self, String> {
+        let own_names: BTreeSet<&str> = modules.iter().map(|m| m.name.as_str()).collect();
         let mut all = BTreeMap::new();
         for module in modules {
-            let bytes = module.source.as_deref().ok_or_else(|| format!("the source of module {} is missing", module.name))?;
-            let source = std::str::from_utf8(bytes).map_err(|e| format!("module {} is not UTF-8: {e}", module.name))?;
+            let bytes = module
+                .source
+                .as_deref()
+                .ok_or_else(|| format!("the source of module {} is missing", module.name))?;
+            let source = std::str::from_utf8(bytes)
+                .map_err(|e| format!("module {} is not UTF-8: {e}", module.name))?;
             let mut own = Module { name: &module.name, source, library: vec![], toolchain: vec![] };
             for import in imports(source) {
-                if !is_toolchain(&import.module) {
+                let name = import.module.as_str();
+                if own_names.contains(name) || !is_toolchain(name) && !elsewhere(name) {
                     own.library.push((import.module, import.line));
                 } else if import.module != "Init" && !import.module.starts_with("Init.") {
                     own.toolchain.push(import.module);
@@ -63,11 +77,16 @@ impl<'a> Graph<'a> {
     /// # Errors
     /// An import of what is not there, or a cycle, as diagnostics.
     pub(crate) fn order(&self, roots: &[String]) -> Result<Vec<&Module<'a>>, Vec<Diagnostic>> {
-        let mut walk = Walk { graph: self, done: BTreeMap::new(), order: vec![], faults: vec![], path: vec![] };
+        let mut walk =
+            Walk { graph: self, done: BTreeMap::new(), order: vec![], faults: vec![], path: vec![] };
         for root in roots {
             match self.0.get(root.as_str()) {
                 Some(module) => walk.visit(module),
-                None => walk.faults.push(error(root, 0, format!("module {root} is not among the modules of the request"))),
+                None => walk.faults.push(error(
+                    root,
+                    0,
+                    format!("module {root} is not among the modules of the request"),
+                )),
             }
         }
         if walk.faults.is_empty() { Ok(walk.order) } else { Err(walk.faults) }
@@ -93,13 +112,19 @@ impl<'g, 'a> Walk<'g, 'a> {
         for (name, line) in &module.library {
             match self.graph.get(name) {
                 None => {
-                    let message = format!("unknown module `{name}`: it is neither a module of the library nor of the toolchain");
+                    let message = format!(
+                        "unknown module `{name}`: it is neither a module of the library nor of the toolchain"
+                    );
                     self.faults.push(error(module.name, *line, message));
                 }
                 Some(imported) if self.done.get(imported.name) == Some(&false) => {
                     let from = self.path.iter().position(|m| *m == imported.name).unwrap_or(0);
                     let cycle = [&self.path[from..], &[imported.name]].concat().join(" → ");
-                    self.faults.push(error(module.name, *line, format!("the modules import each other: {cycle}")));
+                    self.faults.push(error(
+                        module.name,
+                        *line,
+                        format!("the modules import each other: {cycle}"),
+                    ));
                 }
                 Some(imported) => self.visit(imported),
             }
@@ -121,12 +146,15 @@ mod tests {
     #[test]
     fn imported_modules_come_first_and_others_not_at_all() {
         let modules = [
-            module("N.C", "module\npublic import N.A\npublic import N.B\nimport Std.Data.HashMap\nimport Init.Data.List"),
+            module(
+                "N.C",
+                "module\npublic import N.A\npublic import N.B\nimport Std.Data.HashMap\nimport Init.Data.List",
+            ),
             module("N.B", "module\npublic import N.A"),
             module("N.A", "module\npublic import Init"),
             module("N.D", ""),
         ];
-        let graph = Graph::new(&modules).unwrap();
+        let graph = Graph::new(&modules, &|_| false).unwrap();
         let order: Vec<_> = graph.order(&["N.C".into()]).unwrap().iter().map(|m| m.name).collect();
         assert_eq!(order, ["N.A", "N.B", "N.C"]);
         assert_eq!(graph.get("N.C").unwrap().toolchain, ["Std.Data.HashMap"]);
@@ -135,8 +163,9 @@ mod tests {
     #[test]
     fn cycles_and_unknown_modules_are_diagnostics_with_a_line() {
         let modules = [module("N.A", "import N.B\nimport N.Z"), module("N.B", "import N.A")];
-        let faults = Graph::new(&modules).unwrap().order(&["N.A".into()]).unwrap_err();
-        let told: Vec<_> = faults.iter().map(|d| (d.module.as_str(), d.start.unwrap().line, d.message.as_str())).collect();
+        let faults = Graph::new(&modules, &|_| false).unwrap().order(&["N.A".into()]).unwrap_err();
+        let told: Vec<_> =
+            faults.iter().map(|d| (d.module.as_str(), d.start.unwrap().line, d.message.as_str())).collect();
         assert_eq!(told[0], ("N.B", 1, "the modules import each other: N.A → N.B → N.A"));
         assert_eq!((told[1].0, told[1].1), ("N.A", 2));
     }

@@ -1,6 +1,6 @@
 //! Lean behind one trait: the embedded one, hosted in this process, and a native one.
 //!
-//! A check goes: [`Toolchain::check`] → the modules' graph → each module once per content (`embedded`, `cache`) in a fresh
+//! A check goes: [`Toolchain::check`] → the modules' graph → each module once per content (`pipeline`, `cache`) in a fresh
 //! copy of a warm guest (`layers`) → facts worked out from the guest's terms (`terms`, `facts`) → for a landing, the gate
 //! (`gate`).
 
@@ -19,6 +19,10 @@ mod index;
 mod key;
 mod layers;
 mod name;
+mod native;
+mod objects;
+mod pipeline;
+mod process;
 mod source;
 mod terms;
 mod toolchain;
@@ -26,4 +30,5 @@ mod toolchain;
 pub use embedded::{Embedded, EmbeddedOptions};
 pub use error::Error;
 pub use gate::{ALLOWED_AXIOMS, SORRY};
+pub use native::Native;
 pub use toolchain::Toolchain;

@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 
-use atlas_lean_wasm::{Heap, Malformed};
+use atlas_lean_wasm::Malformed;
+
+use crate::objects::Objects;
 
 /// An interned name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -43,7 +45,7 @@ impl Names {
     }
 
     /// The name object at `address`.
-    pub(crate) fn read(&mut self, heap: &Heap<'_>, address: u32) -> Result<NameId, Malformed> {
+    pub(crate) fn read(&mut self, heap: &dyn Objects, address: u32) -> Result<NameId, Malformed> {
         if let Some(id) = self.by_address.get(&address) {
             return Ok(*id);
         }
@@ -108,7 +110,9 @@ impl Names {
     /// off. Lean shares them between declarations by content, so that their names depend on what was elaborated before.
     pub(crate) fn is_inlined(&self, name: NameId) -> bool {
         match self.parts[name.0 as usize].last() {
-            Some(Part::Text(text)) => text.starts_with('_') || is_numbered(text, "match_") || is_numbered(text, "proof_"),
+            Some(Part::Text(text)) => {
+                text.starts_with('_') || is_numbered(text, "match_") || is_numbered(text, "proof_")
+            }
             _ => false,
         }
     }
@@ -116,13 +120,38 @@ impl Names {
 
 /// What Lean derives from an inductive type or a definition under a name of its own.
 const LAST_PARTS: &[&str] = &[
-    "rec", "recOn", "casesOn", "below", "brecOn", "ibelow", "binductionOn", "noConfusion", "noConfusionType", "injEq", "inj",
-    "sizeOf_spec", "ctorIdx", "toCtorIdx", "ctorElim", "ctorElimType", "elim", "induct", "induct_unfolding", "fun_cases",
-    "fun_cases_unfolding", "ndrec", "ndrecOn", "congr_simp", "hinj", "eq_def", "eq_unfold",
+    "rec",
+    "recOn",
+    "casesOn",
+    "below",
+    "brecOn",
+    "ibelow",
+    "binductionOn",
+    "noConfusion",
+    "noConfusionType",
+    "injEq",
+    "inj",
+    "sizeOf_spec",
+    "ctorIdx",
+    "toCtorIdx",
+    "ctorElim",
+    "ctorElimType",
+    "elim",
+    "induct",
+    "induct_unfolding",
+    "fun_cases",
+    "fun_cases_unfolding",
+    "ndrec",
+    "ndrecOn",
+    "congr_simp",
+    "hinj",
+    "eq_def",
+    "eq_unfold",
 ];
 
 fn is_made_up(part: &str, last: bool) -> bool {
-    let numbered = || ["match_", "eq_", "proof_", "below_", "rec_", "brecOn_"].iter().any(|p| is_numbered(part, p));
+    let numbered =
+        || ["match_", "eq_", "proof_", "below_", "rec_", "brecOn_"].iter().any(|p| is_numbered(part, p));
     part.starts_with('_') || last && (numbered() || LAST_PARTS.contains(&part))
 }
 

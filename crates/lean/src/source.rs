@@ -100,7 +100,10 @@ mod tests {
     fn the_header_ends_where_the_first_command_begins() {
         let text = "/- a comment /- nested: import Not.This -/ -/\nmodule\n\npublic import Init -- import Nor.This\npublic meta import all Numbers.Parity\nimport Numbers.Gcd\n\n@[expose] public section\n-- import Late\nimport Too.Late\n";
         let found: Vec<_> = imports(text).into_iter().map(|i| (i.module, i.line)).collect();
-        assert_eq!(found, [("Init".to_owned(), 4), ("Numbers.Parity".to_owned(), 5), ("Numbers.Gcd".to_owned(), 6)]);
+        assert_eq!(
+            found,
+            [("Init".to_owned(), 4), ("Numbers.Parity".to_owned(), 5), ("Numbers.Gcd".to_owned(), 6)]
+        );
         assert!(imports("theorem a : True := trivial").is_empty());
         assert!(imports("/- never ends").is_empty());
         assert!(imports("import").is_empty());

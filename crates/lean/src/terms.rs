@@ -1,4 +1,4 @@
-//! Terms as the guest holds them, reduced to what verdicts need: a digest of each, and the constants it names.
+//! Terms as Lean holds them, reduced to what verdicts need: a digest of each, and the constants it names.
 //!
 //! The digest of a term is a Merkle tree of SHA-256 over its structure: binder names, binder infos and metadata do not
 //! count; universe parameters count by name; a constant counts by its name, but one that Lean split off (a matcher, a
@@ -6,10 +6,11 @@
 
 use std::collections::{HashMap, HashSet};
 
-use atlas_lean_wasm::{Heap, Malformed};
+use atlas_lean_wasm::Malformed;
 use sha2::{Digest as _, Sha256};
 
 use crate::name::{NameId, Names};
+use crate::objects::Objects;
 
 /// A SHA-256.
 pub(crate) type Digest = [u8; 32];
@@ -67,7 +68,7 @@ pub(crate) struct Constant {
 
 /// The library's constants (those that no toolchain module declares) and the terms in them.
 pub(crate) struct Terms<'h> {
-    heap: &'h Heap<'h>,
+    heap: &'h dyn Objects,
     pub(crate) names: Names,
     constants: HashMap<NameId, Constant>,
     digests: HashMap<u32, Digest>,
@@ -75,8 +76,14 @@ pub(crate) struct Terms<'h> {
 }
 
 impl<'h> Terms<'h> {
-    pub(crate) fn new(heap: &'h Heap<'h>) -> Self {
-        Self { heap, names: Names::default(), constants: HashMap::new(), digests: HashMap::new(), inlined: HashMap::new() }
+    pub(crate) fn new(heap: &'h dyn Objects) -> Self {
+        Self {
+            heap,
+            names: Names::default(),
+            constants: HashMap::new(),
+            digests: HashMap::new(),
+            inlined: HashMap::new(),
+        }
     }
 
     /// Adds the `ConstantInfo` at `address`; its name.
@@ -117,8 +124,15 @@ impl<'h> Terms<'h> {
             Kind::Inductive | Kind::Recursor => heap.scalar_byte(info, 1)? != 0,
             Kind::Theorem | Kind::Quotient => false,
         };
-        let constant =
-            Constant { kind, level_parameters, kind_of: heap.field(head, 2)?, value, relatives, parameters, is_unsafe };
+        let constant = Constant {
+            kind,
+            level_parameters,
+            kind_of: heap.field(head, 2)?,
+            value,
+            relatives,
+            parameters,
+            is_unsafe,
+        };
         self.constants.insert(name, constant);
         Ok(name)
     }
@@ -142,7 +156,9 @@ impl<'h> Terms<'h> {
             }
             let node = Node::read(self.heap, at)?;
             let name = match node {
-                Node::Constant(name, _) | Node::Projection(name, _, _) => Some(self.names.read(self.heap, name)?),
+                Node::Constant(name, _) | Node::Projection(name, _, _) => {
+                    Some(self.names.read(self.heap, name)?)
+                }
                 _ => None,
             };
             if let Some(name) = name.filter(|n| named.insert(*n)) {
@@ -270,7 +286,10 @@ impl<'h> Terms<'h> {
         }
         let Some(constant) = self.constants.get(&name).cloned() else { return Ok(by_name) };
         if self.inlined.values().filter(|v| v.is_none()).count() > 200 {
-            return Err(Malformed { address: constant.kind_of, what: "split-off declarations nested too deep" });
+            return Err(Malformed {
+                address: constant.kind_of,
+                what: "split-off declarations nested too deep",
+            });
         }
         self.inlined.insert(name, None);
         let found = self.content(&constant)?;
@@ -319,7 +338,7 @@ enum Node {
 }
 
 impl Node {
-    fn read(heap: &Heap<'_>, at: u32) -> Result<Self, Malformed> {
+    fn read(heap: &dyn Objects, at: u32) -> Result<Self, Malformed> {
         let field = |index| heap.field(at, index);
         Ok(match heap.constructor(at)? {
             0 => Self::Variable(field(0)?),
@@ -342,7 +361,9 @@ impl Node {
 
     fn children(&self) -> Vec<u32> {
         match *self {
-            Self::Variable(_) | Self::Sort(_) | Self::Constant(..) | Self::Number(_) | Self::Text(_) => vec![],
+            Self::Variable(_) | Self::Sort(_) | Self::Constant(..) | Self::Number(_) | Self::Text(_) => {
+                vec![]
+            }
             Self::Application(a, b) | Self::Lambda(a, b) | Self::Product(a, b) => vec![a, b],
             Self::Let(a, b, c) => vec![a, b, c],
             Self::Metadata(e) | Self::Projection(_, _, e) => vec![e],

@@ -4,7 +4,9 @@
 mod common;
 
 use atlas_lean::{Embedded, Toolchain as _};
-use atlas_proto::{CheckLevel, CheckReply, CheckRequest, Expectation, LookupRequest, Outcome, Position, Severity};
+use atlas_proto::{
+    CheckLevel, CheckReply, CheckRequest, Expectation, LookupRequest, Outcome, Position, Severity,
+};
 use common::{certify, elaborate, fact, lean, library, messages, module};
 
 const PARITY: &str = "\
@@ -47,9 +49,14 @@ fn a_module_is_elaborated_certified_described_and_remembered() {
 fn modules_import_each_other_and_rest_on_each_other() {
     let lean = lean();
     let sums = "namespace N\ntheorem even_double (n : Nat) : Even (n + n) := ⟨n, rfl⟩\ntheorem even_quad (n : Nat) : Even (n + n + (n + n)) := even_add _ _ (even_double n) (even_double n)\nend N\n";
-    let modules = library(&[("N.Parity", &[], PARITY), ("N.Sums", &["N.Parity"], sums), ("N.Top", &["N.Sums"], "theorem N.top : N.Even 4 := N.even_quad 1\n")]);
+    let modules = library(&[
+        ("N.Parity", &[], PARITY),
+        ("N.Sums", &["N.Parity"], sums),
+        ("N.Top", &["N.Sums"], "theorem N.top : N.Even 4 := N.even_quad 1\n"),
+    ]);
     let mut request = certify(modules);
-    request.expectations = vec![Expectation { declaration: "N.top".into(), target: "top".into(), ..Expectation::default() }];
+    request.expectations =
+        vec![Expectation { declaration: "N.top".into(), target: "top".into(), ..Expectation::default() }];
     let reply = lean.check(&request);
     assert_eq!(reply.outcome(), Outcome::Accepted, "{reply:#?}");
     assert_eq!(fact(&reply, "N.top").proof_constants, ["N.even_quad"]);
@@ -63,7 +70,13 @@ fn modules_import_each_other_and_rest_on_each_other() {
     };
     let reply = lean.check(&snippet);
     assert_eq!(reply.outcome(), Outcome::Rejected);
-    assert!(reply.diagnostics.iter().any(|d| d.module == "snippet" && d.start.unwrap().line == 3 && d.severity() == Severity::Error), "{reply:#?}");
+    assert!(
+        reply
+            .diagnostics
+            .iter()
+            .any(|d| d.module == "snippet" && d.start.unwrap().line == 3 && d.severity() == Severity::Error),
+        "{reply:#?}"
+    );
 }
 
 #[test]
@@ -75,7 +88,11 @@ fn what_is_wrong_stands_where_it_is_and_goals_are_told() {
     assert_eq!(reply.outcome(), Outcome::Rejected);
     // The header has six lines.
     let error = reply.diagnostics.iter().find(|d| d.severity() == Severity::Error).unwrap();
-    assert_eq!((error.start.unwrap(), error.unsolved_goals), (Position { line: 10, column: 14 }, true), "{reply:#?}");
+    assert_eq!(
+        (error.start.unwrap(), error.unsolved_goals),
+        (Position { line: 10, column: 14 }, true),
+        "{reply:#?}"
+    );
     request.goals_at = Some(Position { line: 10, column: 17 });
     let goals = lean.check(&request).goals;
     assert!(goals.contains("⊢ n + 1 = 2") && goals.contains("ih"), "{goals}");
@@ -93,7 +110,12 @@ fn statements_are_compared_as_terms() {
     let base = "def P (n : Nat) : Prop := n = n\ntheorem t (n : Nat) : P n := rfl\n";
     let frozen = hash(base);
     // The proof, the names of bound variables, comments and what stands around do not count.
-    assert_eq!(hash("def P (m : Nat) : Prop := m = m\n/-- words -/ theorem help : 1 = 1 := rfl\ntheorem t (k : Nat) : P k := by unfold P; rfl\n"), frozen);
+    assert_eq!(
+        hash(
+            "def P (m : Nat) : Prop := m = m\n/-- words -/ theorem help : 1 = 1 := rfl\ntheorem t (k : Nat) : P k := by unfold P; rfl\n"
+        ),
+        frozen
+    );
     assert_eq!(hash("def P (n : Nat) : Prop := n = n\ntheorem t (n : Nat) : P n := sorry\n"), frozen);
     // Another definition under the same name does, and so does a notation that means something else.
     assert_ne!(hash("def P (n : Nat) : Prop := n ≤ n\ntheorem t (n : Nat) : P n := Nat.le_refl n\n"), frozen);
@@ -102,7 +124,8 @@ fn statements_are_compared_as_terms() {
     assert_ne!(plus(""), plus("local instance : Add Nat := ⟨fun _ _ => 0⟩"));
     // A matcher of an earlier proof that a definition comes to share is no change of the definition.
     let rec = "def f (n : Nat) : Nat := match n with | 0 => 1 | k + 1 => k\ntheorem t (n : Nat) : f n = f n := rfl\n";
-    let shared = format!("theorem u (n : Nat) : (match n with | 0 => 1 | k + 1 => k) ≥ 0 := Nat.zero_le _\n{rec}");
+    let shared =
+        format!("theorem u (n : Nat) : (match n with | 0 => 1 | k + 1 => k) ≥ 0 := Nat.zero_le _\n{rec}");
     assert_eq!(hash(rec), hash(&shared));
     // The negation.
     let negated = facts("theorem t : ∀ n : Nat, n = 3 := sorry\n");
@@ -115,24 +138,42 @@ fn refused(body: &str, expectation: Option<Expectation>, reason: &str) -> CheckR
     request.expectations = expectation.into_iter().collect();
     let reply = lean().check(&request);
     assert_eq!(reply.outcome(), Outcome::Rejected, "{body}\n{reply:#?}");
-    assert!(messages(&reply).iter().any(|m| m.contains(reason)), "{body}: {:#?} lack {reason}", messages(&reply));
+    assert!(
+        messages(&reply).iter().any(|m| m.contains(reason)),
+        "{body}: {:#?} lack {reason}",
+        messages(&reply)
+    );
     reply
 }
 
 #[test]
 fn the_gate_refuses_what_elaboration_lets_through() {
-    let expect = |may_sorry| Some(Expectation { declaration: "x".into(), target: "x".into(), may_sorry, ..Expectation::default() });
+    let expect = |may_sorry| {
+        Some(Expectation { declaration: "x".into(), target: "x".into(), may_sorry, ..Expectation::default() })
+    };
     // Elaborated without a message and without an axiom, and false all the same.
     let skipped = "set_option debug.skipKernelTC true in\ntheorem x : (1 : Nat) = 2 := by decide +kernel\n";
     assert_eq!(lean().check(&elaborate(vec![module("N.R", skipped)])).outcome(), Outcome::Accepted);
     refused(skipped, expect(false), "x");
     refused("axiom x : False\n", expect(false), "axiom");
     refused("theorem x : (1 : Nat) = 2 := sorry\n", expect(false), "not proved");
-    assert_eq!(lean().check(&CheckRequest { expectations: expect(true).into_iter().collect(), ..certify(vec![module("N.R", "theorem x : (1 : Nat) = 2 := sorry\n")]) }).outcome(), Outcome::Accepted);
+    assert_eq!(
+        lean()
+            .check(&CheckRequest {
+                expectations: expect(true).into_iter().collect(),
+                ..certify(vec![module("N.R", "theorem x : (1 : Nat) = 2 := sorry\n")])
+            })
+            .outcome(),
+        Outcome::Accepted
+    );
     refused("axiom help : False\ntheorem x : 1 = 2 := help.elim\n", expect(false), "help");
     refused("theorem y : 1 = 1 := rfl\n", expect(false), "not declared");
     refused("theorem x : (10 : Nat) < 20 := by native_decide\n", expect(false), "x");
-    refused("def fast : Nat := 3\n@[implemented_by fast] def slow : Nat := 4\ntheorem x : slow = 4 := rfl\n", expect(false), "implemented_by");
+    refused(
+        "def fast : Nat := 3\n@[implemented_by fast] def slow : Nat := 4\ntheorem x : slow = 4 := rfl\n",
+        expect(false),
+        "implemented_by",
+    );
     refused("end\npartial def u (n : Nat) : Nat := u n\ntheorem x : 1 = 1 := rfl\n", expect(false), "u");
     refused("unsafe def u : Nat := 3\ntheorem x : 1 = 1 := rfl\n", expect(false), "u");
 }
@@ -147,7 +188,8 @@ fn loops_memory_and_crashes_are_told_apart_and_harm_nobody() {
     assert_eq!(reply.outcome(), Outcome::TimedOut, "{reply:#?}");
     assert!(started.elapsed().as_millis() < 8000, "{:?}", started.elapsed());
     let grow = "end\npartial def grow (a : Array Nat) : IO Nat := do\n  if a.size > 400000000 then return a.size\n  grow (a.push a.size)\n#eval grow #[]\n";
-    let reply = lean.check(&CheckRequest { memory_bytes: 200 << 20, ..elaborate(vec![module("N.Grow", grow)]) });
+    let reply =
+        lean.check(&CheckRequest { memory_bytes: 200 << 20, ..elaborate(vec![module("N.Grow", grow)]) });
     assert_eq!(reply.outcome(), Outcome::OutOfMemory, "{reply:#?}");
     let reply = lean.check(&elaborate(vec![module("N.Exit", "end\n#eval (IO.Process.exit 0 : IO Unit)\n")]));
     assert_eq!(reply.outcome(), Outcome::Crashed, "{reply:#?}");
@@ -161,7 +203,13 @@ fn loops_memory_and_crashes_are_told_apart_and_harm_nobody() {
 fn declarations_are_found_by_name_and_by_type() {
     let lean = lean();
     let ask = |name: &str, words: &str| {
-        let request = LookupRequest { name: name.into(), r#type: words.into(), limit: 50, modules: library(&[("N.Parity", &[], PARITY)]), ..LookupRequest::default() };
+        let request = LookupRequest {
+            name: name.into(),
+            r#type: words.into(),
+            limit: 50,
+            modules: library(&[("N.Parity", &[], PARITY)]),
+            ..LookupRequest::default()
+        };
         let reply = lean.lookup(&request);
         assert_eq!(reply.fault, "");
         reply.declarations.into_iter().map(|d| d.name).collect::<Vec<_>>()

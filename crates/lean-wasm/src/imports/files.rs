@@ -38,12 +38,21 @@ fn zero_or(result: Result<(), i32>) -> i32 {
 }
 
 /// Reads or writes the buffers of an `iovec` array until one is not filled.
-fn transfer(g: &mut Guest, write: bool, file: i32, vectors: (u32, i32), at: Option<u64>, out: u32) -> Result<i32> {
+fn transfer(
+    g: &mut Guest,
+    write: bool,
+    file: i32,
+    vectors: (u32, i32),
+    at: Option<u64>,
+    out: u32,
+) -> Result<i32> {
     let memory = g.memory.clone();
     let mut total = 0;
     for (address, length) in memory.vectors(vectors.0, vectors.1)? {
         let at = at.map(|at| at.saturating_add(total as u64));
-        let moved = memory.update(address, length, |b| if write { g.files.write(file, b, at) } else { g.files.read(file, b, at) })?;
+        let moved = memory.update(address, length, |b| {
+            if write { g.files.write(file, b, at) } else { g.files.read(file, b, at) }
+        })?;
         match moved {
             Ok(count) => {
                 total += count;
@@ -100,11 +109,15 @@ macro_rules! path {
 const CWD: i32 = -100;
 
 fn define_paths(l: &mut Linker<Thread>) -> Result<()> {
-    l.func_wrap("env", "__syscall_openat", |c: Caller<'_, Thread>, directory: i32, path: u32, flags: i32, _mode: u32| -> Result<i32> {
-        let mut g = guest(&c);
-        let path = path!(g, directory, path);
-        Ok(negated(g.files.open(&path, flags)))
-    })?;
+    l.func_wrap(
+        "env",
+        "__syscall_openat",
+        |c: Caller<'_, Thread>, directory: i32, path: u32, flags: i32, _mode: u32| -> Result<i32> {
+            let mut g = guest(&c);
+            let path = path!(g, directory, path);
+            Ok(negated(g.files.open(&path, flags)))
+        },
+    )?;
     for name in ["__syscall_stat64", "__syscall_lstat64"] {
         l.func_wrap("env", name, |c: Caller<'_, Thread>, path: u32, out: u32| -> Result<i32> {
             let g = guest(&c);
@@ -112,29 +125,41 @@ fn define_paths(l: &mut Linker<Thread>) -> Result<()> {
             put_stat(&g.memory, out, g.files.stat(&path))
         })?;
     }
-    l.func_wrap("env", "__syscall_newfstatat", |c: Caller<'_, Thread>, directory: i32, path: u32, out: u32, flags: i32| -> Result<i32> {
-        let g = guest(&c);
-        if flags & AT_EMPTY_PATH != 0 && g.memory.u8(path)? == 0 {
-            return put_stat(&g.memory, out, g.files.fstat(directory));
-        }
-        let path = path!(g, directory, path);
-        put_stat(&g.memory, out, g.files.stat(&path))
-    })?;
-    l.func_wrap("env", "__syscall_faccessat", |c: Caller<'_, Thread>, directory: i32, path: u32, mode: i32, _flags: i32| -> Result<i32> {
-        let g = guest(&c);
-        let path = path!(g, directory, path);
-        Ok(match g.files.stat(&path) {
-            Ok(stat) if mode & 2 != 0 && stat.mode & 0o200 == 0 => -EACCES,
-            Ok(_) => 0,
-            Err(number) => -number,
-        })
-    })?;
-    l.func_wrap("env", "__syscall_readlinkat", |c: Caller<'_, Thread>, directory: i32, path: u32, _out: u32, _size: u32| -> Result<i32> {
-        let g = guest(&c);
-        let path = path!(g, directory, path);
-        // There are no links; `realpath` takes EINVAL for that.
-        Ok(if g.files.stat(&path).is_ok() { -EINVAL } else { -ENOENT })
-    })?;
+    l.func_wrap(
+        "env",
+        "__syscall_newfstatat",
+        |c: Caller<'_, Thread>, directory: i32, path: u32, out: u32, flags: i32| -> Result<i32> {
+            let g = guest(&c);
+            if flags & AT_EMPTY_PATH != 0 && g.memory.u8(path)? == 0 {
+                return put_stat(&g.memory, out, g.files.fstat(directory));
+            }
+            let path = path!(g, directory, path);
+            put_stat(&g.memory, out, g.files.stat(&path))
+        },
+    )?;
+    l.func_wrap(
+        "env",
+        "__syscall_faccessat",
+        |c: Caller<'_, Thread>, directory: i32, path: u32, mode: i32, _flags: i32| -> Result<i32> {
+            let g = guest(&c);
+            let path = path!(g, directory, path);
+            Ok(match g.files.stat(&path) {
+                Ok(stat) if mode & 2 != 0 && stat.mode & 0o200 == 0 => -EACCES,
+                Ok(_) => 0,
+                Err(number) => -number,
+            })
+        },
+    )?;
+    l.func_wrap(
+        "env",
+        "__syscall_readlinkat",
+        |c: Caller<'_, Thread>, directory: i32, path: u32, _out: u32, _size: u32| -> Result<i32> {
+            let g = guest(&c);
+            let path = path!(g, directory, path);
+            // There are no links; `realpath` takes EINVAL for that.
+            Ok(if g.files.stat(&path).is_ok() { -EINVAL } else { -ENOENT })
+        },
+    )?;
     l.func_wrap("env", "__syscall_getcwd", |c: Caller<'_, Thread>, out: u32, size: u32| -> Result<i32> {
         let g = guest(&c);
         let path = format!("{}\0", g.files.working_directory());
@@ -149,21 +174,33 @@ fn define_paths(l: &mut Linker<Thread>) -> Result<()> {
         let path = path!(g, CWD, path);
         Ok(zero_or(g.files.change_directory(path)))
     })?;
-    l.func_wrap("env", "__syscall_unlinkat", |c: Caller<'_, Thread>, directory: i32, path: u32, _flags: i32| -> Result<i32> {
-        let mut g = guest(&c);
-        let path = path!(g, directory, path);
-        Ok(zero_or(g.files.remove(&path)))
-    })?;
-    l.func_wrap("env", "__syscall_renameat", |c: Caller<'_, Thread>, from_directory: i32, from: u32, to_directory: i32, to: u32| -> Result<i32> {
-        let mut g = guest(&c);
-        let (from, to) = (path!(g, from_directory, from), path!(g, to_directory, to));
-        Ok(zero_or(g.files.rename(&from, &to)))
-    })?;
-    l.func_wrap("env", "__syscall_mkdirat", |c: Caller<'_, Thread>, directory: i32, path: u32, _mode: u32| -> Result<i32> {
-        let g = guest(&c);
-        let path = path!(g, directory, path);
-        Ok(if g.files.stat(&path).is_ok() { -EEXIST } else { -EACCES })
-    })?;
+    l.func_wrap(
+        "env",
+        "__syscall_unlinkat",
+        |c: Caller<'_, Thread>, directory: i32, path: u32, _flags: i32| -> Result<i32> {
+            let mut g = guest(&c);
+            let path = path!(g, directory, path);
+            Ok(zero_or(g.files.remove(&path)))
+        },
+    )?;
+    l.func_wrap(
+        "env",
+        "__syscall_renameat",
+        |c: Caller<'_, Thread>, from_directory: i32, from: u32, to_directory: i32, to: u32| -> Result<i32> {
+            let mut g = guest(&c);
+            let (from, to) = (path!(g, from_directory, from), path!(g, to_directory, to));
+            Ok(zero_or(g.files.rename(&from, &to)))
+        },
+    )?;
+    l.func_wrap(
+        "env",
+        "__syscall_mkdirat",
+        |c: Caller<'_, Thread>, directory: i32, path: u32, _mode: u32| -> Result<i32> {
+            let g = guest(&c);
+            let path = path!(g, directory, path);
+            Ok(if g.files.stat(&path).is_ok() { -EEXIST } else { -EACCES })
+        },
+    )?;
     Ok(())
 }
 
@@ -172,15 +209,21 @@ fn define_descriptors(l: &mut Linker<Thread>) -> Result<()> {
         let g = guest(&c);
         put_stat(&g.memory, out, g.files.fstat(file))
     })?;
-    l.func_wrap("env", "__syscall_getdents64", |c: Caller<'_, Thread>, file: i32, out: u32, bytes: u32| directory_entries(&mut guest(&c), file, out, bytes))?;
-    l.func_wrap("env", "__syscall_fcntl64", |c: Caller<'_, Thread>, file: i32, command: i32, _arguments: u32| -> i32 {
-        match (guest(&c).files.is_directory(file), command) {
-            (Err(number), _) => -number,
-            // F_GETFD to F_SETFL and the locks: nobody else is there.
-            (Ok(_), 1..=4 | 13 | 14) => 0,
-            _ => -EINVAL,
-        }
+    l.func_wrap("env", "__syscall_getdents64", |c: Caller<'_, Thread>, file: i32, out: u32, bytes: u32| {
+        directory_entries(&mut guest(&c), file, out, bytes)
     })?;
+    l.func_wrap(
+        "env",
+        "__syscall_fcntl64",
+        |c: Caller<'_, Thread>, file: i32, command: i32, _arguments: u32| -> i32 {
+            match (guest(&c).files.is_directory(file), command) {
+                (Err(number), _) => -number,
+                // F_GETFD to F_SETFL and the locks: nobody else is there.
+                (Ok(_), 1..=4 | 13 | 14) => 0,
+                _ => -EINVAL,
+            }
+        },
+    )?;
     l.func_wrap("env", "__syscall_ioctl", |_file: i32, _operation: i32, _arguments: u32| -> i32 { -ENOTTY })?;
     l.func_wrap("env", "__syscall_poll", |_files: u32, _count: i32, _timeout: i32| -> i32 { 0 })?;
     let wasi = "wasi_snapshot_preview1";
@@ -190,19 +233,31 @@ fn define_descriptors(l: &mut Linker<Thread>) -> Result<()> {
     l.func_wrap(wasi, "fd_read", |c: Caller<'_, Thread>, file: i32, vectors: u32, count: i32, out: u32| {
         transfer(&mut guest(&c), false, file, (vectors, count), None, out)
     })?;
-    l.func_wrap(wasi, "fd_pwrite", |c: Caller<'_, Thread>, file: i32, vectors: u32, count: i32, at: u64, out: u32| {
-        transfer(&mut guest(&c), true, file, (vectors, count), Some(at), out)
-    })?;
-    l.func_wrap(wasi, "fd_pread", |c: Caller<'_, Thread>, file: i32, vectors: u32, count: i32, at: u64, out: u32| {
-        transfer(&mut guest(&c), false, file, (vectors, count), Some(at), out)
-    })?;
-    l.func_wrap(wasi, "fd_seek", |c: Caller<'_, Thread>, file: i32, offset: i64, whence: i32, out: u32| -> Result<i32> {
-        let mut g = guest(&c);
-        match g.files.seek(file, offset, whence) {
-            Ok(position) => g.memory.set_u64(out, position).map(|()| 0),
-            Err(number) => Ok(number),
-        }
-    })?;
+    l.func_wrap(
+        wasi,
+        "fd_pwrite",
+        |c: Caller<'_, Thread>, file: i32, vectors: u32, count: i32, at: u64, out: u32| {
+            transfer(&mut guest(&c), true, file, (vectors, count), Some(at), out)
+        },
+    )?;
+    l.func_wrap(
+        wasi,
+        "fd_pread",
+        |c: Caller<'_, Thread>, file: i32, vectors: u32, count: i32, at: u64, out: u32| {
+            transfer(&mut guest(&c), false, file, (vectors, count), Some(at), out)
+        },
+    )?;
+    l.func_wrap(
+        wasi,
+        "fd_seek",
+        |c: Caller<'_, Thread>, file: i32, offset: i64, whence: i32, out: u32| -> Result<i32> {
+            let mut g = guest(&c);
+            match g.files.seek(file, offset, whence) {
+                Ok(position) => g.memory.set_u64(out, position).map(|()| 0),
+                Err(number) => Ok(number),
+            }
+        },
+    )?;
     l.func_wrap(wasi, "fd_close", |c: Caller<'_, Thread>, file: i32| -> i32 {
         let mut g = guest(&c);
         match g.files.close(file) {
@@ -266,7 +321,11 @@ fn define_mapping(l: &mut Linker<Thread>) -> Result<()> {
         },
     )?;
     // What was mapped lies in a block that stays; a guest does not live long.
-    l.func_wrap("env", "_munmap_js", |_address: u32, _length: u32, _protection: i32, _flags: i32, _file: i32, _offset: i64| -> i32 { 0 })?;
+    l.func_wrap(
+        "env",
+        "_munmap_js",
+        |_address: u32, _length: u32, _protection: i32, _flags: i32, _file: i32, _offset: i64| -> i32 { 0 },
+    )?;
     Ok(())
 }
 

@@ -43,7 +43,8 @@ fn broken_down_time(memory: &GuestMemory, seconds: i64, out: u32) -> Result<()> 
     let before = [0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334];
     let year_day = before[(month - 1) as usize] + day - 1 + if month > 2 { leap } else { 0 };
     let weekday = (days + 4).rem_euclid(7);
-    let fields = [second % 60, second / 60 % 60, second / 3600, day, month - 1, year - 1900, weekday, year_day, 0, 0];
+    let fields =
+        [second % 60, second / 60 % 60, second / 3600, day, month - 1, year - 1900, weekday, year_day, 0, 0];
     for (k, value) in fields.into_iter().enumerate() {
         memory.set_u32(out.wrapping_add(4 * k as u32), value as u32)?;
     }
@@ -68,34 +69,49 @@ fn grow(c: &Caller<'_, Thread>, bytes: u32) -> i32 {
 }
 
 pub(super) fn define(linker: &mut Linker<Thread>) -> Result<()> {
-    linker.func_wrap_async("env", "emscripten_asm_const_int", |mut c: Caller<'_, Thread>, (code, _signature, arguments): (i32, u32, u32)| {
-        Box::new(async move {
-            let text = match code {
-                asm::GETENV => {
-                    let g = guest(&c);
-                    let name = g.memory.string(g.memory.u32(arguments)?)?;
-                    g.environment.iter().find_map(|e| e.strip_prefix(&name)?.strip_prefix('=').map(str::to_owned))
+    linker.func_wrap_async(
+        "env",
+        "emscripten_asm_const_int",
+        |mut c: Caller<'_, Thread>, (code, _signature, arguments): (i32, u32, u32)| {
+            Box::new(async move {
+                let text = match code {
+                    asm::GETENV => {
+                        let g = guest(&c);
+                        let name = g.memory.string(g.memory.u32(arguments)?)?;
+                        g.environment
+                            .iter()
+                            .find_map(|e| e.strip_prefix(&name)?.strip_prefix('=').map(str::to_owned))
+                    }
+                    asm::PROGRAM => Some(PROGRAM.to_owned()),
+                    // Debug output and the mounting of directories.
+                    _ => None,
+                };
+                let Some(text) = text else { return Ok::<u32, Error>(0) };
+                let malloc = c
+                    .get_export("malloc")
+                    .and_then(wasmtime::Extern::into_func)
+                    .ok_or_else(|| format_err!("no malloc"))?;
+                let address = malloc.typed::<u32, u32>(&c)?.call_async(&mut c, text.len() as u32 + 1).await?;
+                if address != 0 {
+                    guest(&c).memory.write(address, format!("{text}\0").as_bytes())?;
                 }
-                asm::PROGRAM => Some(PROGRAM.to_owned()),
-                // Debug output and the mounting of directories.
-                _ => None,
-            };
-            let Some(text) = text else { return Ok::<u32, Error>(0) };
-            let malloc = c.get_export("malloc").and_then(wasmtime::Extern::into_func).ok_or_else(|| format_err!("no malloc"))?;
-            let address = malloc.typed::<u32, u32>(&c)?.call_async(&mut c, text.len() as u32 + 1).await?;
-            if address != 0 {
-                guest(&c).memory.write(address, format!("{text}\0").as_bytes())?;
-            }
-            Ok(address)
-        })
-    })?;
+                Ok(address)
+            })
+        },
+    )?;
     linker.func_wrap("env", "exit", |code: i32| -> Result<()> { Err(Exit(code).into()) })?;
-    linker.func_wrap("wasi_snapshot_preview1", "proc_exit", |code: i32| -> Result<()> { Err(Exit(code).into()) })?;
-    linker.func_wrap("env", "_abort_js", || -> Result<()> { bail!("the guest called abort()") })?;
-    linker.func_wrap("env", "__assert_fail", |c: Caller<'_, Thread>, what: u32, file: u32, line: i32, _function: i32| -> Result<()> {
-        let g = guest(&c);
-        bail!("assertion failed: {} at {}:{line}", g.memory.string(what)?, g.memory.string(file)?)
+    linker.func_wrap("wasi_snapshot_preview1", "proc_exit", |code: i32| -> Result<()> {
+        Err(Exit(code).into())
     })?;
+    linker.func_wrap("env", "_abort_js", || -> Result<()> { bail!("the guest called abort()") })?;
+    linker.func_wrap(
+        "env",
+        "__assert_fail",
+        |c: Caller<'_, Thread>, what: u32, file: u32, line: i32, _function: i32| -> Result<()> {
+            let g = guest(&c);
+            bail!("assertion failed: {} at {}:{line}", g.memory.string(what)?, g.memory.string(file)?)
+        },
+    )?;
     linker.func_wrap("env", "emscripten_get_heap_max", |c: Caller<'_, Thread>| -> u32 {
         (guest(&c).most_pages.min(u64::from(crate::guest::MOST_PAGES) - 1) as usize * WASM_PAGE) as u32
     })?;
@@ -103,50 +119,89 @@ pub(super) fn define(linker: &mut Linker<Thread>) -> Result<()> {
     linker.func_wrap("env", "emscripten_get_now", || -> f64 { monotonic_ns() as f64 / 1e6 })?;
     linker.func_wrap("env", "emscripten_date_now", || -> f64 { (wall_ns() / 1_000_000) as f64 })?;
     linker.func_wrap("env", "uv__hrtime", |_kind: i32| -> i64 { monotonic_ns() as i64 })?;
-    linker.func_wrap("wasi_snapshot_preview1", "clock_res_get", |c: Caller<'_, Thread>, _clock: i32, out: u32| -> Result<i32> {
-        guest(&c).memory.set_u64(out, 1).map(|()| 0)
-    })?;
-    linker.func_wrap("wasi_snapshot_preview1", "clock_time_get", |c: Caller<'_, Thread>, clock: i32, _precision: i64, out: u32| -> Result<i32> {
-        guest(&c).memory.set_u64(out, if clock == 0 { wall_ns() } else { monotonic_ns() }).map(|()| 0)
-    })?;
-    linker.func_wrap("env", "_tzset_js", |c: Caller<'_, Thread>, zone: u32, daylight: u32, standard_name: u32, daylight_name: u32| -> Result<()> {
-        let g = guest(&c);
-        g.memory.set_u32(zone, 0)?;
-        g.memory.set_u32(daylight, 0)?;
-        g.memory.write(standard_name, b"UTC\0")?;
-        g.memory.write(daylight_name, b"UTC\0")
-    })?;
+    linker.func_wrap(
+        "wasi_snapshot_preview1",
+        "clock_res_get",
+        |c: Caller<'_, Thread>, _clock: i32, out: u32| -> Result<i32> {
+            guest(&c).memory.set_u64(out, 1).map(|()| 0)
+        },
+    )?;
+    linker.func_wrap(
+        "wasi_snapshot_preview1",
+        "clock_time_get",
+        |c: Caller<'_, Thread>, clock: i32, _precision: i64, out: u32| -> Result<i32> {
+            guest(&c).memory.set_u64(out, if clock == 0 { wall_ns() } else { monotonic_ns() }).map(|()| 0)
+        },
+    )?;
+    linker.func_wrap(
+        "env",
+        "_tzset_js",
+        |c: Caller<'_, Thread>,
+         zone: u32,
+         daylight: u32,
+         standard_name: u32,
+         daylight_name: u32|
+         -> Result<()> {
+            let g = guest(&c);
+            g.memory.set_u32(zone, 0)?;
+            g.memory.set_u32(daylight, 0)?;
+            g.memory.write(standard_name, b"UTC\0")?;
+            g.memory.write(daylight_name, b"UTC\0")
+        },
+    )?;
     for name in ["_gmtime_js", "_localtime_js"] {
-        linker.func_wrap("env", name, |c: Caller<'_, Thread>, seconds: i64, out: u32| broken_down_time(&guest(&c).memory, seconds, out))?;
+        linker.func_wrap("env", name, |c: Caller<'_, Thread>, seconds: i64, out: u32| {
+            broken_down_time(&guest(&c).memory, seconds, out)
+        })?;
     }
-    linker.func_wrap("wasi_snapshot_preview1", "random_get", |c: Caller<'_, Thread>, out: u32, count: u32| -> Result<i32> {
-        let mut g = guest(&c);
-        let bytes: Vec<u8> = (0..count.min(1 << 16)).map(|_| g.next_random()).collect();
-        g.memory.write(out, &bytes)?;
-        Ok(0)
-    })?;
-    linker.func_wrap("wasi_snapshot_preview1", "environ_sizes_get", |c: Caller<'_, Thread>, count: u32, size: u32| -> Result<i32> {
-        let g = guest(&c);
-        g.memory.set_u32(count, g.environment.len() as u32)?;
-        g.memory.set_u32(size, g.environment.iter().map(|e| e.len() as u32 + 1).sum())?;
-        Ok(0)
-    })?;
-    linker.func_wrap("wasi_snapshot_preview1", "environ_get", |c: Caller<'_, Thread>, pointers: u32, mut text: u32| -> Result<i32> {
-        let g = guest(&c);
-        for (k, variable) in g.environment.iter().enumerate() {
-            g.memory.set_u32(pointers.wrapping_add(4 * k as u32), text)?;
-            g.memory.write(text, format!("{variable}\0").as_bytes())?;
-            text = text.wrapping_add(variable.len() as u32 + 1);
-        }
-        Ok(0)
-    })?;
-    linker.func_wrap("env", "_emscripten_get_progname", |c: Caller<'_, Thread>, out: u32, size: u32| -> Result<()> {
-        let name = b"/bin/lean\0";
-        guest(&c).memory.write(out, &name[..name.len().min(size as usize)])
-    })?;
-    linker.func_wrap("env", "_dlsym_js", |c: Caller<'_, Thread>, _handle: i32, name: u32, _index: i32| -> Result<i32> {
-        let g = guest(&c);
-        Ok(g.symbols.get(&g.memory.string(name)?).unwrap_or(0))
-    })?;
+    linker.func_wrap(
+        "wasi_snapshot_preview1",
+        "random_get",
+        |c: Caller<'_, Thread>, out: u32, count: u32| -> Result<i32> {
+            let mut g = guest(&c);
+            let bytes: Vec<u8> = (0..count.min(1 << 16)).map(|_| g.next_random()).collect();
+            g.memory.write(out, &bytes)?;
+            Ok(0)
+        },
+    )?;
+    linker.func_wrap(
+        "wasi_snapshot_preview1",
+        "environ_sizes_get",
+        |c: Caller<'_, Thread>, count: u32, size: u32| -> Result<i32> {
+            let g = guest(&c);
+            g.memory.set_u32(count, g.environment.len() as u32)?;
+            g.memory.set_u32(size, g.environment.iter().map(|e| e.len() as u32 + 1).sum())?;
+            Ok(0)
+        },
+    )?;
+    linker.func_wrap(
+        "wasi_snapshot_preview1",
+        "environ_get",
+        |c: Caller<'_, Thread>, pointers: u32, mut text: u32| -> Result<i32> {
+            let g = guest(&c);
+            for (k, variable) in g.environment.iter().enumerate() {
+                g.memory.set_u32(pointers.wrapping_add(4 * k as u32), text)?;
+                g.memory.write(text, format!("{variable}\0").as_bytes())?;
+                text = text.wrapping_add(variable.len() as u32 + 1);
+            }
+            Ok(0)
+        },
+    )?;
+    linker.func_wrap(
+        "env",
+        "_emscripten_get_progname",
+        |c: Caller<'_, Thread>, out: u32, size: u32| -> Result<()> {
+            let name = b"/bin/lean\0";
+            guest(&c).memory.write(out, &name[..name.len().min(size as usize)])
+        },
+    )?;
+    linker.func_wrap(
+        "env",
+        "_dlsym_js",
+        |c: Caller<'_, Thread>, _handle: i32, name: u32, _index: i32| -> Result<i32> {
+            let g = guest(&c);
+            Ok(g.symbols.get(&g.memory.string(name)?).unwrap_or(0))
+        },
+    )?;
     Ok(())
 }

@@ -23,25 +23,37 @@ impl Future for Park {
 }
 
 pub(super) fn define(linker: &mut Linker<Thread>) -> Result<()> {
-    linker.func_wrap_async("host", "futex_wait", |c: Caller<'_, Thread>, (address, expected, nanoseconds): (u32, u32, i64)| {
-        let (thread, guest) = (c.data().id, c.data().guest.clone());
-        Box::new(async move {
-            {
-                let mut g = guest.lock();
-                if g.memory.u32(address)? != expected {
-                    return Ok(1);
+    linker.func_wrap_async(
+        "host",
+        "futex_wait",
+        |c: Caller<'_, Thread>, (address, expected, nanoseconds): (u32, u32, i64)| {
+            let (thread, guest) = (c.data().id, c.data().guest.clone());
+            Box::new(async move {
+                {
+                    let mut g = guest.lock();
+                    if g.memory.u32(address)? != expected {
+                        return Ok(1);
+                    }
+                    let until = u64::try_from(nanoseconds)
+                        .ok()
+                        .and_then(|n| Instant::now().checked_add(Duration::from_nanos(n)));
+                    g.waits.push(Wait { thread, address, until });
                 }
-                let until = u64::try_from(nanoseconds).ok().and_then(|n| Instant::now().checked_add(Duration::from_nanos(n)));
-                g.waits.push(Wait { thread, address, until });
-            }
-            Ok::<i32, Error>(Park { guest, thread }.await)
-        })
+                Ok::<i32, Error>(Park { guest, thread }.await)
+            })
+        },
+    )?;
+    linker.func_wrap("host", "futex_wake", |c: Caller<'_, Thread>, address: u32, count: u32| {
+        guest(&c).wake(address, count)
     })?;
-    linker.func_wrap("host", "futex_wake", |c: Caller<'_, Thread>, address: u32, count: u32| guest(&c).wake(address, count))?;
-    linker.func_wrap("env", "__pthread_create_js", |c: Caller<'_, Thread>, pthread: i32, _attributes: i32, routine: i32, argument: i32| -> i32 {
-        guest(&c).spawns.push_back(Spawn { pthread, routine, argument });
-        0
-    })?;
+    linker.func_wrap(
+        "env",
+        "__pthread_create_js",
+        |c: Caller<'_, Thread>, pthread: i32, _attributes: i32, routine: i32, argument: i32| -> i32 {
+            guest(&c).spawns.push_back(Spawn { pthread, routine, argument });
+            0
+        },
+    )?;
     // What JavaScript needs to keep its workers and their mailboxes in order; there are none here.
     for name in [
         "_emscripten_thread_cleanup",
@@ -52,7 +64,11 @@ pub(super) fn define(linker: &mut Linker<Thread>) -> Result<()> {
         linker.func_wrap("env", name, |_pthread: i32| {})?;
     }
     linker.func_wrap("env", "_emscripten_notify_mailbox_postmessage", |_to: i32, _from: i32| {})?;
-    for name in ["emscripten_check_blocking_allowed", "_emscripten_runtime_keepalive_clear", "_emscripten_dlsync_threads"] {
+    for name in [
+        "emscripten_check_blocking_allowed",
+        "_emscripten_runtime_keepalive_clear",
+        "_emscripten_dlsync_threads",
+    ] {
         linker.func_wrap("env", name, || {})?;
     }
     for name in ["emscripten_exit_with_live_runtime", "emscripten_unwind_to_js_event_loop"] {

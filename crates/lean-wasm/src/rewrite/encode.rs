@@ -2,8 +2,9 @@
 
 use wasm_encoder::reencode::{Error, Reencode, utils};
 use wasm_encoder::{
-    CodeSection, ConstExpr, ElementSection, Elements, EntityType, ExportKind, ExportSection, FunctionSection, GlobalSection,
-    GlobalType, ImportSection, Instruction, Module, SectionId, TableSection, TagKind, TagSection, TagType, TypeSection, ValType,
+    CodeSection, ConstExpr, ElementSection, Elements, EntityType, ExportKind, ExportSection, FunctionSection,
+    GlobalSection, GlobalType, ImportSection, Instruction, Module, SectionId, TableSection, TagKind,
+    TagSection, TagType, TypeSection, ValType,
 };
 use wasmparser::{Operator, TypeRef};
 
@@ -39,8 +40,12 @@ impl Reencode for Rewriter {
     fn instruction<'a>(&mut self, op: Operator<'a>) -> Encoded<Instruction<'a>> {
         // The start function's wait is for another thread that copies the initial data: it never happens here.
         let host = match &op {
-            Operator::MemoryAtomicWait32 { memarg } if self.current != self.start => Some(("futex_wait", memarg.offset)),
-            Operator::MemoryAtomicNotify { memarg } if self.current != self.start => Some(("futex_wake", memarg.offset)),
+            Operator::MemoryAtomicWait32 { memarg } if self.current != self.start => {
+                Some(("futex_wait", memarg.offset))
+            }
+            Operator::MemoryAtomicNotify { memarg } if self.current != self.start => {
+                Some(("futex_wake", memarg.offset))
+            }
             _ => None,
         };
         match host {
@@ -50,7 +55,11 @@ impl Reencode for Rewriter {
         }
     }
 
-    fn parse_type_section(&mut self, types: &mut TypeSection, section: wasmparser::TypeSectionReader<'_>) -> Encoded<()> {
+    fn parse_type_section(
+        &mut self,
+        types: &mut TypeSection,
+        section: wasmparser::TypeSectionReader<'_>,
+    ) -> Encoded<()> {
         utils::parse_type_section(self, types, section)?;
         for (parameters, results) in &self.types[self.own_types..] {
             types.ty().function(parameters.iter().copied(), results.iter().copied());
@@ -58,7 +67,11 @@ impl Reencode for Rewriter {
         Ok(())
     }
 
-    fn parse_import_section(&mut self, out: &mut ImportSection, section: wasmparser::ImportSectionReader<'_>) -> Encoded<()> {
+    fn parse_import_section(
+        &mut self,
+        out: &mut ImportSection,
+        section: wasmparser::ImportSectionReader<'_>,
+    ) -> Encoded<()> {
         let mut function = 0;
         let mut rest = vec![];
         for import in section.into_imports() {
@@ -86,7 +99,11 @@ impl Reencode for Rewriter {
         Ok(())
     }
 
-    fn parse_global_section(&mut self, out: &mut GlobalSection, section: wasmparser::GlobalSectionReader<'_>) -> Encoded<()> {
+    fn parse_global_section(
+        &mut self,
+        out: &mut GlobalSection,
+        section: wasmparser::GlobalSectionReader<'_>,
+    ) -> Encoded<()> {
         for value in &self.global_values {
             let global = GlobalType { val_type: ValType::I32, mutable: true, shared: false };
             out.global(global, &ConstExpr::i32_const(*value as i32));
@@ -94,7 +111,11 @@ impl Reencode for Rewriter {
         utils::parse_global_section(self, out, section)
     }
 
-    fn parse_function_section(&mut self, out: &mut FunctionSection, section: wasmparser::FunctionSectionReader<'_>) -> Encoded<()> {
+    fn parse_function_section(
+        &mut self,
+        out: &mut FunctionSection,
+        section: wasmparser::FunctionSectionReader<'_>,
+    ) -> Encoded<()> {
         utils::parse_function_section(self, out, section)?;
         for (index, _) in &self.shims {
             out.function(*index);
@@ -104,7 +125,11 @@ impl Reencode for Rewriter {
         Ok(())
     }
 
-    fn parse_table_section(&mut self, out: &mut TableSection, section: wasmparser::TableSectionReader<'_>) -> Encoded<()> {
+    fn parse_table_section(
+        &mut self,
+        out: &mut TableSection,
+        section: wasmparser::TableSectionReader<'_>,
+    ) -> Encoded<()> {
         for table in section {
             let mut table = self.table_type(table?.ty)?;
             table.minimum = u64::from(self.table_size) + self.added_slots.len() as u64;
@@ -113,7 +138,11 @@ impl Reencode for Rewriter {
         Ok(())
     }
 
-    fn parse_export_section(&mut self, out: &mut ExportSection, section: wasmparser::ExportSectionReader<'_>) -> Encoded<()> {
+    fn parse_export_section(
+        &mut self,
+        out: &mut ExportSection,
+        section: wasmparser::ExportSectionReader<'_>,
+    ) -> Encoded<()> {
         for export in section {
             let export = export?;
             if KEPT.contains(&export.name) {
@@ -123,18 +152,34 @@ impl Reencode for Rewriter {
         for global in &self.mutable_globals {
             out.export(&format!("mg{global}"), ExportKind::Global, *global);
         }
-        out.export("thread_entry", ExportKind::Func, self.new_imports + self.old_defined + self.shims.len() as u32);
+        out.export(
+            "thread_entry",
+            ExportKind::Func,
+            self.new_imports + self.old_defined + self.shims.len() as u32,
+        );
         Ok(())
     }
 
-    fn parse_element_section(&mut self, out: &mut ElementSection, section: wasmparser::ElementSectionReader<'_>) -> Encoded<()> {
+    fn parse_element_section(
+        &mut self,
+        out: &mut ElementSection,
+        section: wasmparser::ElementSectionReader<'_>,
+    ) -> Encoded<()> {
         utils::parse_element_section(self, out, section)?;
         let functions: Vec<u32> = self.added_slots.iter().map(|f| self.renumbered(*f)).collect();
-        out.active(None, &ConstExpr::i32_const(self.table_size as i32), Elements::Functions(functions.into()));
+        out.active(
+            None,
+            &ConstExpr::i32_const(self.table_size as i32),
+            Elements::Functions(functions.into()),
+        );
         Ok(())
     }
 
-    fn parse_code_section(&mut self, out: &mut CodeSection, section: wasmparser::CodeSectionReader<'_>) -> Encoded<()> {
+    fn parse_code_section(
+        &mut self,
+        out: &mut CodeSection,
+        section: wasmparser::CodeSectionReader<'_>,
+    ) -> Encoded<()> {
         self.current = self.old_imports;
         for body in section {
             utils::parse_function_body(self, out, body?)?;
@@ -147,10 +192,16 @@ impl Reencode for Rewriter {
         Ok(())
     }
 
-    fn intersperse_section_hook(&mut self, module: &mut Module, _after: Option<SectionId>, before: Option<SectionId>) -> Encoded<()> {
+    fn intersperse_section_hook(
+        &mut self,
+        module: &mut Module,
+        _after: Option<SectionId>,
+        before: Option<SectionId>,
+    ) -> Encoded<()> {
         // The tag of the one kind of exception; its section goes between memories and globals.
         if before == Some(SectionId::Global) {
-            let func_type_idx = self.index_of(&(vec![], vec![])).ok_or_else(|| unexpected("no type without parameters"))?;
+            let func_type_idx =
+                self.index_of(&(vec![], vec![])).ok_or_else(|| unexpected("no type without parameters"))?;
             let mut tags = TagSection::new();
             tags.tag(TagType { kind: TagKind::Exception, func_type_idx });
             module.section(&tags);

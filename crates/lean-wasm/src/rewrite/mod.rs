@@ -41,8 +41,13 @@ fn host_functions() -> [(&'static str, Signature); 4] {
 }
 
 /// Imports that become functions ending in `throw` (after telling the host).
-const THROWERS: &[&str] =
-    &["__cxa_throw", "__cxa_rethrow", "__resumeException", "_emscripten_throw_longjmp", "__cxa_rethrow_primary_exception"];
+const THROWERS: &[&str] = &[
+    "__cxa_throw",
+    "__cxa_rethrow",
+    "__resumeException",
+    "_emscripten_throw_longjmp",
+    "__cxa_rethrow_primary_exception",
+];
 
 fn vanishes(import: &str) -> bool {
     import.starts_with("invoke_")
@@ -110,7 +115,11 @@ impl Rewriter {
 
     /// The new index of a function.
     fn renumbered(&self, old: u32) -> u32 {
-        if old < self.old_imports { self.import_map[old as usize] } else { old - self.old_imports + self.new_imports }
+        if old < self.old_imports {
+            self.import_map[old as usize]
+        } else {
+            old - self.old_imports + self.new_imports
+        }
     }
 
     fn export(&self, name: &str) -> Result<u32, String> {
@@ -118,7 +127,11 @@ impl Rewriter {
     }
 
     fn host(&self, name: &str) -> Result<u32, String> {
-        let position = self.host_imports.iter().position(|h| h.0 == name).ok_or_else(|| format!("no host function `{name}`"))?;
+        let position = self
+            .host_imports
+            .iter()
+            .position(|h| h.0 == name)
+            .ok_or_else(|| format!("no host function `{name}`"))?;
         Ok(self.new_imports - self.host_imports.len() as u32 + position as u32)
     }
 
@@ -178,6 +191,7 @@ pub(crate) fn rewrite(wasm: &[u8]) -> Result<Rewritten, Error> {
     let mut module = Module::new();
     rewriter.parse_core_module(&mut module, Parser::new(0), wasm).map_err(|e| fault(e.to_string()))?;
     symbols.sort();
-    let lines: Vec<String> = symbols.into_iter().map(|(name, kind, value)| format!("{name} {kind} {value}\n")).collect();
+    let lines: Vec<String> =
+        symbols.into_iter().map(|(name, kind, value)| format!("{name} {kind} {value}\n")).collect();
     Ok(Rewritten { module: module.finish(), symbols: lines.concat() })
 }

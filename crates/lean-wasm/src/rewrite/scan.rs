@@ -43,7 +43,9 @@ pub(super) fn scan(wasm: &[u8]) -> Result<(Rewriter, Vec<Symbol>), String> {
             Payload::TypeSection(section) => {
                 for t in section.into_iter_err_on_gc_types() {
                     let t = t.map_err(text)?;
-                    let types = |list: &[wasmparser::ValType]| list.iter().map(|v| value_type(*v)).collect::<Result<Vec<_>, _>>();
+                    let types = |list: &[wasmparser::ValType]| {
+                        list.iter().map(|v| value_type(*v)).collect::<Result<Vec<_>, _>>()
+                    };
                     let signature = (types(t.params())?, types(t.results())?);
                     rw.type_indices.entry(signature.clone()).or_insert(rw.types.len() as u32);
                     rw.types.push(signature);
@@ -84,7 +86,9 @@ pub(super) fn scan(wasm: &[u8]) -> Result<(Rewriter, Vec<Symbol>), String> {
             Payload::ElementSection(section) => {
                 for element in section {
                     let element = element.map_err(text)?;
-                    let ElementKind::Active { offset_expr, .. } = &element.kind else { return Err("passive elements".into()) };
+                    let ElementKind::Active { offset_expr, .. } = &element.kind else {
+                        return Err("passive elements".into());
+                    };
                     let base = constant(offset_expr)?.ok_or("element offset that is no constant")? as u32;
                     if let ElementItems::Functions(functions) = element.items {
                         for (k, function) in functions.into_iter().enumerate() {

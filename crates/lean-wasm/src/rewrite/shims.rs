@@ -63,16 +63,20 @@ impl Rewriter {
             Shim::BeginCatch(host) => {
                 let mut f = Function::new([]);
                 f.instruction(&I::LocalGet(0)).instruction(&I::Call(host)).instruction(&I::Drop);
-                f.instruction(&I::LocalGet(0)).instruction(&I::Call(self.export("__cxa_increment_exception_refcount")?));
+                f.instruction(&I::LocalGet(0))
+                    .instruction(&I::Call(self.export("__cxa_increment_exception_refcount")?));
                 f.instruction(&I::LocalGet(0)).instruction(&I::Call(self.export("__cxa_get_exception_ptr")?));
                 f.instruction(&I::End);
                 Ok(f)
             }
             Shim::EndCatch => {
                 let mut f = Function::new([]);
-                f.instruction(&I::I32Const(0)).instruction(&I::I32Const(0)).instruction(&I::Call(self.export("setThrew")?));
+                f.instruction(&I::I32Const(0))
+                    .instruction(&I::I32Const(0))
+                    .instruction(&I::Call(self.export("setThrew")?));
                 f.instruction(&I::Call(self.host("end_catch")?));
-                f.instruction(&I::Call(self.export("__cxa_decrement_exception_refcount")?)).instruction(&I::End);
+                f.instruction(&I::Call(self.export("__cxa_decrement_exception_refcount")?))
+                    .instruction(&I::End);
                 Ok(f)
             }
             Shim::InitMainThread => {
@@ -83,7 +87,9 @@ impl Rewriter {
                     f.instruction(&I::I32Const(constant));
                 }
                 f.instruction(&I::Call(self.export("_emscripten_thread_init")?));
-                f.instruction(&I::Call(self.export("_emscripten_tls_init")?)).instruction(&I::Drop).instruction(&I::End);
+                f.instruction(&I::Call(self.export("_emscripten_tls_init")?))
+                    .instruction(&I::Drop)
+                    .instruction(&I::End);
                 Ok(f)
             }
         }
@@ -100,11 +106,17 @@ impl Rewriter {
         for (tried, gives) in self.alternatives(&parameters[1..], results) {
             let Some(index) = self.index_of(&(tried.clone(), gives.clone())) else { continue };
             f.instruction(&I::LocalGet(0)).instruction(&I::TableGet(0));
-            f.instruction(&I::RefTestNonNull(HeapType::Concrete(index))).instruction(&I::If(BlockType::Empty));
+            f.instruction(&I::RefTestNonNull(HeapType::Concrete(index)))
+                .instruction(&I::If(BlockType::Empty));
             for local in 1..=tried.len() as u32 {
-                if local < count { f.instruction(&I::LocalGet(local)) } else { f.instruction(&I::I32Const(0)) };
+                if local < count {
+                    f.instruction(&I::LocalGet(local))
+                } else {
+                    f.instruction(&I::I32Const(0))
+                };
             }
-            f.instruction(&I::LocalGet(0)).instruction(&I::CallIndirect { type_index: index, table_index: 0 });
+            f.instruction(&I::LocalGet(0))
+                .instruction(&I::CallIndirect { type_index: index, table_index: 0 });
             match (gives.len(), results.len()) {
                 (1, 0) => drop(f.instruction(&I::Drop)),
                 (0, 1) => drop(f.instruction(&I::I32Const(0))),
@@ -120,7 +132,9 @@ impl Rewriter {
         f.instruction(&I::CallIndirect { type_index, table_index: 0 });
         f.instruction(&I::Return).instruction(&I::End).instruction(&I::End);
         f.instruction(&I::LocalGet(count)).instruction(&I::GlobalSet(self.stack_pointer));
-        f.instruction(&I::I32Const(1)).instruction(&I::I32Const(0)).instruction(&I::Call(self.export("setThrew")?));
+        f.instruction(&I::I32Const(1))
+            .instruction(&I::I32Const(0))
+            .instruction(&I::Call(self.export("setThrew")?));
         match results.first() {
             Some(ValType::I32) => drop(f.instruction(&I::I32Const(0))),
             Some(ValType::I64) => drop(f.instruction(&I::I64Const(0))),
@@ -156,11 +170,16 @@ impl Rewriter {
         for local in 0..wanted {
             // 0 catches everything; so does an equal type.
             f.instruction(&I::LocalGet(local)).instruction(&I::I32Eqz).instruction(&I::BrIf(0));
-            f.instruction(&I::LocalGet(local)).instruction(&I::LocalGet(kind)).instruction(&I::I32Eq).instruction(&I::BrIf(0));
+            f.instruction(&I::LocalGet(local))
+                .instruction(&I::LocalGet(kind))
+                .instruction(&I::I32Eq)
+                .instruction(&I::BrIf(0));
             f.instruction(&I::LocalGet(local)).instruction(&I::LocalGet(kind));
             f.instruction(&I::LocalGet(thrown)).instruction(&I::I32Const(8)).instruction(&I::I32Sub);
             f.instruction(&I::Call(can_catch)).instruction(&I::If(BlockType::Empty));
-            f.instruction(&I::LocalGet(local)).instruction(&I::Call(set_type)).instruction(&I::LocalGet(thrown));
+            f.instruction(&I::LocalGet(local))
+                .instruction(&I::Call(set_type))
+                .instruction(&I::LocalGet(thrown));
             f.instruction(&I::Return).instruction(&I::End);
         }
         f.instruction(&I::End);
@@ -172,13 +191,16 @@ impl Rewriter {
     /// `thread_entry(pthread, start_routine, argument)`: what a worker does in lean.js when it is told to run. The stack's
     /// upper end lies at `pthread` + 52, its size at + 56.
     pub(super) fn thread_entry(&self) -> Result<Function, String> {
-        let routine = self.index_of(&(vec![ValType::I32], vec![ValType::I32])).ok_or("no type for thread routines")?;
+        let routine =
+            self.index_of(&(vec![ValType::I32], vec![ValType::I32])).ok_or("no type for thread routines")?;
         let mut f = Function::new([]);
         f.instruction(&I::LocalGet(0)).instruction(&I::I32Load(word(52)));
         f.instruction(&I::LocalGet(0)).instruction(&I::I32Load(word(52)));
         f.instruction(&I::LocalGet(0)).instruction(&I::I32Load(word(56))).instruction(&I::I32Sub);
         f.instruction(&I::Call(self.export("emscripten_stack_set_limits")?));
-        f.instruction(&I::LocalGet(0)).instruction(&I::I32Load(word(52))).instruction(&I::GlobalSet(self.stack_pointer));
+        f.instruction(&I::LocalGet(0))
+            .instruction(&I::I32Load(word(52)))
+            .instruction(&I::GlobalSet(self.stack_pointer));
         f.instruction(&I::LocalGet(0));
         for constant in [0, 0, 1, 0, 0] {
             f.instruction(&I::I32Const(constant));

@@ -9,13 +9,16 @@ use atlas_proto::{CheckLevel, CheckReply, CheckRequest, DeclarationFacts, Module
 
 /// Where the image lies: `ATLAS_LEAN_IMAGE`, else the repository's cache.
 pub fn image() -> PathBuf {
-    std::env::var_os("ATLAS_LEAN_IMAGE")
-        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../.cache/lean/image"), PathBuf::from)
+    std::env::var_os("ATLAS_LEAN_IMAGE").map_or_else(
+        || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../.cache/lean/image"),
+        PathBuf::from,
+    )
 }
 
 /// One embedded Lean with an empty cache for all tests of a file.
 pub fn lean() -> &'static Embedded {
-    static LEAN: LazyLock<Embedded> = LazyLock::new(|| Embedded::fresh(&image()).expect("run `scripts/setup lean`"));
+    static LEAN: LazyLock<Embedded> =
+        LazyLock::new(|| Embedded::fresh(&image()).expect("run `scripts/setup lean`"));
     &LEAN
 }
 
@@ -42,7 +45,13 @@ pub fn library(modules: &[(&str, &[&str], &str)]) -> Vec<ModuleSource> {
 }
 
 fn request(modules: Vec<ModuleSource>, level: CheckLevel) -> CheckRequest {
-    CheckRequest { id: "test".into(), level: level.into(), check: modules.iter().map(|m| m.name.clone()).collect(), modules, ..CheckRequest::default() }
+    CheckRequest {
+        id: "test".into(),
+        level: level.into(),
+        check: modules.iter().map(|m| m.name.clone()).collect(),
+        modules,
+        ..CheckRequest::default()
+    }
 }
 
 /// Asks for a certified verdict on all modules.
@@ -57,7 +66,11 @@ pub fn elaborate(modules: Vec<ModuleSource>) -> CheckRequest {
 
 /// The facts of one declaration.
 pub fn fact<'a>(reply: &'a CheckReply, name: &str) -> &'a DeclarationFacts {
-    reply.declarations.iter().find(|d| d.name == name).unwrap_or_else(|| panic!("no facts of {name}: {reply:#?}"))
+    reply
+        .declarations
+        .iter()
+        .find(|d| d.name == name)
+        .unwrap_or_else(|| panic!("no facts of {name}: {reply:#?}"))
 }
 
 /// The texts of all diagnostics.

@@ -1,0 +1,184 @@
+/-
+What follows the session's code when a native Lean runs it: one request from a file, the answer to a file, and the
+objects that the session hands over as text, a line an object, in the shape that they have in memory:
+
+    c TAG SCALARS FIELD…    a constructor; SCALARS: hex bytes or `-`
+    a FIELD…                an array or a list
+    s LENGTH                a string; so many bytes follow, and a line end
+    n DIGITS                a natural number
+
+A field is the number of an earlier line, or `#K`: the constructor K without fields. The last line is the root.
+-/
+namespace Atlas.Native
+
+/-- Objects written so far by address. They are held by the environment, so that no address comes twice. -/
+structure Dump where
+  out : String
+  count : Nat
+  known : Array (List (USize × String))
+
+def Dump.empty : Dump := ⟨"", 0, Array.replicate 65536 []⟩
+
+def address {α : Type} (a : α) : USize := unsafe ptrAddrUnsafe a
+
+def lookIn (a : USize) : List (USize × String) → Option String
+  | [] => none
+  | (b, r) :: rest => if a == b then some r else lookIn a rest
+
+def Dump.find (d : Dump) (a : USize) : Option String :=
+  let i := (a.toNat / 8) % d.known.size
+  if h : i < d.known.size then lookIn a d.known[i] else none
+
+def Dump.know (d : Dump) (a : USize) (r : String) : Dump :=
+  let ⟨out, count, known⟩ := d
+  let i := (a.toNat / 8) % known.size
+  if h : i < known.size then
+    let bucket := known[i]
+    ⟨out, count, known.set i ((a, r) :: bucket) h⟩
+  else ⟨out, count, known⟩
+
+def Dump.line (d : Dump) (text : String) : Dump × String :=
+  let ⟨out, count, known⟩ := d
+  (⟨(out ++ text).push '\n', count + 1, known⟩, toString count)
+
+def turned : List String → List String → List String
+  | [], acc => acc
+  | f :: rest, acc => turned rest (f :: acc)
+
+def joined : List String → String → String
+  | [], acc => acc
+  | f :: rest, acc => joined rest ((acc ++ " ") ++ f)
+
+def Dump.node (d : Dump) (tag : Nat) (scalars : String) (fields : List String) : Dump × String :=
+  d.line (joined fields ("c " ++ toString tag ++ " " ++ scalars))
+
+def Dump.array (d : Dump) (fields : List String) : Dump × String := d.line (joined fields "a")
+def Dump.string (d : Dump) (s : String) : Dump × String := d.line ("s " ++ toString s.utf8ByteSize ++ "\n" ++ s)
+def Dump.number (d : Dump) (n : Nat) : Dump × String := d.line ("n " ++ toString n)
+
+partial def dumpName (d : Dump) (n : Name) : Dump × String :=
+  match n with
+  | .anonymous => (d, "#0")
+  | .str p s =>
+    match d.find (address n) with
+    | some r => (d, r)
+    | none =>
+      let (d, p) := dumpName d p
+      let (d, s) := d.string s
+      let (d, r) := d.node 1 "-" [p, s]
+      (d.know (address n) r, r)
+  | .num p i =>
+    let (d, p) := dumpName d p
+    let (d, i) := d.number i
+    d.node 2 "-" [p, i]
+
+partial def dumpNames (d : Dump) (acc : List String) : List Name → Dump × String
+  | [] => d.array (turned acc [])
+  | n :: rest =>
+    let (d, r) := dumpName d n
+    dumpNames d (r :: acc) rest
+
+partial def dumpLevel (d : Dump) (l : Level) : Dump × String :=
+  match l with
+  | .zero => (d, "#0")
+  | .succ a => let (d, a) := dumpLevel d a; d.node 1 "-" [a]
+  | .max a b => let (d, a) := dumpLevel d a; let (d, b) := dumpLevel d b; d.node 2 "-" [a, b]
+  | .imax a b => let (d, a) := dumpLevel d a; let (d, b) := dumpLevel d b; d.node 3 "-" [a, b]
+  | .param n => let (d, n) := dumpName d n; d.node 4 "-" [n]
+  | .mvar _ => d.node 5 "-" []
+
+partial def dumpLevels (d : Dump) (acc : List String) : List Level → Dump × String
+  | [] => d.array (turned acc [])
+  | l :: rest =>
+    let (d, r) := dumpLevel d l
+    dumpLevels d (r :: acc) rest
+
+partial def dumpExpr (d : Dump) (e : Expr) : Dump × String :=
+  match e with
+  | .mdata _ b => dumpExpr d b
+  | _ =>
+  match d.find (address e) with
+  | some r => (d, r)
+  | none =>
+    let (d, r) : Dump × String :=
+      match e with
+      | .bvar i => let (d, i) := d.number i; d.node 0 "-" [i]
+      | .sort l => let (d, l) := dumpLevel d l; d.node 3 "-" [l]
+      | .const n us => let (d, n) := dumpName d n; let (d, us) := dumpLevels d [] us; d.node 4 "-" [n, us]
+      | .app f a => let (d, f) := dumpExpr d f; let (d, a) := dumpExpr d a; d.node 5 "-" [f, a]
+      | .lam _ t b _ => let (d, t) := dumpExpr d t; let (d, b) := dumpExpr d b; d.node 6 "-" ["#0", t, b]
+      | .forallE _ t b _ => let (d, t) := dumpExpr d t; let (d, b) := dumpExpr d b; d.node 7 "-" ["#0", t, b]
+      | .letE _ t v b _ =>
+        let (d, t) := dumpExpr d t
+        let (d, v) := dumpExpr d v
+        let (d, b) := dumpExpr d b
+        d.node 8 "-" ["#0", t, v, b]
+      | .lit (.natVal n) => let (d, n) := d.number n; let (d, l) := d.node 0 "-" [n]; d.node 9 "-" [l]
+      | .lit (.strVal s) => let (d, s) := d.string s; let (d, l) := d.node 1 "-" [s]; d.node 9 "-" [l]
+      | .proj n i b =>
+        let (d, n) := dumpName d n
+        let (d, i) := d.number i
+        let (d, b) := dumpExpr d b
+        d.node 11 "-" [n, i, b]
+      | .mdata _ b => dumpExpr d b
+      | .fvar _ => d.node 1 "-" []
+      | .mvar _ => d.node 2 "-" []
+    (d.know (address e) r, r)
+
+def dumpHead (d : Dump) (v : ConstantVal) : Dump × String :=
+  let (d, n) := dumpName d v.name
+  let (d, us) := dumpNames d [] v.levelParams
+  let (d, t) := dumpExpr d v.type
+  d.node 0 "-" [n, us, t]
+
+def flagByte (b : Bool) : String := if b then "01" else "00"
+
+def dumpConstant (d : Dump) (c : ConstantInfo) : Dump × String :=
+  let (d, head) := dumpHead d c.toConstantVal
+  match c with
+  | .axiomInfo v => let (d, i) := d.node 0 (flagByte v.isUnsafe) [head]; d.node 0 "-" [i]
+  | .defnInfo v =>
+    let (d, e) := dumpExpr d v.value
+    let safety := match v.safety with | .unsafe => "00" | .safe => "01" | .partial => "02"
+    let (d, i) := d.node 0 safety [head, e]
+    d.node 1 "-" [i]
+  | .thmInfo v => let (d, e) := dumpExpr d v.value; let (d, i) := d.node 0 "-" [head, e]; d.node 2 "-" [i]
+  | .opaqueInfo v => let (d, e) := dumpExpr d v.value; let (d, i) := d.node 0 (flagByte v.isUnsafe) [head, e]; d.node 3 "-" [i]
+  | .quotInfo _ => let (d, i) := d.node 0 "-" [head]; d.node 4 "-" [i]
+  | .inductInfo v =>
+    let (d, cs) := dumpNames d [] v.ctors
+    let parameters := "#" ++ toString v.numParams
+    let (d, i) := d.node 0 (flagByte v.isRec ++ flagByte v.isUnsafe) [head, parameters, "#0", "#0", cs]
+    d.node 5 "-" [i]
+  | .ctorInfo v => let (d, t) := dumpName d v.induct; let (d, i) := d.node 0 (flagByte v.isUnsafe) [head, t]; d.node 6 "-" [i]
+  | .recInfo v => let (d, i) := d.node 0 (flagByte v.k ++ flagByte v.isUnsafe) [head]; d.node 7 "-" [i]
+
+partial def dumpConstants (d : Dump) (cs : Array ConstantInfo) (i : Nat) (acc : List String) : Dump × String :=
+  if h : i < cs.size then
+    let (d, r) := dumpConstant d cs[i]
+    dumpConstants d cs (i + 1) (r :: acc)
+  else d.array (turned acc [])
+
+partial def dumpModules (d : Dump) (ms : Array ModuleData) (i : Nat) (acc : List String) : Dump × String :=
+  if h : i < ms.size then
+    let (d, cs) := dumpConstants d ms[i].constants 0 []
+    let (d, r) := d.node 0 "-" ["#0", "#0", cs]
+    dumpModules d ms (i + 1) (r :: acc)
+  else d.array (turned acc [])
+
+def dump (handed : Handed) : String :=
+  let (d, new) := dumpConstants Dump.empty handed.1 0 []
+  let (d, old) := dumpModules d handed.2 0 []
+  let (d, _) := d.node 0 "-" [new, old]
+  d.out
+
+/-- Answers the request in `folder`. -/
+def answer (folder : String) : IO Unit := do
+  let r := Request.parse (← IO.FS.readFile (folder ++ "/request"))
+  let env ← importModules (importsOf r.uses #[{ module := `Init }]) {} (loadExts := true)
+  let out ← check env r fun handed => IO.FS.writeFile (folder ++ "/objects") (dump handed)
+  IO.FS.writeFile (folder ++ "/answer") out
+
+end Atlas.Native
+
+run_cmd Atlas.Native.answer "exchange"
