@@ -137,7 +137,13 @@ pub struct RunArgs {
     #[arg(long, value_name = "USER", env = "ATLAS_NATS_USER", requires = "nats_password")]
     pub nats_user: Option<String>,
     /// Password for --nats; better in the environment than on the command line
-    #[arg(long, value_name = "PASSWORD", env = "ATLAS_NATS_PASSWORD", hide_env_values = true, requires = "nats_user")]
+    #[arg(
+        long,
+        value_name = "PASSWORD",
+        env = "ATLAS_NATS_PASSWORD",
+        hide_env_values = true,
+        requires = "nats_user"
+    )]
     pub nats_password: Option<String>,
     /// The run's name, instead of the AtlasRun's; a new name is a new run
     #[arg(long = "run", value_name = "NAME")]

@@ -28,7 +28,8 @@ impl Attached {
     /// When there is no such NATS, or the server does not start.
     pub async fn to(directory: &Directory) -> Result<Self> {
         let identity = directory.identity()?.ok_or_else(|| {
-            Failure::input(format!("{} holds no run", directory.root().display())).hint("start one with `atlas run -f FILE`")
+            Failure::input(format!("{} holds no run", directory.root().display()))
+                .hint("start one with `atlas run -f FILE`")
         })?;
         let Identity { run, nats, .. } = identity;
         let never = || {
@@ -70,7 +71,8 @@ impl Attached {
 pub async fn connect(url: &str, user: Option<(String, String)>, name: &str) -> Result<Bus> {
     let options = Options { url: url.to_owned(), user, name: name.to_owned() };
     Bus::connect(&options).await.map_err(|e| {
-        Failure::fault(e.to_string()).hint("leave `--nats` out to have the run start a nats-server of its own")
+        Failure::fault(e.to_string())
+            .hint("leave `--nats` out to have the run start a nats-server of its own")
     })
 }
 

@@ -105,7 +105,9 @@ impl Directory {
             let known = Self::all(runs);
             let failure = Failure::input(format!("there is no run `{name}` in {}", runs.display()));
             return Err(match known.is_empty() {
-                true => failure.hint("start one with `atlas run -f FILE`, or name another folder with `--dir`"),
+                true => {
+                    failure.hint("start one with `atlas run -f FILE`, or name another folder with `--dir`")
+                }
                 false => failure.hint(format!("there are: {}", known.join(", "))),
             });
         }
@@ -178,7 +180,8 @@ impl Directory {
         }
         let path = self.root.join("lock");
         let mut options = OpenOptions::new();
-        let mut file = options.read(true).write(true).create(true).truncate(false).open(path).map_err(unusable)?;
+        let mut file =
+            options.read(true).write(true).create(true).truncate(false).open(path).map_err(unusable)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -220,8 +223,10 @@ impl Directory {
             Err(e) => return Err(Failure::fault(format!("cannot read {}: {e}", path.display()))),
         };
         let identity: Identity = serde_json::from_slice(&bytes).map_err(|e| {
-            Failure::fault(format!("{} is damaged: {e}", path.display()))
-                .hint(format!("start a new run with `--run NAME`, or remove {} to begin anew", self.root.display()))
+            Failure::fault(format!("{} is damaged: {e}", path.display())).hint(format!(
+                "start a new run with `--run NAME`, or remove {} to begin anew",
+                self.root.display()
+            ))
         })?;
         if identity.version != VERSION {
             return Err(Failure::fault(format!(
@@ -288,7 +293,19 @@ impl Identity {
     /// A run that begins now.
     pub fn new(run: RunId, atlasrun: PathBuf, title: String, inputs: BTreeMap<String, String>) -> Self {
         let created_ms = crate::format::now_ms();
-        Self { version: VERSION, run, atlasrun, title, created_ms, inputs, nats: None, checks: 0, checks_cached: 0, lean_ms: 0, repeated_calls: 0 }
+        Self {
+            version: VERSION,
+            run,
+            atlasrun,
+            title,
+            created_ms,
+            inputs,
+            nats: None,
+            checks: 0,
+            checks_cached: 0,
+            lean_ms: 0,
+            repeated_calls: 0,
+        }
     }
 
     /// Checks that the run can go on with `inputs`.
@@ -305,7 +322,12 @@ impl Identity {
                 Some(_) => {}
             }
         }
-        differences.extend(inputs.keys().filter(|name| !self.inputs.contains_key(*name)).map(|name| format!("{name} is new")));
+        differences.extend(
+            inputs
+                .keys()
+                .filter(|name| !self.inputs.contains_key(*name))
+                .map(|name| format!("{name} is new")),
+        );
         if differences.is_empty() {
             return Ok(());
         }
@@ -362,7 +384,8 @@ mod tests {
 
     #[test]
     fn changed_inputs_are_named() {
-        let inputs = |pairs: &[(&str, &str)]| pairs.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect();
+        let inputs =
+            |pairs: &[(&str, &str)]| pairs.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect();
         let run = RunId::new("numbers").unwrap();
         let began = inputs(&[("target `a`", "1"), ("target `b`", "1"), ("library package", "1")]);
         let identity = Identity::new(run, "atlasrun.yaml".into(), String::new(), began);

@@ -74,7 +74,10 @@ mod tests {
     fn numbers_read_well() {
         assert_eq!(count(1234), "1234");
         assert_eq!(count(1_234_567), "1\u{202f}234\u{202f}567");
-        assert_eq!((short(950), short(12_345), short(4_500_000)), ("950".into(), "12.3k".into(), "4.5M".into()));
+        assert_eq!(
+            (short(950), short(12_345), short(4_500_000)),
+            ("950".into(), "12.3k".into(), "4.5M".into())
+        );
         assert_eq!((usd(0.0), usd(0.0042), usd(12.5)), ("$0".into(), "$0.0042".into(), "$12.50".into()));
         assert_eq!(duration(3_250), "3.2 s");
         assert_eq!(duration(245_000), "4 min 05 s");

@@ -160,13 +160,17 @@ fn policy(spec: &AtlasRunSpec, created_ms: u64) -> Policy {
 /// Whether agents find the targets of a book that comes without. Recorded extractors do so only where a recording
 /// speaks of them; without any, a book that has no targets is a mistake that can be told at once.
 fn extracts(spec: &AtlasRunSpec) -> bool {
-    let model = spec.model_of("extractor").and_then(|name| spec.models.iter().find(|model| model.name == name));
+    let model =
+        spec.model_of("extractor").and_then(|name| spec.models.iter().find(|model| model.name == name));
     let Some(recording) = model.and_then(|model| model.recording.as_deref()) else { return model.is_some() };
     let files = match std::fs::read_dir(recording) {
         Ok(entries) => entries.flatten().map(|entry| entry.path()).collect(),
         Err(_) => vec![recording.to_owned()],
     };
-    files.iter().filter_map(|file| std::fs::read_to_string(file).ok()).any(|text| text.contains("role: extractor"))
+    files
+        .iter()
+        .filter_map(|file| std::fs::read_to_string(file).ok())
+        .any(|text| text.contains("role: extractor"))
 }
 
 fn format(format: BookFormat) -> atlas_book::Format {
@@ -180,7 +184,8 @@ fn format(format: BookFormat) -> atlas_book::Format {
 
 /// A book's title from its file name: `my-book.md` is `My book`, and so is a folder `my-book/book`.
 fn title(path: &Path) -> String {
-    let stem = |path: &Path| path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+    let stem =
+        |path: &Path| path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
     let mut name = stem(path);
     if matches!(name.as_str(), "book" | "main" | "manifest" | "chapters" | "source" | "src") {
         name = path.parent().map(stem).unwrap_or(name);
@@ -193,7 +198,9 @@ fn title(path: &Path) -> String {
 /// A source's path as seen from the AtlasRun's folder, where it lies under it.
 fn near(source: &str, atlasrun: &Path) -> String {
     let folder = atlasrun.parent().unwrap_or(Path::new("/"));
-    Path::new(source).strip_prefix(folder).map_or_else(|_| source.to_owned(), |path| path.display().to_string())
+    Path::new(source)
+        .strip_prefix(folder)
+        .map_or_else(|_| source.to_owned(), |path| path.display().to_string())
 }
 
 /// What two books may not share.
@@ -202,7 +209,8 @@ fn collisions(chapters: &[atlas_book::Chapter], targets: &[Target], atlasrun: &P
     let mut seen: HashMap<&str, &atlas_book::Chapter> = HashMap::new();
     for chapter in chapters {
         if let Some(first) = seen.insert(&chapter.module, chapter) {
-            let message = format!("the module `{}` would hold a chapter of {} too", chapter.module, first.source);
+            let message =
+                format!("the module `{}` would hold a chapter of {} too", chapter.module, first.source);
             problems.push(quoted(
                 PathBuf::from(&chapter.source),
                 chapter.first_line,
@@ -212,9 +220,9 @@ fn collisions(chapters: &[atlas_book::Chapter], targets: &[Target], atlasrun: &P
         }
     }
     if let Err(errors) = Blueprint::new(targets.to_vec()) {
-        problems.extend(
-            errors.iter().map(|error| quoted(atlasrun.to_owned(), 0, error.to_string(), "labels are shared by all books of a run")),
-        );
+        problems.extend(errors.iter().map(|error| {
+            quoted(atlasrun.to_owned(), 0, error.to_string(), "labels are shared by all books of a run")
+        }));
     }
     problems
 }

@@ -50,7 +50,8 @@ pub fn error_line(text: impl AsRef<str>) {
 /// # Errors
 /// When the value cannot be JSON.
 pub fn json(value: &impl Serialize) -> Result<()> {
-    let text = serde_json::to_string_pretty(value).map_err(|e| Failure::fault(format!("cannot write JSON: {e}")))?;
+    let text =
+        serde_json::to_string_pretty(value).map_err(|e| Failure::fault(format!("cannot write JSON: {e}")))?;
     line(text);
     Ok(())
 }

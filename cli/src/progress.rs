@@ -212,7 +212,6 @@ impl Progress {
         counts
     }
 
-
     /// What all roles used together.
     pub fn usage(&self) -> Usage {
         let mut sum = Usage::default();
@@ -234,7 +233,8 @@ fn absorb<T: Serialize + for<'de> Deserialize<'de> + Default>(into: &mut T, docu
         *into = whole;
         return;
     }
-    let (Ok(Value::Object(mut known)), Value::Object(new)) = (serde_json::to_value(T::default()), document) else {
+    let (Ok(Value::Object(mut known)), Value::Object(new)) = (serde_json::to_value(T::default()), document)
+    else {
         return;
     };
     for (key, value) in new {

@@ -2,9 +2,12 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use atlas_api::Toolchain as Which;
 use atlas_lean::{Embedded, Toolchain};
+use atlas_proto::{CheckReply, CheckRequest, LookupReply, LookupRequest};
+use nix::time::{ClockId, clock_gettime};
 
 use crate::attach::cache_folder;
 use crate::failure::{Failure, Result};
@@ -39,6 +42,51 @@ pub fn open(which: &Which, cache: Option<&Path>, memory: Memory) -> Result<Arc<d
         Which::Native | Which::Path(_) => {
             Err(Failure::input("this atlas cannot use a native Lean yet").hint("set `toolchain: embedded`"))
         }
+    }
+}
+
+/// A toolchain whose processor time is counted.
+pub struct Metered {
+    inner: Arc<dyn Toolchain>,
+    cpu_us: AtomicU64,
+}
+
+impl Metered {
+    /// Counts from nothing.
+    pub fn new(inner: Arc<dyn Toolchain>) -> Self {
+        Self { inner, cpu_us: AtomicU64::new(0) }
+    }
+
+    /// Processor time that questions have taken, milliseconds.
+    pub fn cpu_ms(&self) -> u64 {
+        self.cpu_us.load(Ordering::Relaxed) / 1000
+    }
+
+    /// Runs `question` and counts this thread's processor time: a toolchain answers on the thread that asks.
+    fn count<T>(&self, question: impl FnOnce() -> T) -> T {
+        let now = || {
+            clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map_or(0, |time| {
+                u64::try_from(time.tv_sec() * 1_000_000 + time.tv_nsec() / 1000).unwrap_or(0)
+            })
+        };
+        let before = now();
+        let answer = question();
+        self.cpu_us.fetch_add(now().saturating_sub(before), Ordering::Relaxed);
+        answer
+    }
+}
+
+impl Toolchain for Metered {
+    fn name(&self) -> String {
+        self.inner.name()
+    }
+
+    fn check(&self, request: &CheckRequest) -> CheckReply {
+        self.count(|| self.inner.check(request))
+    }
+
+    fn lookup(&self, request: &LookupRequest) -> LookupReply {
+        self.count(|| self.inner.lookup(request))
     }
 }
 

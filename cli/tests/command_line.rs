@@ -75,7 +75,8 @@ fn a_sound_atlasrun_is_called_so() {
     let output = atlas(folder.path(), &["validate"]);
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
     insta::assert_snapshot!(stdout(&output));
-    let json: Value = serde_json::from_slice(&atlas(folder.path(), &["validate", "-o", "json"]).stdout).unwrap();
+    let json: Value =
+        serde_json::from_slice(&atlas(folder.path(), &["validate", "-o", "json"]).stdout).unwrap();
     assert_eq!(json["targets"].as_array().unwrap().len(), 2);
     assert_eq!(json["chapters"][0]["module"], "Pair.Book");
 }
@@ -83,7 +84,8 @@ fn a_sound_atlasrun_is_called_so() {
 #[test]
 fn all_mistakes_of_an_atlasrun_are_told_at_once() {
     let folder = project();
-    let wrong = ATLASRUN.replace("provider: recorded", "provider: antropic").replace("package: Pair", "pakage: pair");
+    let wrong =
+        ATLASRUN.replace("provider: recorded", "provider: antropic").replace("package: Pair", "pakage: pair");
     write(folder.path(), "atlasrun.yaml", wrong);
     insta::assert_snapshot!(refused(folder.path(), &["run"]));
 }
@@ -121,7 +123,9 @@ fn latin_1_and_fifty_megabytes_are_refused_with_their_place() {
 #[test]
 fn unknown_roles_and_models_are_told_with_what_was_meant() {
     let folder = project();
-    let text = format!("{ATLASRUN}  agents:\n    roles:\n      proover: {{model: recorded}}\n      triage: {{model: strong}}\n");
+    let text = format!(
+        "{ATLASRUN}  agents:\n    roles:\n      proover: {{model: recorded}}\n      triage: {{model: strong}}\n"
+    );
     write(folder.path(), "atlasrun.yaml", text);
     insta::assert_snapshot!(refused(folder.path(), &["run"]));
 }
@@ -130,7 +134,10 @@ fn unknown_roles_and_models_are_told_with_what_was_meant() {
 fn a_missing_key_is_told_before_anything_starts() {
     let folder = project();
     let text = ATLASRUN
-        .replace("provider: recorded", "provider: anthropic\n      model: claude-sonnet-4-5\n      key: {env: ANTHROPIC_API_KEY}")
+        .replace(
+            "provider: recorded",
+            "provider: anthropic\n      model: claude-sonnet-4-5\n      key: {env: ANTHROPIC_API_KEY}",
+        )
         .replace("      recording: recording.yaml\n", "");
     write(folder.path(), "atlasrun.yaml", text);
     insta::assert_snapshot!("missing_key", refused(folder.path(), &["run"]));
@@ -176,7 +183,11 @@ fn a_nats_server_that_cannot_be_had_is_a_fault_with_a_way_out() {
         .unwrap();
     let text = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{text}");
-    assert!(text.contains("cannot run nats-server at /nonexistent/nats-server") && text.contains("scripts/setup nats"), "{text}");
+    assert!(
+        text.contains("cannot run nats-server at /nonexistent/nats-server")
+            && text.contains("scripts/setup nats"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -184,7 +195,8 @@ fn a_nats_system_that_does_not_answer_is_a_fault_with_a_way_out() {
     let folder = project();
     // A port that was free a moment ago, and that nobody listens on.
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let output = atlas(folder.path(), &["run", "--ui", "plain", "--nats", &format!("nats://127.0.0.1:{port}")]);
+    let output =
+        atlas(folder.path(), &["run", "--ui", "plain", "--nats", &format!("nats://127.0.0.1:{port}")]);
     let text = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{text}");
     assert!(text.contains("cannot connect to NATS at") && text.contains("leave `--nats` out"), "{text}");

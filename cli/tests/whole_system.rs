@@ -21,7 +21,12 @@ fn cache() -> PathBuf {
 
 fn atlas(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_atlas"));
-    command.args(arguments).env("ATLAS_CACHE", cache()).env("NO_COLOR", "1").current_dir(root()).stdin(Stdio::null());
+    command
+        .args(arguments)
+        .env("ATLAS_CACHE", cache())
+        .env("NO_COLOR", "1")
+        .current_dir(root())
+        .stdin(Stdio::null());
     command
 }
 
@@ -31,13 +36,21 @@ fn run(example: &str, dir: &Path) -> Command {
 }
 
 fn json(path: &Path) -> Value {
-    serde_json::from_str(&std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))).unwrap()
+    serde_json::from_str(
+        &std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display())),
+    )
+    .unwrap()
 }
 
 /// Final states by target, without those that a triage agent added.
 fn states(report: &Value) -> BTreeMap<String, String> {
     let text = |target: &Value, key: &str| target[key].as_str().unwrap_or_default().to_owned();
-    report["targets"].as_array().unwrap().iter().map(|target| (text(target, "id"), text(target, "state"))).collect()
+    report["targets"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|target| (text(target, "id"), text(target, "state")))
+        .collect()
 }
 
 fn expected(example: &str) -> BTreeMap<String, String> {
@@ -62,7 +75,8 @@ fn git(repository: &Path, arguments: &[&str]) -> String {
 fn assert_landed_once(run: &Path) {
     let repository = run.join("library.git");
     git(&repository, &["fsck", "--strict"]);
-    let log = git(&repository, &["log", "--format=%(trailers:key=Atlas-Submission,valueonly,separator=)", "main"]);
+    let log =
+        git(&repository, &["log", "--format=%(trailers:key=Atlas-Submission,valueonly,separator=)", "main"]);
     let submissions: Vec<&str> = log.lines().filter(|line| !line.is_empty()).collect();
     let distinct: BTreeSet<&str> = submissions.iter().copied().collect();
     assert_eq!(submissions.len(), distinct.len(), "a submission landed twice");
@@ -89,8 +103,12 @@ fn the_example_book_becomes_a_library_that_checks_again_from_nothing() {
     assert_final_states("numbers", &report);
     assert_landed_once(&home);
 
-    let refusals: BTreeSet<&str> =
-        report["refusals"].as_array().unwrap().iter().filter_map(|refusal| refusal["kind"].as_str()).collect();
+    let refusals: BTreeSet<&str> = report["refusals"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|refusal| refusal["kind"].as_str())
+        .collect();
     assert!(refusals.contains("conflict"), "two agents met in one place: {refusals:?}");
     assert!(refusals.contains("build"), "two good submissions broke together: {refusals:?}");
     assert!(report["totals"]["refuted"].as_u64().unwrap() >= 1);
@@ -130,7 +148,10 @@ fn kill_dash_nine_at_ten_moments_loses_nothing_pays_nothing_twice_and_lands_noth
     let dir = tempfile::tempdir().unwrap();
     let home = dir.path().join("numbers");
     // A linear congruential sequence from a seed that is printed: the moments are random and a failure can be run again.
-    let seed = std::env::var("ATLAS_TEST_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(|| u64::from(std::process::id()));
+    let seed = std::env::var("ATLAS_TEST_SEED")
+        .ok()
+        .and_then(|seed| seed.parse().ok())
+        .unwrap_or_else(|| u64::from(std::process::id()));
     println!("ATLAS_TEST_SEED={seed}");
     let mut state = seed;
     for kill in 0..10 {
@@ -150,5 +171,8 @@ fn kill_dash_nine_at_ten_moments_loses_nothing_pays_nothing_twice_and_lands_noth
     let repeated: usize = calls(&home).values().map(|times| times - 1).sum();
     let report = json(&home.join("report/report.json"));
     let uncertain = report["repeated_calls"].as_u64().unwrap();
-    assert!(repeated as u64 <= uncertain, "{repeated} calls were repeated, {uncertain} of them were unanswered at a kill");
+    assert!(
+        repeated as u64 <= uncertain,
+        "{repeated} calls were repeated, {uncertain} of them were unanswered at a kill"
+    );
 }

@@ -6,15 +6,17 @@ use std::time::Instant;
 
 use atlas_lean::Toolchain;
 use atlas_library::layout::{ImportGraph, imports, module_name};
-use atlas_proto::{CheckLevel, CheckReply, CheckRequest, DeclarationFacts, Diagnostic, ModuleSource, Outcome, Severity};
+use atlas_proto::{
+    CheckLevel, CheckReply, CheckRequest, DeclarationFacts, Diagnostic, ModuleSource, Outcome, Severity,
+};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::args::{CheckArgs, Output};
 use crate::failure::{Exit, Failure, Result};
 use crate::format::{duration, plural};
-use crate::toolchain::Memory;
 use crate::print::{self, ASK, FAINT, STRONG, WRONG, style_of, styled};
+use crate::toolchain::Memory;
 
 /// The largest Lean file that is read, in bytes.
 const MOST_BYTES: u64 = 4 << 20;
@@ -43,7 +45,8 @@ pub fn check(args: &CheckArgs) -> Result<Exit> {
         (None, None) => return Err(Failure::input("name a Lean file, or a library with `--library DIR`")),
     };
     let order = order(&which)?;
-    let toolchain = crate::toolchain::open(&args.toolchain.clone().into(), args.cache.as_deref(), Memory::Fresh)?;
+    let toolchain =
+        crate::toolchain::open(&args.toolchain.clone().into(), args.cache.as_deref(), Memory::Fresh)?;
     let text = args.output.output == Output::Text;
     if text {
         print::line(styled(FAINT, format!("{} by {}", plural(order.len(), "module"), toolchain.name())));
@@ -68,7 +71,8 @@ pub fn check(args: &CheckArgs) -> Result<Exit> {
 /// Checks one module from fresh state, with the sources of all that it imports.
 fn one<'a>(toolchain: &dyn Toolchain, modules: &'a [Module], at: usize, args: &CheckArgs) -> Checked<'a> {
     let module = &modules[at];
-    let by_name: BTreeMap<&str, &Module> = modules.iter().map(|module| (module.name.as_str(), module)).collect();
+    let by_name: BTreeMap<&str, &Module> =
+        modules.iter().map(|module| (module.name.as_str(), module)).collect();
     let mut wanted = vec![module.name.clone()];
     let mut closure: BTreeSet<String> = BTreeSet::new();
     while let Some(name) = wanted.pop() {
@@ -98,7 +102,8 @@ fn one<'a>(toolchain: &dyn Toolchain, modules: &'a [Module], at: usize, args: &C
 /// A lone file's module name: its stem when that can be one.
 fn file_module(file: &Path) -> String {
     let stem = file.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
-    let fits = stem.chars().next().is_some_and(|c| c.is_alphabetic()) && stem.chars().all(|c| c.is_alphanumeric() || c == '_');
+    let fits = stem.chars().next().is_some_and(|c| c.is_alphabetic())
+        && stem.chars().all(|c| c.is_alphanumeric() || c == '_');
     if fits { stem } else { "File".into() }
 }
 
@@ -119,7 +124,8 @@ fn library_modules(library: &Path) -> Result<Vec<Module>> {
             }
             if path.is_dir() {
                 folders.push(path);
-            } else if let Some(name) = path.strip_prefix(library).ok().and_then(|path| module_name(&path.to_string_lossy()))
+            } else if let Some(name) =
+                path.strip_prefix(library).ok().and_then(|path| module_name(&path.to_string_lossy()))
                 && name != "lakefile"
             {
                 modules.push(read(&path, name)?);
@@ -141,11 +147,16 @@ fn read(path: &Path, name: String) -> Result<Module> {
         return Err(unreadable("it is a folder".into()).hint("check a whole library with `--library DIR`"));
     }
     if meta.len() > MOST_BYTES {
-        return Err(unreadable(format!("it has {} MB; at most {} MB are read", meta.len() >> 20, MOST_BYTES >> 20)));
+        return Err(unreadable(format!(
+            "it has {} MB; at most {} MB are read",
+            meta.len() >> 20,
+            MOST_BYTES >> 20
+        )));
     }
     let bytes = std::fs::read(path).map_err(|e| unreadable(e.to_string()))?;
     let source = String::from_utf8(bytes).map_err(|e| {
-        unreadable(format!("byte {} is not UTF-8", e.utf8_error().valid_up_to())).hint("save the file as UTF-8")
+        unreadable(format!("byte {} is not UTF-8", e.utf8_error().valid_up_to()))
+            .hint("save the file as UTF-8")
     })?;
     Ok(Module { name, path: path.to_owned(), source })
 }
@@ -161,7 +172,8 @@ fn order(modules: &[Module]) -> Result<Vec<usize>> {
         }),
     );
     let names = graph.and_then(|graph| graph.order()).map_err(|e| Failure::input(e.to_string()))?;
-    let at: BTreeMap<&str, usize> = modules.iter().enumerate().map(|(at, module)| (module.name.as_str(), at)).collect();
+    let at: BTreeMap<&str, usize> =
+        modules.iter().enumerate().map(|(at, module)| (module.name.as_str(), at)).collect();
     Ok(names.iter().filter_map(|name| at.get(name.as_str()).copied()).collect())
 }
 
@@ -185,7 +197,11 @@ fn sorries(reply: &CheckReply) -> Vec<&str> {
 }
 
 fn foreign_axioms(declaration: &DeclarationFacts) -> Vec<&str> {
-    let foreign = declaration.axioms.iter().map(String::as_str).filter(|axiom| !AXIOMS.contains(axiom) && *axiom != "sorryAx");
+    let foreign = declaration
+        .axioms
+        .iter()
+        .map(String::as_str)
+        .filter(|axiom| !AXIOMS.contains(axiom) && *axiom != "sorryAx");
     foreign.collect()
 }
 
@@ -207,7 +223,8 @@ fn verdict(results: &[Checked<'_>]) -> Exit {
 fn tell(checked: &Checked<'_>) {
     let reply = &checked.reply;
     let outcome = outcome(reply);
-    let style = if outcome == Outcome::Accepted { style_of(atlas_domain::TargetState::Certified) } else { WRONG };
+    let style =
+        if outcome == Outcome::Accepted { style_of(atlas_domain::TargetState::Certified) } else { WRONG };
     let time = styled(FAINT, duration(checked.ms));
     print::line(format!("{} {} {time}", styled(style, word(outcome)), styled(STRONG, &checked.module.name)));
     for diagnostic in &reply.diagnostics {
@@ -222,7 +239,12 @@ fn tell(checked: &Checked<'_>) {
     for declaration in &reply.declarations {
         let foreign = foreign_axioms(declaration);
         if !foreign.is_empty() {
-            print::line(format!("  {} {} rests on {}", styled(WRONG, "axioms:"), declaration.name, foreign.join(", ")));
+            print::line(format!(
+                "  {} {} rests on {}",
+                styled(WRONG, "axioms:"),
+                declaration.name,
+                foreign.join(", ")
+            ));
         }
     }
 }

@@ -45,9 +45,11 @@ struct Agent {
 }
 
 async fn list(attached: &Attached, output: Output) -> Result<()> {
-    let unreadable = |cause: String| Failure::fault(format!("cannot read the agents of `{}`: {cause}", attached.run));
+    let unreadable =
+        |cause: String| Failure::fault(format!("cannot read the agents of `{}`: {cause}", attached.run));
     let id = ActorId::singleton(&attached.run, ActorKind::Plan);
-    let planner: Planner = atlas_actor::replay(&attached.bus, &id).await.map_err(|e| unreadable(e.to_string()))?;
+    let planner: Planner =
+        atlas_actor::replay(&attached.bus, &id).await.map_err(|e| unreadable(e.to_string()))?;
     let mut agents: Vec<Agent> = Vec::new();
     for target in planner.targets() {
         for past in planner.attempts(&target.id) {
@@ -101,10 +103,19 @@ async fn list(attached: &Attached, output: Output) -> Result<()> {
         .map(|agent| {
             let first = agent.reason.lines().next().unwrap_or_default();
             let reason: String = first.chars().take(70).collect();
-            vec![agent.id, agent.outcome, agent.turns.to_string(), short(agent.tokens), usd(agent.cost), reason]
+            vec![
+                agent.id,
+                agent.outcome,
+                agent.turns.to_string(),
+                short(agent.tokens),
+                usd(agent.cost),
+                reason,
+            ]
         })
         .collect();
-    print::line(print::table(&["AGENT", "OUTCOME", "TURNS", "TOKENS", "COST", "WHY"], rows, &[2, 3, 4]).trim_end());
+    print::line(
+        print::table(&["AGENT", "OUTCOME", "TURNS", "TOKENS", "COST", "WHY"], rows, &[2, 3, 4]).trim_end(),
+    );
     print::line("\nsee one with: atlas logs AGENT");
     Ok(())
 }
@@ -123,7 +134,8 @@ async fn show(attached: &Attached, agent: &str, args: &LogsArgs) -> Result<()> {
     let mut shown = String::new();
     loop {
         if args.output.output == Output::Json {
-            let line = serde_json::to_string(&story).map_err(|e| Failure::fault(format!("cannot write JSON: {e}")))?;
+            let line = serde_json::to_string(&story)
+                .map_err(|e| Failure::fault(format!("cannot write JSON: {e}")))?;
             if line != shown {
                 print::line(&line);
                 shown = line;

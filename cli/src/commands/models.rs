@@ -69,11 +69,24 @@ pub fn models(args: &ModelsArgs) -> Result<Exit> {
             ]
         })
         .collect();
-    print::line(print::table(
-        &["MODEL", "PROVIDER", "NAME THERE", "KEY", "$/M IN / OUT / CACHE READ / WRITE", "CALLS/MIN", "TOKENS/MIN", "WINDOW", "ROLES"],
-        rows,
-        &[5, 6, 7],
-    ).trim_end());
+    print::line(
+        print::table(
+            &[
+                "MODEL",
+                "PROVIDER",
+                "NAME THERE",
+                "KEY",
+                "$/M IN / OUT / CACHE READ / WRITE",
+                "CALLS/MIN",
+                "TOKENS/MIN",
+                "WINDOW",
+                "ROLES",
+            ],
+            rows,
+            &[5, 6, 7],
+        )
+        .trim_end(),
+    );
     Ok(Exit::Done)
 }
 

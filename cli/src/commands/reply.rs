@@ -15,7 +15,8 @@ use crate::progress::{Escalation, Progress};
 /// Sends the answer to the run's planner. A run that has stopped takes it up when it goes on.
 pub async fn reply(args: &ReplyArgs) -> Result<Exit> {
     if args.text.trim().is_empty() {
-        return Err(Failure::input("the answer is empty").hint("say in your own words what the book means, or what is to be done"));
+        return Err(Failure::input("the answer is empty")
+            .hint("say in your own words what the book means, or what is to be done"));
     }
     let directory = Directory::find(&args.dir, args.run.as_deref())?;
     let attached = Attached::to(&directory).await?;
@@ -26,7 +27,10 @@ pub async fn reply(args: &ReplyArgs) -> Result<Exit> {
     print::line(if at_work {
         format!("the run has your answer; {} goes on", args.escalation)
     } else {
-        format!("your answer is kept; the run takes it up when you start it again with `atlas run`, and {} goes on", args.escalation)
+        format!(
+            "your answer is kept; the run takes it up when you start it again with `atlas run`, and {} goes on",
+            args.escalation
+        )
     });
     Ok(Exit::Done)
 }
@@ -68,6 +72,7 @@ pub async fn post(bus: &Bus, run: &RunId, escalation: &Escalation, text: &str) -
     let digest = Sha256::digest(format!("{}\n{}\n{text}", escalation.target, escalation.question));
     let id = format!("{run}.reply.{}.{}", escalation.target, hex::encode(&digest[..8]));
     bus.send(&ActorId::singleton(run, ActorKind::Plan), letter, &id).await.map_err(|e| {
-        Failure::fault(format!("cannot send the answer to the run `{run}`: {e}")).hint("nothing was lost: send it again")
+        Failure::fault(format!("cannot send the answer to the run `{run}`: {e}"))
+            .hint("nothing was lost: send it again")
     })
 }

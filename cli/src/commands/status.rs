@@ -31,7 +31,8 @@ pub async fn status(args: &StatusArgs) -> Result<Exit> {
     let documents = attached.bus.read_status(&attached.run).await;
     let (run, at_work) = (attached.run.clone(), attached.at_work);
     attached.close().await;
-    let documents = documents.map_err(|e| crate::failure::Failure::fault(format!("cannot read the status of `{run}`: {e}")))?;
+    let documents = documents
+        .map_err(|e| crate::failure::Failure::fault(format!("cannot read the status of `{run}`: {e}")))?;
     if args.output.output == Output::Json {
         print::json(&json!({ "run": run, "at_work": at_work, "services": documents }))?;
         return Ok(Exit::Done);
@@ -89,8 +90,12 @@ fn text(progress: &Progress) -> String {
         lines.push(format!("deadline   in {}", crate::format::duration(left)));
     }
     for state in [TargetState::Proving, TargetState::Stating] {
-        let ids: Vec<&str> =
-            planner.targets.iter().filter(|target| target.state == state).map(|target| target.id.as_str()).collect();
+        let ids: Vec<&str> = planner
+            .targets
+            .iter()
+            .filter(|target| target.state == state)
+            .map(|target| target.id.as_str())
+            .collect();
         for (at, row) in rows(&ids).into_iter().enumerate() {
             let name = if at == 0 { state.as_str() } else { "" };
             lines.push(format!("{}  {row}", styled(style_of(state), format!("{name:<9}"))));

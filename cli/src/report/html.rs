@@ -119,12 +119,14 @@ pub fn page(report: &Report) -> String {
     // Rendering writes to memory and every value is a string: it cannot fail. Should that ever change,
     // the page says so instead of the run failing at its last step.
     debug_assert_eq!(totals.targets, report.targets.len() as u64);
-    page.render().unwrap_or_else(|e| format!("<!doctype html><title>Report</title><p>The page could not be made: {e}"))
+    page.render()
+        .unwrap_or_else(|e| format!("<!doctype html><title>Report</title><p>The page could not be made: {e}"))
 }
 
 fn lead(report: &Report) -> String {
     let totals = report.totals;
-    let mut lead = format!("Run {}: {} of {} targets certified", report.run, totals.certified, totals.targets);
+    let mut lead =
+        format!("Run {}: {} of {} targets certified", report.run, totals.certified, totals.targets);
     if totals.refuted > 0 {
         lead.push_str(&format!(", {} refuted", totals.refuted));
     }
@@ -154,16 +156,25 @@ fn tiles(report: &Report) -> Vec<Tile> {
         tiles.push(tile("Refuted", count(totals.refuted), "negation proved".into()));
     }
     if totals.open > 0 {
-        let note = if totals.escalated > 0 { format!("{} wait for you", totals.escalated) } else { String::new() };
+        let note =
+            if totals.escalated > 0 { format!("{} wait for you", totals.escalated) } else { String::new() };
         tiles.push(tile("Open", count(totals.open), note));
     }
     let budget = report.budget_usd.map_or_else(String::new, |limit| format!("of {}", usd(limit)));
     let budget_tokens = report.budget_tokens.map_or_else(String::new, |limit| format!("of {}", count(limit)));
     tiles.push(tile("Cost", usd(report.usage.cost_microdollars as f64 / 1e6), budget));
     tiles.push(tile("Tokens", count(report.usage.tokens()), budget_tokens));
-    tiles.push(tile("Checks by Lean", count(report.checks), format!("{} from cache", count(report.checks_cached))));
+    tiles.push(tile(
+        "Checks by Lean",
+        count(report.checks),
+        format!("{} from cache", count(report.checks_cached)),
+    ));
     tiles.push(tile("Landings", count(report.landings), String::new()));
-    tiles.push(tile("Time", duration(report.elapsed_ms), format!("{} model calls", count(report.model_calls))));
+    tiles.push(tile(
+        "Time",
+        duration(report.elapsed_ms),
+        format!("{} model calls", count(report.model_calls)),
+    ));
     tiles
 }
 
@@ -264,7 +275,8 @@ fn usage(report: &Report) -> Vec<UsageRow<'_>> {
         output: count(usage.output_tokens),
         cost: usd(usage.cost_microdollars as f64 / 1e6),
     };
-    let mut rows: Vec<_> = report.usage_by_role.iter().map(|(role, usage)| row(role.as_str(), usage)).collect();
+    let mut rows: Vec<_> =
+        report.usage_by_role.iter().map(|(role, usage)| row(role.as_str(), usage)).collect();
     rows.push(row("all", &report.usage));
     rows
 }

@@ -306,8 +306,9 @@ impl Report {
     pub fn read(folder: &Path) -> Result<Self> {
         let path = folder.join("report.json");
         let bytes = std::fs::read(&path).map_err(|e| {
-            Failure::input(format!("cannot read {}: {e}", path.display()))
-                .hint("a report is written when a run ends or is stopped; `atlas status` looks at a run at work")
+            Failure::input(format!("cannot read {}: {e}", path.display())).hint(
+                "a report is written when a run ends or is stopped; `atlas status` looks at a run at work",
+            )
         })?;
         serde_json::from_slice(&bytes).map_err(|e| {
             Failure::fault(format!("{} is damaged: {e}", path.display()))

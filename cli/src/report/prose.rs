@@ -156,14 +156,21 @@ mod tests {
 
     #[test]
     fn latex_text_commands_are_set() {
-        let page = html("An \\emph{even} number\\label{x} \\begin{enumerate}\\item one \\item two\\end{enumerate} with \\(a+b\\).");
+        let page = html(
+            "An \\emph{even} number\\label{x} \\begin{enumerate}\\item one \\item two\\end{enumerate} with \\(a+b\\).",
+        );
         assert!(page.contains("<em>even</em>") && page.contains("<li>") && page.contains("<math"), "{page}");
     }
 
     #[test]
     fn the_book_cannot_script_or_phone_home() {
-        let page = html("<script>alert(1)</script>\n\nThen ![x](https://example.org/p.png) [y](javascript:alert(1))");
-        assert!(!page.contains("<script") && !page.contains("<img") && !page.contains("javascript:"), "{page}");
+        let page = html(
+            "<script>alert(1)</script>\n\nThen ![x](https://example.org/p.png) [y](javascript:alert(1))",
+        );
+        assert!(
+            !page.contains("<script") && !page.contains("<img") && !page.contains("javascript:"),
+            "{page}"
+        );
         assert!(page.contains("[picture: x]"), "{page}");
         assert!(html("[a](02-sums.md#gauss)").contains("href=\"#gauss\""));
     }

@@ -15,7 +15,11 @@ fn sample() -> Report {
     };
     let mut report = Report {
         run: "numbers".into(),
-        chapters: vec![Chapter { slug: "01-parity".into(), title: "Parity".into(), module: "Numbers.Parity".into() }],
+        chapters: vec![Chapter {
+            slug: "01-parity".into(),
+            title: "Parity".into(),
+            module: "Numbers.Parity".into(),
+        }],
         targets: vec![
             target("even", "definition", TargetState::Certified),
             target("even-add", "theorem", TargetState::Certified),
@@ -48,7 +52,18 @@ fn report_json_has_the_keys_that_programs_rely_on() {
     for key in ["targets", "stated", "proved", "certified", "refuted", "escalated", "open"] {
         assert!(value["totals"][key].is_u64(), "totals.{key}");
     }
-    for key in ["id", "kind", "chapter", "state", "declaration", "module", "attempts", "tokens", "cost", "landed_commit"] {
+    for key in [
+        "id",
+        "kind",
+        "chapter",
+        "state",
+        "declaration",
+        "module",
+        "attempts",
+        "tokens",
+        "cost",
+        "landed_commit",
+    ] {
         assert!(value["targets"][0].get(key).is_some(), "targets[].{key}");
     }
 }

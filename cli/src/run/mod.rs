@@ -7,6 +7,7 @@ mod replies;
 mod services;
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use atlas_bus::{Bus, Server};
@@ -25,6 +26,7 @@ use crate::input::{Input, tell};
 use crate::print;
 use crate::progress::{Finished, Progress};
 use crate::report::Report;
+use crate::toolchain::{self, Memory, Metered};
 use crate::ui::{View, Wish};
 use services::Services;
 
@@ -59,6 +61,12 @@ pub async fn run(args: &RunArgs) -> Result<Exit> {
     }
     let name = input.run(args.name.as_deref())?;
     let directory = Directory::of(&args.dir, &name);
+    let (which, cache) = (input.loaded.run.spec.library.toolchain.clone(), args.cache.clone());
+    // Opening Lean maps a gigabyte: not on a thread that others wait for.
+    let lean = tokio::task::spawn_blocking(move || toolchain::open(&which, cache.as_deref(), Memory::Kept))
+        .await
+        .map_err(|e| Failure::fault(format!("opening Lean failed: {e}")))??;
+    let lean = Arc::new(Metered::new(lean));
     let digests = input.digests();
     // A folder whose NATS never came up holds nothing that changed inputs could contradict.
     let before = directory.identity()?.filter(|identity| identity.nats.is_some());
@@ -85,7 +93,7 @@ pub async fn run(args: &RunArgs) -> Result<Exit> {
             n => format!("{n} targets in {} chapters", input.chapters.len()),
         }
     ));
-    let mut at_work = AtWork::begin(args, &directory, &mut identity, &name).await?;
+    let mut at_work = AtWork::begin(args, &directory, &mut identity, &name, Arc::clone(&lean)).await?;
     let ended = at_work.until_end(args, &input, &directory, &identity, &mut view, &recordings).await;
     if ended.as_ref().is_err_and(|failure| failure.exit == Exit::Interrupted) {
         view.leave();
@@ -110,17 +118,24 @@ fn telemetry(directory: &Directory) -> Result<atlas_telemetry::Guard> {
         .map_err(|e| Failure::fault(e.to_string()))
 }
 
-/// A run's NATS and what was counted before this process.
+/// A run at work: its NATS, its Lean, and what its services say.
 struct AtWork {
     server: Option<Server>,
     bus: Bus,
     run: RunId,
+    lean: Arc<Metered>,
     progress: Progress,
 }
 
 impl AtWork {
     /// Starts or finds NATS and prepares it.
-    async fn begin(args: &RunArgs, directory: &Directory, identity: &mut Identity, run: &RunId) -> Result<Self> {
+    async fn begin(
+        args: &RunArgs,
+        directory: &Directory,
+        identity: &mut Identity,
+        run: &RunId,
+        lean: Arc<Metered>,
+    ) -> Result<Self> {
         let user = args.nats_user.clone().zip(args.nats_password.clone());
         let (server, url, user) = match &args.nats {
             Some(url) => (None, url.clone(), user),
@@ -131,14 +146,24 @@ impl AtWork {
             }
         };
         let own = server.is_some();
-        if let Some(nats) = identity.nats.as_ref().filter(|nats| nats.own != own || (!own && nats.url != url)) {
-            let place = if nats.own { "its own nats-server".to_owned() } else { format!("the NATS at {}", nats.url) };
+        if let Some(nats) = identity.nats.as_ref().filter(|nats| nats.own != own || (!own && nats.url != url))
+        {
+            let place =
+                if nats.own { "its own nats-server".to_owned() } else { format!("the NATS at {}", nats.url) };
             return Err(Failure::input(format!("the run `{run}` keeps its journals in {place}"))
-                .hint(if nats.own { "run it without `--nats`".to_owned() } else { format!("run it with `--nats {}`", nats.url) })
+                .hint(if nats.own {
+                    "run it without `--nats`".to_owned()
+                } else {
+                    format!("run it with `--nats {}`", nats.url)
+                })
                 .hint("or start a new run with `--run NAME`"));
         }
         let bus = attach::connect(&url, user.clone(), "atlas").await?;
         bus.ensure(PARTITIONS).await.map_err(|e| Failure::fault(e.to_string()))?;
+        if own {
+            // Nobody else can be at work on a server that was just started: what a killed process held is free at once.
+            bus.take_over(run).await.map_err(|e| Failure::fault(e.to_string()))?;
+        }
         directory.write_credentials(user.as_ref())?;
         identity.nats = Some(Nats { url, own });
         let before = bus.read_status(run).await.map_err(|e| Failure::fault(e.to_string()))?;
@@ -152,7 +177,7 @@ impl AtWork {
         identity.lean_ms += progress.verifier.lean_ms;
         identity.repeated_calls += outcome::calls_under_way(&bus, run).await?;
         directory.write_identity(identity)?;
-        Ok(Self { server, bus, run: run.clone(), progress: Progress::default() })
+        Ok(Self { server, bus, run: run.clone(), lean, progress: Progress::default() })
     }
 
     /// Starts the services and watches them until the run is over, stopped or broken; they are at rest afterwards.
@@ -175,7 +200,7 @@ impl AtWork {
         // A name of its own for each start: limits may go up and down again.
         let id = format!("{}.spec.{}", self.run, now_ms());
         self.bus.send(&ActorId::singleton(&self.run, ActorKind::Plan), letter, &id).await.map_err(fault)?;
-        let mut services = Services::start(args, input, directory, &self.bus, &self.run)?;
+        let mut services = Services::start(args, input, directory, &self.bus, &self.run, self.lean.clone());
         let mut replies = replies::Replies::new(recordings, args.record.as_deref())?;
         let mut interrupts = Interrupts::new()?;
         let mut tick = tokio::time::interval(TICK);
@@ -262,10 +287,18 @@ impl AtWork {
         if ended.is_some() {
             view.note("writing the library and the report");
         }
-        let report = outcome::conclude(&self.bus, &self.run, input, directory, identity, &self.progress, match ended {
-            Some(End::Finished(finished)) => Some(finished),
-            _ => None,
-        })
+        let report = outcome::conclude(
+            &self.bus,
+            &self.run,
+            input,
+            directory,
+            identity,
+            &self.progress,
+            match ended {
+                Some(End::Finished(finished)) => Some(finished),
+                _ => None,
+            },
+        )
         .await;
         drop(self.bus);
         if let Some(server) = self.server.take() {
@@ -273,7 +306,7 @@ impl AtWork {
         }
         let mut report = report?;
         // Only now the server's time is known: the system tells it of children that have ended.
-        report.cpu = outcome::cpu(self.progress.verifier.lean_ms);
+        report.cpu = outcome::cpu(self.lean.cpu_ms());
         report.write(&directory.report())?;
         Ok(report)
     }
@@ -302,7 +335,8 @@ struct Interrupts {
 
 impl Interrupts {
     fn new() -> Result<Self> {
-        let listen = |kind| signal(kind).map_err(|e| Failure::fault(format!("cannot listen for signals: {e}")));
+        let listen =
+            |kind| signal(kind).map_err(|e| Failure::fault(format!("cannot listen for signals: {e}")));
         Ok(Self { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
     }
 
@@ -315,23 +349,33 @@ impl Interrupts {
 }
 
 /// The last lines: the table, where library and report lie, how to go on; and the exit code.
-fn say_end(args: &RunArgs, directory: &Directory, view: &mut View, ended: Result<End>, report: Result<Report>) -> Result<Exit> {
+fn say_end(
+    args: &RunArgs,
+    directory: &Directory,
+    view: &mut View,
+    ended: Result<End>,
+    report: Result<Report>,
+) -> Result<Exit> {
     let exit = match &ended {
         Ok(End::Finished(finished)) => exit_of(finished),
         Ok(End::Stopped) => Exit::Interrupted,
         Err(failure) => failure.exit,
     };
-    if let Ok(report) = &report {
+    // A run that broke before the planner took it up has nothing to tell.
+    if let Some(report) = report.as_ref().ok().filter(|report| report.totals.targets > 0 || ended.is_ok()) {
         let page = directory.report().join("index.html");
         if view.is_json() {
-            view.json("end", json!({
-                "exit_code": exit as u8,
-                "outcome": report.outcome,
-                "totals": report.totals,
-                "library": directory.library(),
-                "report": page,
-                "report_json": directory.report().join("report.json"),
-            }));
+            view.json(
+                "end",
+                json!({
+                    "exit_code": exit as u8,
+                    "outcome": report.outcome,
+                    "totals": report.totals,
+                    "library": directory.library(),
+                    "report": page,
+                    "report_json": directory.report().join("report.json"),
+                }),
+            );
         } else {
             print::line("");
             print::line(report.summary());
@@ -348,7 +392,8 @@ fn say_end(args: &RunArgs, directory: &Directory, view: &mut View, ended: Result
     }
     match ended {
         End::Finished(finished) if matches!(exit, Exit::Fault | Exit::Input) => {
-            Err(Failure { exit, ..Failure::fault(finished.reason) }.hint("docs/troubleshooting.md lists faults and ways out"))
+            Err(Failure { exit, ..Failure::fault(finished.reason) }
+                .hint("docs/troubleshooting.md lists faults and ways out"))
         }
         _ => Ok(exit),
     }
@@ -368,7 +413,9 @@ fn how_to_go_on(exit: Exit, ended: &End, command: &str) -> Option<String> {
     Some(match (exit, ended) {
         (_, End::Stopped) => format!("stopped; go on with: {command}"),
         (Exit::Limit, _) => format!("raise `spec.budget` in the AtlasRun and go on with: {command}"),
-        (Exit::Open, _) => format!("answer what is asked with `atlas reply`, or raise `spec.agents.attemptsPerTask`, and go on with: {command}"),
+        (Exit::Open, _) => format!(
+            "answer what is asked with `atlas reply`, or raise `spec.agents.attemptsPerTask`, and go on with: {command}"
+        ),
         _ => return None,
     })
 }
@@ -377,7 +424,11 @@ fn how_to_go_on(exit: Exit, ended: &End, command: &str) -> Option<String> {
 fn command(args: &RunArgs) -> String {
     let quote = |path: &Path| {
         let text = path.display().to_string();
-        if text.contains(|c: char| c.is_whitespace() || "'\"$&;()*?".contains(c)) { format!("'{}'", text.replace('\'', "'\\''")) } else { text }
+        if text.contains(|c: char| c.is_whitespace() || "'\"$&;()*?".contains(c)) {
+            format!("'{}'", text.replace('\'', "'\\''"))
+        } else {
+            text
+        }
     };
     let mut command = format!("atlas run -f {}", quote(&args.file));
     if let Some(name) = &args.name {

@@ -2,12 +2,12 @@
 
 use std::collections::HashMap;
 
+use atlas_agent_runner::Agent;
+use atlas_agent_runner::machine::Doing;
 use atlas_bus::Bus;
 use atlas_domain::{ActorId, ActorKind, RunId, Standing, Usage};
 use atlas_library::layout;
 use atlas_planner::{AttemptStatus, Planner, TargetStatus};
-use atlas_agent_runner::Agent;
-use atlas_agent_runner::machine::Doing;
 use atlas_proto::{PlannerEvent, merge_outcome, planner_event};
 use bytes::Bytes;
 use prost::Message as _;
@@ -32,7 +32,8 @@ pub async fn conclude(
     finished: Option<&Finished>,
 ) -> Result<Report> {
     let (repository, library) = (directory.repository(), directory.library());
-    let exported = tokio::task::spawn_blocking(move || atlas_merge_coordinator::export(&repository, &library)).await;
+    let exported =
+        tokio::task::spawn_blocking(move || atlas_merge_coordinator::export(&repository, &library)).await;
     exported
         .map_err(|e| Failure::fault(format!("writing the library's working copy failed: {e}")))?
         .map_err(|e| Failure::fault(format!("the library's working copy cannot be written: {e}")))?;
@@ -45,7 +46,8 @@ pub async fn conclude(
     report.refusals = refusals(bus, run).await?;
     let (repository, library) = (directory.repository(), directory.library());
     if repository.is_dir() {
-        let exported = tokio::task::spawn_blocking(move || atlas_merge_coordinator::export(&repository, &library)).await;
+        let exported =
+            tokio::task::spawn_blocking(move || atlas_merge_coordinator::export(&repository, &library)).await;
         exported
             .map_err(|e| Failure::fault(format!("writing the library's working copy failed: {e}")))?
             .map_err(|e| Failure::fault(e.to_string()))?;
@@ -60,7 +62,8 @@ async fn modules(bus: &Bus, commit: &str) -> Result<HashMap<String, Bytes>> {
     if commit.is_empty() {
         return Ok(modules);
     }
-    let unreadable = |e: atlas_bus::Error| Failure::fault(format!("cannot read the library at {commit}: {e}"));
+    let unreadable =
+        |e: atlas_bus::Error| Failure::fault(format!("cannot read the library at {commit}: {e}"));
     for entry in bus.manifest(commit).await.map_err(unreadable)?.files {
         if let Some(module) = layout::module_name(&entry.path) {
             modules.insert(module, bus.file(&entry.sha256).await.map_err(unreadable)?);
@@ -135,7 +138,11 @@ fn target(planner: &Planner, modules: &HashMap<String, Bytes>, status: &TargetSt
         landed_commit: status.landed_commit.clone(),
         reason: status.reason.clone(),
         parent: status.parent.clone(),
-        lean: source.and_then(|text| layout::region_text(text, &status.id)).unwrap_or_default().trim().to_owned(),
+        lean: source
+            .and_then(|text| layout::region_text(text, &status.id))
+            .unwrap_or_default()
+            .trim()
+            .to_owned(),
         escalation: (status.question.is_some() || status.reply.is_some())
             .then(|| Escalation { question, reply: status.reply.clone() }),
         history: planner.attempts(&status.id).iter().map(|past| attempt(&status.id, past)).collect(),

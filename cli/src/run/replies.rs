@@ -37,7 +37,11 @@ pub fn load(input: &Input) -> Result<Recordings> {
             Err(mistakes) => problems.extend(mistakes.0),
         }
     }
-    if problems.is_empty() { Ok(Recordings(recordings.into_values().collect())) } else { Err(tell(&problems)) }
+    if problems.is_empty() {
+        Ok(Recordings(recordings.into_values().collect()))
+    } else {
+        Err(tell(&problems))
+    }
 }
 
 /// Answers on their way.
@@ -75,7 +79,11 @@ impl<'a> Replies<'a> {
             if self.posted.contains(&key(question)) {
                 continue;
             }
-            let last = planner.targets.iter().find(|target| target.id == question.target).and_then(|t| t.reply.as_deref());
+            let last = planner
+                .targets
+                .iter()
+                .find(|target| target.id == question.target)
+                .and_then(|t| t.reply.as_deref());
             let Some(text) = self.recordings.answer(&question.target, last) else { continue };
             post(bus, run, question, text).await?;
             view.note(&format!("{}: answered from the recording: {text}", question.target));

@@ -3,21 +3,22 @@
 use std::collections::HashMap;
 use std::fmt::Display;
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use atlas_api::Provider;
 use atlas_bus::Bus;
 use atlas_domain::RunId;
+use atlas_lean::Toolchain;
 use atlas_telemetry::{Metrics, Readiness};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::args::RunArgs;
 use crate::directory::Directory;
-use crate::failure::{Failure, Result};
+use crate::failure::Failure;
 use crate::input::Input;
 use crate::run::PARTITIONS;
-use crate::toolchain::Memory;
 
 /// The services of a run at work.
 pub struct Services {
@@ -28,10 +29,14 @@ pub struct Services {
 
 impl Services {
     /// Starts them all.
-    ///
-    /// # Errors
-    /// When one cannot be told what to do.
-    pub fn start(args: &RunArgs, input: &Input, directory: &Directory, bus: &Bus, run: &RunId) -> Result<Self> {
+    pub fn start(
+        args: &RunArgs,
+        input: &Input,
+        directory: &Directory,
+        bus: &Bus,
+        run: &RunId,
+        lean: Arc<dyn Toolchain>,
+    ) -> Self {
         let mut services =
             Self { tasks: JoinSet::new(), names: HashMap::new(), shutdown: CancellationToken::new() };
         let spec = &input.loaded.run.spec;
@@ -78,7 +83,8 @@ impl Services {
             metrics: metrics.clone(),
             readiness: readiness.clone(),
         };
-        services.spawn("merge coordinator", atlas_merge_coordinator::run(merge, bus.clone(), shutdown.clone()));
+        services
+            .spawn("merge coordinator", atlas_merge_coordinator::run(merge, bus.clone(), shutdown.clone()));
 
         let merge = atlas_merge_coordinator::Options {
             run: run.clone(),
@@ -92,7 +98,8 @@ impl Services {
             metrics: metrics.clone(),
             readiness: readiness.clone(),
         };
-        services.spawn("merge coordinator", atlas_merge_coordinator::run(merge, bus.clone(), shutdown.clone()));
+        services
+            .spawn("merge coordinator", atlas_merge_coordinator::run(merge, bus.clone(), shutdown.clone()));
 
         let verifiers = &spec.verifiers;
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
@@ -105,19 +112,16 @@ impl Services {
             metrics,
             readiness,
         };
-        let (which, cache) = (spec.library.toolchain.clone(), args.cache.clone());
-        let (bus, stop) = (bus.clone(), shutdown);
-        services.spawn("Lean verifier", async move {
-            // Opening Lean maps a gigabyte: not on a thread that others wait for.
-            let opened = tokio::task::spawn_blocking(move || crate::toolchain::open(&which, cache.as_deref(), Memory::Kept));
-            let toolchain = opened.await.map_err(|e| e.to_string())?.map_err(|e| e.to_string())?;
-            atlas_lean_verifier::run(verifier, toolchain, bus, stop).await.map_err(|e| e.to_string())
-        });
-        Ok(services)
+        services.spawn("Lean verifier", atlas_lean_verifier::run(verifier, lean, bus.clone(), shutdown));
+        services
     }
 
     /// Runs one service until shutdown.
-    fn spawn<E: Display>(&mut self, name: &'static str, service: impl Future<Output = Result<(), E>> + Send + 'static) {
+    fn spawn<E: Display>(
+        &mut self,
+        name: &'static str,
+        service: impl Future<Output = Result<(), E>> + Send + 'static,
+    ) {
         let task = self.tasks.spawn(async move { service.await.map_err(|e| e.to_string()) });
         self.names.insert(task.id(), name);
     }
@@ -148,12 +152,18 @@ impl Services {
         let all = async {
             while let Some(ended) = self.tasks.join_next_with_id().await {
                 if let Ok((id, Err(cause))) = ended {
-                    tracing::warn!(service = self.names.get(&id), cause, "a service failed while it was stopping");
+                    tracing::warn!(
+                        service = self.names.get(&id),
+                        cause,
+                        "a service failed while it was stopping"
+                    );
                 }
             }
         };
         if tokio::time::timeout(patience, all).await.is_err() {
-            tracing::warn!("services did not stop in time and are dropped; their journals have what was done");
+            tracing::warn!(
+                "services did not stop in time and are dropped; their journals have what was done"
+            );
         }
     }
 }

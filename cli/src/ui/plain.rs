@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use atlas_domain::TargetState;
 
-use crate::format::{commit, duration, now_ms, short, usd};
+use crate::format::{commit, duration, now_ms, plural, short, usd};
 use crate::print::{ASK, FAINT, STRONG, line, style_of, styled};
 use crate::progress::{Change, Pace, Progress, changes};
 
@@ -57,7 +57,8 @@ pub fn describe(change: &Change) -> Option<String> {
     Some(match change {
         Change::Phase { phase } => format!("the run is {phase}"),
         Change::Target { target, .. } => format!("{target}: new target"),
-        Change::State { from: TargetState::Proving, to: TargetState::Stated, .. } => return None,
+        Change::State { from: TargetState::Proving, to: TargetState::Stated, .. }
+        | Change::State { to: TargetState::Open, .. } => return None,
         Change::State { target, to, commit: landed, reason, .. } => {
             let mut text = format!("{target}: {}", styled(style_of(*to), to));
             let landing = matches!(to, TargetState::Stated | TargetState::Certified | TargetState::Refuted);
@@ -86,7 +87,7 @@ pub fn standing(progress: &Progress, left_ms: Option<u64>) -> String {
     if refuted > 0 {
         parts.push(format!("{refuted} refuted"));
     }
-    parts.push(format!("{} agents", progress.active()));
+    parts.push(plural(progress.active() as usize, "agent"));
     parts.push(format!("{:.1} checks/s", progress.verifier.per_second));
     parts.push(format!("{} tokens", short(usage.tokens())));
     let spent = usd(usage.cost_microdollars as f64 / 1e6);

@@ -28,7 +28,7 @@ pub struct Screen<'a> {
 pub fn draw(frame: &mut Frame<'_>, screen: &Screen<'_>) {
     let colours = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let questions = &screen.progress.planner.escalations;
-    let ask = if questions.is_empty() { 0 } else { 2 + 2 * questions.len().min(3) as u16 };
+    let ask = if questions.is_empty() { 0 } else { 1 + 2 * questions.len().min(3) as u16 };
     let [head, bar, figures, asks, events, foot] = Layout::vertical([
         Constraint::Length(1),
         Constraint::Length(4),
@@ -129,49 +129,70 @@ fn numbers(frame: &mut Frame<'_>, area: Rect, screen: &Screen<'_>) {
     let planner = &progress.planner;
     let usage = progress.usage();
     let of = |limit: u64, text: String| if limit == 0 { String::new() } else { format!(" of {text}") };
-    let agents: Vec<String> = if progress.agents.by_role.is_empty() { &planner.agents } else { &progress.agents.by_role }
-        .iter()
-        .filter(|(_, count)| **count > 0)
-        .map(|(role, count)| format!("{count} {role}"))
-        .collect();
+    let agents: Vec<String> =
+        if progress.agents.by_role.is_empty() { &planner.agents } else { &progress.agents.by_role }
+            .iter()
+            .filter(|(_, count)| **count > 0)
+            .map(|(role, count)| format!("{count} {role}"))
+            .collect();
     let left = vec![
         row("agents", format!("{}  {}", progress.active(), agents.join(", "))),
-        row("checks", format!(
-            "{} at {:.1}/s, {} from cache, {} waiting",
-            short(progress.verifier.checks),
-            progress.verifier.per_second,
-            short(progress.verifier.cache_hits),
-            progress.verifier.queue
-        )),
-        row("landings", format!(
-            "{}, {} refused, {} queued, {} building",
-            planner.landings.max(progress.merge.landed),
-            progress.merge.refused,
-            progress.merge.queue,
-            progress.merge.verifying
-        )),
+        row(
+            "checks",
+            format!(
+                "{} at {:.1}/s, {} from cache, {} waiting",
+                short(progress.verifier.checks),
+                progress.verifier.per_second,
+                short(progress.verifier.cache_hits),
+                progress.verifier.queue
+            ),
+        ),
+        row(
+            "landings",
+            format!(
+                "{}, {} refused, {} queued, {} building",
+                planner.landings.max(progress.merge.landed),
+                progress.merge.refused,
+                progress.merge.queue,
+                progress.merge.verifying
+            ),
+        ),
     ];
     let right = vec![
-        row("money", usd(usage.cost_microdollars as f64 / 1e6)
-            + &of(planner.budget.microdollars, usd(planner.budget.microdollars as f64 / 1e6))),
+        row(
+            "money",
+            usd(usage.cost_microdollars as f64 / 1e6)
+                + &of(planner.budget.microdollars, usd(planner.budget.microdollars as f64 / 1e6)),
+        ),
         row("tokens", short(usage.tokens()) + &of(planner.budget.tokens, short(planner.budget.tokens))),
         row("calls", format!("{} model calls", short(usage.model_calls))),
-        row("deadline", match planner.budget.deadline_ms {
-            0 => "none".into(),
-            at => format!("in {}", duration(at.saturating_sub(screen.now_ms))),
-        }),
+        row(
+            "deadline",
+            match planner.budget.deadline_ms {
+                0 => "none".into(),
+                at => format!("in {}", duration(at.saturating_sub(screen.now_ms))),
+            },
+        ),
     ];
     let [one, two] = Layout::horizontal([Constraint::Percentage(60), Constraint::Percentage(40)]).areas(area);
-    frame.render_widget(Paragraph::new(left).block(Block::new().borders(Borders::TOP).title(" at work ")), one);
-    frame.render_widget(Paragraph::new(right).block(Block::new().borders(Borders::TOP).title(" spent ")), two);
+    frame.render_widget(
+        Paragraph::new(left).block(Block::new().borders(Borders::TOP).title(" at work ")),
+        one,
+    );
+    frame
+        .render_widget(Paragraph::new(right).block(Block::new().borders(Borders::TOP).title(" spent ")), two);
 }
 
 fn row(name: &str, value: String) -> Line<'static> {
-    Line::from(vec![Span::styled(format!("{name:<10}"), Style::new().add_modifier(Modifier::DIM)), Span::raw(value)])
+    Line::from(vec![
+        Span::styled(format!("{name:<10}"), Style::new().add_modifier(Modifier::DIM)),
+        Span::raw(value),
+    ])
 }
 
 fn questions_box(frame: &mut Frame<'_>, area: Rect, screen: &Screen<'_>, colours: bool) {
-    let style = if colours { Style::new().fg(Color::Yellow) } else { Style::new().add_modifier(Modifier::BOLD) };
+    let style =
+        if colours { Style::new().fg(Color::Yellow) } else { Style::new().add_modifier(Modifier::BOLD) };
     let lines: Vec<Line<'_>> = screen
         .progress
         .planner
@@ -219,10 +240,15 @@ mod tests {
 
     #[test]
     fn a_run_at_work_fits_a_small_terminal() {
-        let states = [(8, TargetState::Certified), (1, TargetState::Refuted), (2, TargetState::Proving), (1, TargetState::Escalated)];
-        let targets = states.iter().flat_map(|&(count, state)| {
-            (0..count).map(move |_| Target { state, ..Target::default() })
-        });
+        let states = [
+            (8, TargetState::Certified),
+            (1, TargetState::Refuted),
+            (2, TargetState::Proving),
+            (1, TargetState::Escalated),
+        ];
+        let targets = states
+            .iter()
+            .flat_map(|&(count, state)| (0..count).map(move |_| Target { state, ..Target::default() }));
         let mut progress = Progress {
             planner: Planner {
                 run: "numbers".into(),
@@ -230,7 +256,10 @@ mod tests {
                 started_ms: 1_000,
                 targets: targets.collect(),
                 agents: [("prover".into(), 2)].into(),
-                escalations: vec![Escalation { target: "perfect".into(), question: "Proper divisors?".into() }],
+                escalations: vec![Escalation {
+                    target: "perfect".into(),
+                    question: "Proper divisors?".into(),
+                }],
                 landings: 17,
                 budget: Budget { microdollars: 5_000_000, ..Budget::default() },
                 ..Planner::default()

@@ -39,9 +39,8 @@ impl Tui {
     /// # Errors
     /// When the terminal cannot be switched.
     pub fn open() -> Result<Self> {
-        let terminal = ratatui::try_init().map_err(|e| {
-            Failure::fault(format!("cannot take the terminal: {e}")).hint("use `--ui plain`")
-        })?;
+        let terminal = ratatui::try_init()
+            .map_err(|e| Failure::fault(format!("cannot take the terminal: {e}")).hint("use `--ui plain`"))?;
         let (messages, inbox) = channel();
         let (keys, wishes) = mpsc::unbounded_channel();
         let thread = std::thread::spawn(move || draw(terminal, &inbox, &keys));
@@ -123,7 +122,8 @@ fn draw(mut terminal: DefaultTerminal, inbox: &Receiver<Message>, wishes: &mpsc:
         let key = event::poll(FRAME).and_then(|ready| if ready { event::read().map(Some) } else { Ok(None) });
         match key {
             Ok(Some(Event::Key(key))) if key.kind == KeyEventKind::Press => {
-                let control_c = key.code == KeyCode::Char('c') && key.modifiers.contains(KeyModifiers::CONTROL);
+                let control_c =
+                    key.code == KeyCode::Char('c') && key.modifiers.contains(KeyModifiers::CONTROL);
                 if control_c {
                     let _ = wishes.send(Wish::Stop);
                 } else if matches!(key.code, KeyCode::Char('q') | KeyCode::Esc) {

@@ -24,7 +24,13 @@ struct Arguments {
     #[arg(long, env = "ATLAS_NATS_USER", requires = "nats_password", value_name = "USER")]
     nats_user: Option<String>,
     /// The user's password.
-    #[arg(long, env = "ATLAS_NATS_PASSWORD", hide_env_values = true, requires = "nats_user", value_name = "PASSWORD")]
+    #[arg(
+        long,
+        env = "ATLAS_NATS_PASSWORD",
+        hide_env_values = true,
+        requires = "nats_user",
+        value_name = "PASSWORD"
+    )]
     nats_password: Option<String>,
     /// Address of `/healthz`, `/readyz` and `/metrics`; port 0: any.
     #[arg(long, env = "ATLAS_HEALTH_ADDRESS", default_value = "127.0.0.1:0", value_name = "HOST:PORT")]
@@ -57,14 +63,18 @@ where
     let arguments = Arguments::from_arg_matches(&Arguments::command().name(name).about(about).get_matches())?;
     let _telemetry = atlas_telemetry::init(name, &atlas_telemetry::Options::default())?;
     let path = arguments.config.display();
-    let text = std::fs::read_to_string(&arguments.config).with_context(|| format!("cannot read the options from {path}"))?;
-    let options: O = serde_json::from_str(&text).with_context(|| format!("{path} does not hold the options of {name}"))?;
+    let text = std::fs::read_to_string(&arguments.config)
+        .with_context(|| format!("cannot read the options from {path}"))?;
+    let options: O =
+        serde_json::from_str(&text).with_context(|| format!("{path} does not hold the options of {name}"))?;
 
     let shutdown = CancellationToken::new();
     tokio::spawn(cancel_on_signal(shutdown.clone()));
     let (metrics, readiness) = (Metrics::default(), Readiness::default());
     readiness.waiting("nats", "not connected yet");
-    let (address, server) = atlas_telemetry::serve(&arguments.health, metrics.clone(), readiness.clone(), shutdown.clone()).await?;
+    let (address, server) =
+        atlas_telemetry::serve(&arguments.health, metrics.clone(), readiness.clone(), shutdown.clone())
+            .await?;
     tokio::spawn(server);
     tracing::info!(%address, "health and metrics");
     let user = arguments.nats_user.zip(arguments.nats_password);

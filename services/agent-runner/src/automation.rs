@@ -76,7 +76,9 @@ fn trial(text: &str, id: &str, declaration: &str, candidate: &str) -> Option<Str
     let mut inside = false;
     for line in before.lines() {
         inside = (inside || line.starts_with("-- begin ")) && !line.starts_with("-- end ");
-        if !inside && ["namespace ", "open ", "universe ", "variable "].iter().any(|word| line.starts_with(word)) {
+        if !inside
+            && ["namespace ", "open ", "universe ", "variable "].iter().any(|word| line.starts_with(word))
+        {
             context += line;
             context.push('\n');
         }
@@ -127,6 +129,9 @@ mod tests {
         let text = "module\nnamespace N\nopen Nat\n-- begin a\nopen Hidden in\n-- end a\n-- begin b\n-- end b\nend N\n";
         let candidate = "lemma helper : 1 = 1 := rfl\n@[simp]\ntheorem b (n : Nat) : n = n := by\n  rfl\n";
         let trial = trial(text, "b", "N.b", candidate).unwrap();
-        assert_eq!(trial, "namespace N\nopen Nat\ntheorem b_by_automation (n : Nat) : n = n := by\n  rfl\n\n");
+        assert_eq!(
+            trial,
+            "namespace N\nopen Nat\ntheorem b_by_automation (n : Nat) : n = n := by\n  rfl\n\n"
+        );
     }
 }

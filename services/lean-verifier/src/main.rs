@@ -34,7 +34,9 @@ async fn main() -> anyhow::Result<()> {
         let open = EmbeddedOptions { image: config.image, cache: config.cache, layers: config.layers };
         let toolchain = Embedded::with_options(&open).context("the embedded Lean cannot be opened")?;
         let options = Options { metrics: process.metrics, readiness: process.readiness, ..config.verifier };
-        atlas_lean_verifier::run(options, Arc::new(toolchain), process.bus, process.shutdown).await.map_err(anyhow::Error::from)
+        atlas_lean_verifier::run(options, Arc::new(toolchain), process.bus, process.shutdown)
+            .await
+            .map_err(anyhow::Error::from)
     })
     .await
 }

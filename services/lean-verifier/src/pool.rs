@@ -29,7 +29,13 @@ pub(crate) struct Defaults {
 }
 
 impl Pool {
-    pub(crate) fn new(toolchain: Arc<dyn Toolchain>, bus: Bus, concurrency: usize, counters: Arc<Counters>, defaults: Defaults) -> Self {
+    pub(crate) fn new(
+        toolchain: Arc<dyn Toolchain>,
+        bus: Bus,
+        concurrency: usize,
+        counters: Arc<Counters>,
+        defaults: Defaults,
+    ) -> Self {
         Self { toolchain, bus, slots: Semaphore::new(concurrency.max(1)), counters, defaults }
     }
 
@@ -57,7 +63,9 @@ impl Pool {
 
     async fn run(&self, request: CheckRequest, asked: Instant) -> CheckReply {
         // The semaphore is never closed.
-        let Ok(_slot) = self.slots.acquire().await else { return fault("the verifier is shutting down".to_owned()) };
+        let Ok(_slot) = self.slots.acquire().await else {
+            return fault("the verifier is shutting down".to_owned());
+        };
         let queued = asked.elapsed();
         let toolchain = Arc::clone(&self.toolchain);
         let mut reply = match tokio::task::spawn_blocking(move || toolchain.check(&request)).await {
@@ -75,14 +83,20 @@ impl Pool {
         let toolchain = Arc::clone(&self.toolchain);
         match tokio::task::spawn_blocking(move || toolchain.lookup(&request)).await {
             Ok(reply) => reply,
-            Err(error) => LookupReply { fault: format!("the look-up's thread died: {error}"), ..LookupReply::default() },
+            Err(error) => {
+                LookupReply { fault: format!("the look-up's thread died: {error}"), ..LookupReply::default() }
+            }
         }
     }
 
     /// Fetches the sources that are named by digest only.
     async fn fetch(&self, modules: &mut [ModuleSource]) -> Result<(), String> {
         for module in modules.iter_mut().filter(|module| module.source.is_none()) {
-            let bytes = self.bus.file(&module.sha256).await.map_err(|error| format!("the source of {} cannot be had: {error}", module.name))?;
+            let bytes = self
+                .bus
+                .file(&module.sha256)
+                .await
+                .map_err(|error| format!("the source of {} cannot be had: {error}", module.name))?;
             module.source = Some(bytes.to_vec());
         }
         Ok(())

@@ -83,7 +83,12 @@ pub enum Error {
 ///
 /// # Errors
 /// [`Error::Smoke`] before anything is served; [`Error::Bus`] when a subject or queue cannot be had.
-pub async fn run(options: Options, toolchain: Arc<dyn Toolchain>, bus: Bus, shutdown: CancellationToken) -> Result<(), Error> {
+pub async fn run(
+    options: Options,
+    toolchain: Arc<dyn Toolchain>,
+    bus: Bus,
+    shutdown: CancellationToken,
+) -> Result<(), Error> {
     options.readiness.waiting(STATUS, "the smoke test of Lean has not ended");
     let name = toolchain.name();
     let tested = Arc::clone(&toolchain);
@@ -94,7 +99,8 @@ pub async fn run(options: Options, toolchain: Arc<dyn Toolchain>, bus: Bus, shut
         Err(error) => return Err(Error::Smoke(format!("its thread died: {error}"))),
     }
     let counters = Arc::new(Counters::new(bus.status(&options.run, STATUS), &options.metrics, name));
-    let defaults = Defaults { deadline: Duration::from_millis(options.deadline_ms), memory_bytes: options.memory_bytes };
+    let defaults =
+        Defaults { deadline: Duration::from_millis(options.deadline_ms), memory_bytes: options.memory_bytes };
     let pool = Arc::new(Pool::new(toolchain, bus.clone(), options.concurrency, counters, defaults));
     options.readiness.ready(STATUS);
 
@@ -127,7 +133,12 @@ pub async fn run(options: Options, toolchain: Arc<dyn Toolchain>, bus: Bus, shut
 }
 
 /// Takes certifications from the work queue; a verdict is with the merge queue before its work is acknowledged.
-async fn certify(options: &Options, bus: &Bus, pool: Arc<Pool>, shutdown: CancellationToken) -> Result<(), atlas_bus::Error> {
+async fn certify(
+    options: &Options,
+    bus: &Bus,
+    pool: Arc<Pool>,
+    shutdown: CancellationToken,
+) -> Result<(), atlas_bus::Error> {
     let mut queue = bus.work::<CheckRequest>(&options.run, CERTIFY, options.concurrency.max(1)).await?;
     let merge = ActorId::singleton(&options.run, ActorKind::Merge);
     let mut tasks = JoinSet::new();

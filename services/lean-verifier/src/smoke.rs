@@ -27,7 +27,12 @@ pub fn smoke_test(toolchain: &dyn Toolchain) -> Result<(), String> {
         let reply = toolchain.check(&question(text));
         let outcome = reply.outcome();
         if outcome != wanted {
-            return Err(format!("{what} was {}, not {}: {}", outcome.as_str_name(), wanted.as_str_name(), why(&reply)));
+            return Err(format!(
+                "{what} was {}, not {}: {}",
+                outcome.as_str_name(),
+                wanted.as_str_name(),
+                why(&reply)
+            ));
         }
     }
     Ok(())
@@ -38,7 +43,11 @@ fn question(text: &str) -> CheckRequest {
     CheckRequest {
         id: "smoke".to_owned(),
         level: CheckLevel::Certified.into(),
-        modules: vec![ModuleSource { name: "Smoke".to_owned(), sha256: String::new(), source: Some(source.into_bytes()) }],
+        modules: vec![ModuleSource {
+            name: "Smoke".to_owned(),
+            sha256: String::new(),
+            source: Some(source.into_bytes()),
+        }],
         check: vec!["Smoke".to_owned()],
         expectations: vec![Expectation { declaration: "atlas_smoke".to_owned(), ..Expectation::default() }],
         ..CheckRequest::default()
@@ -47,7 +56,8 @@ fn question(text: &str) -> CheckRequest {
 
 fn why(reply: &CheckReply) -> String {
     if reply.fault.is_empty() {
-        let messages: Vec<&str> = reply.diagnostics.iter().map(|diagnostic| diagnostic.message.as_str()).collect();
+        let messages: Vec<&str> =
+            reply.diagnostics.iter().map(|diagnostic| diagnostic.message.as_str()).collect();
         if messages.is_empty() { "nothing was reported".to_owned() } else { messages.join("; ") }
     } else {
         reply.fault.clone()

@@ -62,11 +62,18 @@ impl Counters {
     pub(crate) fn new(writer: StatusWriter, metrics: &Metrics, toolchain: String) -> Self {
         let counters = Self {
             writer,
-            state: Mutex::new(State { document: Document { toolchain, ..Document::default() }, recent: VecDeque::new() }),
+            state: Mutex::new(State {
+                document: Document { toolchain, ..Document::default() },
+                recent: VecDeque::new(),
+            }),
             checks: metrics.register("checks", "Checks answered, by level and outcome"),
             cache_hits: metrics.register("check_cache_hits", "Checks answered from the cache"),
             waiting: metrics.register("checks_waiting", "Checks asked and not yet answered"),
-            seconds: metrics.insert("check_seconds", "Time that a check took in Lean", Histogram::new(exponential_buckets(0.005, 2.0, 16))),
+            seconds: metrics.insert(
+                "check_seconds",
+                "Time that a check took in Lean",
+                Histogram::new(exponential_buckets(0.005, 2.0, 16)),
+            ),
         };
         counters.writer.set(&counters.state.lock().document);
         counters

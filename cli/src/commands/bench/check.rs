@@ -91,11 +91,19 @@ pub fn check(args: &BenchCheckArgs) -> Result<Exit> {
     let peers = PEERS
         .iter()
         .map(|(who, what, rate, cores, source)| {
-            vec![(*who).into(), (*what).into(), format!("{rate:.2}"), format!("{:.3}", rate / cores), (*source).into()]
+            vec![
+                (*who).into(),
+                (*what).into(),
+                format!("{rate:.2}"),
+                format!("{:.3}", rate / cores),
+                (*source).into(),
+            ]
         })
         .collect();
     print::line(print::table(&["PEERS", "WHAT", "CHECKS/S", "PER CORE", "SOURCE"], peers, &[2, 3]));
-    print::line("The loads differ: ours are small proofs over core Lean, theirs competition proofs over Mathlib.");
+    print::line(
+        "The loads differ: ours are small proofs over core Lean, theirs competition proofs over Mathlib.",
+    );
     Ok(Exit::Done)
 }
 
@@ -137,11 +145,17 @@ fn many(lean: &Embedded, threads: usize, numbers: std::ops::RangeInclusive<usize
             .collect();
         workers
             .into_iter()
-            .map(|worker| worker.join().unwrap_or_else(|_| Err(Failure::fault("a thread of the benchmark panicked"))))
+            .map(|worker| {
+                worker.join().unwrap_or_else(|_| Err(Failure::fault("a thread of the benchmark panicked")))
+            })
             .collect()
     });
     let elapsed = begun.elapsed();
-    Ok(Many { checks: (numbers.end() + 1).saturating_sub(*numbers.start()), elapsed, peak: peaks?.into_iter().max().unwrap_or(0) })
+    Ok(Many {
+        checks: (numbers.end() + 1).saturating_sub(*numbers.start()),
+        elapsed,
+        peak: peaks?.into_iter().max().unwrap_or(0),
+    })
 }
 
 fn timed(lean: &Embedded, number: usize) -> Result<(Duration, CheckReply)> {
@@ -151,7 +165,11 @@ fn timed(lean: &Embedded, number: usize) -> Result<(Duration, CheckReply)> {
     let elapsed = begun.elapsed();
     if reply.outcome() != Outcome::Accepted {
         let words: Vec<&str> = reply.diagnostics.iter().map(|d| d.message.as_str()).collect();
-        return Err(Failure::fault(format!("Lean did not accept the benchmark's proof: {} {}", reply.fault, words.join("; "))));
+        return Err(Failure::fault(format!(
+            "Lean did not accept the benchmark's proof: {} {}",
+            reply.fault,
+            words.join("; ")
+        )));
     }
     Ok((elapsed, reply))
 }

@@ -38,11 +38,20 @@ pub fn run(which: &WhichRun, output: Output) -> Result<Exit> {
         vec!["processor time in Lean".into(), share(cpu.lean_ms)],
         vec!["processor time in NATS".into(), share(cpu.nats_ms)],
         vec!["processor time in Atlas".into(), share(cpu.atlas_ms)],
-        vec!["targets certified, refuted, all".into(), format!("{}, {}, {}", totals.certified, totals.refuted, totals.targets)],
+        vec![
+            "targets certified, refuted, all".into(),
+            format!("{}, {}, {}", totals.certified, totals.refuted, totals.targets),
+        ],
         vec!["agents".into(), count(agents as u64)],
-        vec!["checks, from cache".into(), format!("{}, {}", count(report.checks), count(report.checks_cached))],
+        vec![
+            "checks, from cache".into(),
+            format!("{}, {}", count(report.checks), count(report.checks_cached)),
+        ],
         vec!["model calls".into(), count(report.model_calls)],
-        vec!["tokens".into(), format!("{}, {}", count(report.usage.tokens()), usd(report.usage.cost_microdollars as f64 / 1e6))],
+        vec![
+            "tokens".into(),
+            format!("{}, {}", count(report.usage.tokens()), usd(report.usage.cost_microdollars as f64 / 1e6)),
+        ],
         vec!["landings".into(), count(report.landings)],
         vec!["landings an hour".into(), format!("{per_hour:.1}")],
         vec!["RepoProver's (its paper's run of 168 hours)".into(), format!("{REPOPROVER_PER_HOUR}")],

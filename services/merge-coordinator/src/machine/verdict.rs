@@ -181,3 +181,57 @@ fn shortened(mut diagnostics: Vec<Diagnostic>) -> Vec<Diagnostic> {
     }
     diagnostics
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reply(declarations: &[(&str, &str)], messages: &[&str]) -> CheckReply {
+        let facts = |&(name, module): &(&str, &str)| DeclarationFacts {
+            name: name.to_owned(),
+            module: module.to_owned(),
+            ..DeclarationFacts::default()
+        };
+        let error = |message: &&str| Diagnostic {
+            severity: Severity::Error.into(),
+            module: "N.A".to_owned(),
+            message: (*message).to_owned(),
+            ..Diagnostic::default()
+        };
+        let outcome = if messages.is_empty() { Outcome::Accepted } else { Outcome::Rejected };
+        CheckReply {
+            outcome: outcome.into(),
+            declarations: declarations.iter().map(facts).collect(),
+            diagnostics: messages.iter().map(error).collect(),
+            ..CheckReply::default()
+        }
+    }
+
+    fn judge(reply: CheckReply, writes: &[&str], known: &[(&str, &str)]) -> MergeVerdict {
+        let writes = writes.iter().map(|&module| module.to_owned()).collect();
+        let footprint = Footprint { writes, ..Footprint::default() };
+        let known = known.iter().map(|(name, module)| (name_hash(name), Arc::from(*module))).collect();
+        verdict("key", reply, &footprint, &[], &known)
+    }
+
+    #[test]
+    fn a_name_that_another_module_has_is_refused_before_the_root_breaks() {
+        let twice = judge(reply(&[("N.x", "N.A")], &[]), &["N.A"], &[("N.x", "N.B")]);
+        assert_eq!(twice.kind, "build");
+        assert!(twice.reason.contains("`N.x` is declared in N.A and in N.B"), "{}", twice.reason);
+        let moved = judge(reply(&[("N.x", "N.A")], &[]), &["N.A", "N.B"], &[("N.x", "N.B")]);
+        assert_eq!(moved.kind, "", "the other module is rewritten and may have lost it");
+        let same = judge(reply(&[("N.x", "N.A"), ("N.y", "N.A")], &[]), &["N.A"], &[("N.x", "N.A")]);
+        assert_eq!((same.kind.as_str(), same.names.len(), same.declarations.len()), ("", 2, 1));
+    }
+
+    #[test]
+    fn the_kind_of_a_refusal_is_what_the_gate_says() {
+        let kind = |message: &str| judge(reply(&[], &[message]), &["N.A"], &[]).kind;
+        assert_eq!(kind("`N.x` rests on the axiom `N.cheat`, outside of `propext`"), "axioms");
+        assert_eq!(kind("`N.x` is not proved: it rests on `sorry`"), "axioms");
+        assert_eq!(kind("`N.x` no longer states what was frozen"), "statement");
+        assert_eq!(kind("`N.x` is expected (target x) and not declared"), "statement");
+        assert_eq!(kind("unsolved goals"), "build");
+    }
+}
