@@ -108,6 +108,19 @@ pub struct Outcome {
     pub elapsed: Duration,
 }
 
+/// A finished run of Lean's own command line.
+pub struct Finished {
+    /// Its exit status.
+    pub status: i32,
+    /// What it wrote to both standard streams.
+    pub output: String,
+    /// The files it wrote, by relative path.
+    pub written: BTreeMap<String, Vec<u8>>,
+}
+
+/// What a run of Lean's command line gave: exit code, output, files that it wrote.
+type PlainRun = (i32, String, BTreeMap<String, Vec<u8>>);
+
 impl Image {
     /// Opens the image in `directory`: checks that it was made by this program's code, for this machine, and that its
     /// files have the right sizes. [`crate::verify`] checks their digests too.
@@ -196,8 +209,7 @@ impl Image {
     }
 
     /// Runs Lean's own command line from cold, in a guest whose working directory holds `files` by relative path. `path` are
-    /// relative directories in which it looks for compiled modules. Gives the exit status, the output of both streams, and
-    /// the files it has written.
+    /// relative directories in which it looks for compiled modules.
     ///
     /// # Errors
     /// [`Error::Session`] when it did not come to an end by itself.
@@ -207,7 +219,7 @@ impl Image {
         path: &[String],
         files: BTreeMap<String, Vec<u8>>,
         deadline: Duration,
-    ) -> Result<(i32, String, BTreeMap<String, Vec<u8>>), Error> {
+    ) -> Result<Finished, Error> {
         let setup = Setup {
             toolchain: self.directory.join(LIBRARY),
             symbols: self.symbols.clone(),
@@ -230,7 +242,7 @@ impl Image {
             return Err(Error::Session(format!("{ended:?}{}", tail(&log))));
         };
         let relative = |(name, bytes): (String, Vec<u8>)| Some((name.strip_prefix(WORK)?.to_owned(), bytes));
-        Ok((status, log, written.into_iter().filter_map(relative).collect()))
+        Ok(Finished { status, output: log, written: written.into_iter().filter_map(relative).collect() })
     }
 
     fn run_guest(&self, from: &Snapshot, job: Job) -> Result<(Outcome, Guest), Error> {

@@ -36,7 +36,7 @@ pub use builder::{build, verify};
 pub use error::Error;
 pub use guest::Reader;
 pub use heap::{Heap, Malformed};
-pub use image::{End, Image, Job, Outcome};
+pub use image::{End, Finished, Image, Job, Outcome};
 pub use manifest::SESSION;
 pub use package::TOOLCHAIN;
 pub use snapshot::Snapshot;

@@ -176,7 +176,8 @@ impl Snapshot {
 
 fn map(memory: &GuestMemory, guest: usize, file: &File, offset: usize, length: usize) -> Result<()> {
     let end = guest.checked_add(length);
-    if guest % PAGE != 0 || offset % PAGE != 0 || end.is_none_or(|end| end > memory.len()) {
+    if !guest.is_multiple_of(PAGE) || !offset.is_multiple_of(PAGE) || end.is_none_or(|end| end > memory.len())
+    {
         bail!("a snapshot reaches beyond its memory");
     }
     let base = memory.shared().data().as_ptr().cast_mut();

@@ -130,7 +130,7 @@ fn variables(header: &str) -> Vec<String> {
             let sort = kind.starts_with("Type") || kind.starts_with("Prop") || kind.starts_with("Sort");
             let names: Vec<&str> = names.split_whitespace().collect();
             let name = |n: &&str| n.starts_with(|c: char| c.is_alphabetic()) && !n.starts_with('h');
-            if data && !sort && names.iter().all(|n| name(n)) {
+            if data && !sort && names.iter().all(name) {
                 found.extend(names.into_iter().map(str::to_owned));
             }
         }

@@ -92,7 +92,7 @@ impl Embedded {
 
 impl Guests {
     /// A warm guest that has imported what `work` imports.
-    fn warm(&self, work: &Work<'_>, cache: &Cache, budget: &mut Budget) -> Result<Arc<Snapshot>, Failure> {
+    fn warm(&self, work: &Work<'_>, cache: &Cache, budget: &Budget) -> Result<Arc<Snapshot>, Failure> {
         if work.library.is_empty() && work.toolchain.is_empty() {
             return Ok(Arc::new(self.image.base().clone()));
         }
@@ -149,7 +149,7 @@ impl Engine for Guests {
         self.image.directory().join("library").join(format!("{}.olean", name.replace('.', "/"))).exists()
     }
 
-    fn elaborate(&self, work: &Work<'_>, cache: &Cache, budget: &mut Budget) -> Result<Elaborated, Failure> {
+    fn elaborate(&self, work: &Work<'_>, cache: &Cache, budget: &Budget) -> Result<Elaborated, Failure> {
         let warm = self.warm(work, cache, budget)?;
         let what = if work.snippet { "snippet" } else { work.name };
         let handed = Arc::new(Mutex::new(None));

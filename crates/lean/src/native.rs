@@ -115,12 +115,12 @@ impl Engine for Lean {
         known || self.library.is_none() && is_toolchain(name)
     }
 
-    fn elaborate(&self, work: &Work<'_>, cache: &Cache, budget: &mut Budget) -> Result<Elaborated, Failure> {
+    fn elaborate(&self, work: &Work<'_>, cache: &Cache, budget: &Budget) -> Result<Elaborated, Failure> {
         let folder = tempfile::tempdir()
             .map_err(|e| Failure::environment(format!("cannot create a temporary folder: {e}")))?;
         let put = |name: &str, bytes: &[u8]| {
             let path = folder.path().join(name);
-            let parent = path.parent().unwrap_or(folder.path());
+            let parent = path.parent().unwrap_or_else(|| folder.path());
             std::fs::create_dir_all(parent).map_err(Error::io("create", parent))?;
             std::fs::write(&path, bytes).map_err(Error::io("write", &path))
         };

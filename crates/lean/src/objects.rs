@@ -106,7 +106,7 @@ impl Dump {
     }
 
     fn object(&self, reference: u32) -> Result<&Object, Malformed> {
-        let found = if reference % 2 == 0 { self.0.get(reference as usize / 2) } else { None };
+        let found = if reference.is_multiple_of(2) { self.0.get(reference as usize / 2) } else { None };
         found.ok_or(Malformed { address: reference, what: "no such object" })
     }
 }

@@ -1,5 +1,6 @@
 //! How a check is answered, whichever Lean does it: the modules in dependency order, each once per content, then the gate.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -48,9 +49,10 @@ pub(crate) struct Budget {
     pub(crate) until: Instant,
     /// Bytes.
     pub(crate) memory: u64,
-    lean: Duration,
-    peak: u64,
-    ran: bool,
+    lean: Cell<Duration>,
+    /// Bytes.
+    peak: Cell<u64>,
+    ran: Cell<bool>,
 }
 
 impl Budget {
@@ -67,10 +69,10 @@ impl Budget {
     }
 
     /// Notes a run of Lean.
-    pub(crate) fn used(&mut self, elapsed: Duration, memory: u64) {
-        self.lean += elapsed;
-        self.peak = self.peak.max(memory);
-        self.ran = true;
+    pub(crate) fn used(&self, elapsed: Duration, memory: u64) {
+        self.lean.set(self.lean.get() + elapsed);
+        self.peak.set(self.peak.get().max(memory));
+        self.ran.set(true);
     }
 }
 
@@ -114,26 +116,13 @@ pub(crate) trait Engine {
     /// Whether the toolchain has a module of this name.
     fn has_module(&self, name: &str) -> bool;
     /// Elaborates. `cache` holds the compiled form of what lies below.
-    fn elaborate(&self, work: &Work<'_>, cache: &Cache, budget: &mut Budget) -> Result<Elaborated, Failure>;
+    fn elaborate(&self, work: &Work<'_>, cache: &Cache, budget: &Budget) -> Result<Elaborated, Failure>;
 }
 
 /// The part that all Leans share.
 pub(crate) struct Pipeline {
     pub(crate) cache: Cache,
     flights: Flights,
-}
-
-/// What has been worked out so far of a request's modules.
-#[derive(Default)]
-struct State {
-    keys: BTreeMap<String, String>,
-    artefacts: BTreeMap<String, Artefact>,
-}
-
-impl State {
-    fn key(&self, module: &str) -> &str {
-        self.keys.get(module).map_or("", String::as_str)
-    }
 }
 
 impl Pipeline {
@@ -148,17 +137,22 @@ impl Pipeline {
             ms => Duration::from_millis(ms.into()),
         };
         let memory = if request.memory_bytes == 0 { MEMORY } else { request.memory_bytes };
-        let mut budget =
-            Budget { until: Instant::now() + deadline, memory, lean: Duration::ZERO, peak: 0, ran: false };
-        let mut reply = self.answer(engine, request, &mut budget).unwrap_or_else(|failure| CheckReply {
+        let budget = Budget {
+            until: Instant::now() + deadline,
+            memory,
+            lean: Cell::default(),
+            peak: Cell::default(),
+            ran: Cell::default(),
+        };
+        let mut reply = self.answer(engine, request, &budget).unwrap_or_else(|failure| CheckReply {
             outcome: failure.outcome.into(),
             fault: failure.fault,
             ..CheckReply::default()
         });
         reply.id.clone_from(&request.id);
-        reply.cached = !budget.ran && reply.outcome() != Outcome::EnvironmentFault;
-        reply.lean_ms = budget.lean.as_millis().try_into().unwrap_or(u32::MAX);
-        reply.peak_memory_bytes = budget.peak;
+        reply.cached = !budget.ran.get() && reply.outcome() != Outcome::EnvironmentFault;
+        reply.lean_ms = budget.lean.get().as_millis().try_into().unwrap_or(u32::MAX);
+        reply.peak_memory_bytes = budget.peak.get();
         reply
     }
 
@@ -166,7 +160,7 @@ impl Pipeline {
         &self,
         engine: &dyn Engine,
         request: &CheckRequest,
-        budget: &mut Budget,
+        budget: &Budget,
     ) -> Result<CheckReply, Failure> {
         let graph =
             Graph::new(&request.modules, &|name| engine.has_module(name)).map_err(Failure::environment)?;
@@ -186,110 +180,126 @@ impl Pipeline {
             }
         }
         let asked = Asked::new(request);
-        let mut state = State::default();
+        let mut run = Run {
+            pipeline: self,
+            engine,
+            graph: &graph,
+            asked: &asked,
+            budget,
+            keys: BTreeMap::new(),
+            artefacts: BTreeMap::new(),
+        };
         for module in &order {
-            let imported = |other: &&Module<'_>| other.library.iter().any(|(name, _)| name == module.name);
-            let compile =
-                asked.certified || request.snippet.is_some() || order.iter().any(|other| imported(other));
-            self.module(engine, &graph, module, &asked, compile, &mut state, budget)?;
+            let imported =
+                order.iter().any(|other| other.library.iter().any(|(name, _)| name == module.name));
+            run.module(module, asked.certified || request.snippet.is_some() || imported)?;
         }
-        let mut reply = CheckReply::default();
-        let checked: Vec<Checked<'_>> = request
-            .check
-            .iter()
-            .filter_map(|name| Some(Checked { module: name, artefact: state.artefacts.get(name)? }))
-            .collect();
-        match &request.snippet {
-            Some(snippet) => {
-                self.snippet(engine, &graph, request, snippet, &asked, &state, budget, &mut reply)?
-            }
-            None => {
-                for Checked { artefact, .. } in &checked {
-                    reply.diagnostics.extend(artefact.diagnostics.iter().cloned());
-                    let wanted = |name: &String| {
-                        request.declarations.is_empty() || request.declarations.contains(name)
-                    };
-                    reply
-                        .declarations
-                        .extend(artefact.declarations.iter().filter(|d| wanted(&d.name)).cloned());
-                }
-                if let (Some(at), [name]) = (&request.goals_at, &request.check[..])
-                    && let Some(module) = graph.get(name)
-                {
-                    reply.goals = self.goals(engine, &graph, module, at, &asked, &state, budget)?;
-                }
-            }
-        }
+        let mut reply = match &request.snippet {
+            Some(snippet) => run.snippet(request, snippet)?,
+            None => run.report(request)?,
+        };
         if asked.certified {
-            reply.diagnostics.extend(gate::judge(&checked, &request.expectations));
+            reply.diagnostics.extend(gate::judge(&run.checked(request), &request.expectations));
         }
         let refused = reply.diagnostics.iter().any(is_error);
         reply.set_outcome(if refused { Outcome::Rejected } else { Outcome::Accepted });
         Ok(reply)
     }
+}
+
+/// A request on its way: what it asks, and what has been worked out of its modules.
+struct Run<'r> {
+    pipeline: &'r Pipeline,
+    engine: &'r dyn Engine,
+    graph: &'r Graph<'r>,
+    asked: &'r Asked<'r>,
+    budget: &'r Budget,
+    keys: BTreeMap<String, String>,
+    artefacts: BTreeMap<String, Artefact>,
+}
+
+impl<'r> Run<'r> {
+    fn key_of(&self, module: &str) -> &str {
+        self.keys.get(module).map_or("", String::as_str)
+    }
+
+    fn checked<'s>(&'s self, request: &'s CheckRequest) -> Vec<Checked<'s>> {
+        let known = |name: &'s String| Some(Checked { module: name, artefact: self.artefacts.get(name)? });
+        request.check.iter().filter_map(known).collect()
+    }
 
     /// The key of a module: its content, that of all below it, and the level.
-    fn key(engine: &dyn Engine, module: &Module<'_>, asked: &Asked<'_>, state: &State) -> String {
-        let mut key = Key::new("module 1").with(&engine.identity()).with(module.name).with(module.source);
-        key = key.with(if asked.certified { "certified" } else { "elaborated" });
+    fn key(&self, module: &Module<'_>) -> String {
+        let mut key =
+            Key::new("module 1").with(&self.engine.identity()).with(module.name).with(module.source);
+        key = key.with(if self.asked.certified { "certified" } else { "elaborated" });
         for (name, _) in &module.library {
-            key = key.with(name).with(state.key(name));
+            key = key.with(name).with(self.key_of(name));
         }
-        for name in asked.described.iter().filter(|n| answer::is_auxiliary(n)) {
+        for name in self.asked.described.iter().filter(|n| answer::is_auxiliary(n)) {
             key = key.with(name);
         }
         key.finish()
     }
 
+    /// An elaboration that imports `library`.
+    fn work<'s>(
+        &'s self,
+        name: &'s str,
+        source: &'s str,
+        library: Vec<&'s str>,
+    ) -> Result<Work<'s>, Failure> {
+        let roots: Vec<String> = library.iter().map(|name| (*name).to_owned()).collect();
+        let below = self.graph.order(&roots).map_err(|_| Failure::environment("the import graph changed"))?;
+        let below = below.into_iter().map(|m| Below { name: m.name, key: self.key_of(m.name) }).collect();
+        let asked = self.asked;
+        Ok(Work {
+            name,
+            source,
+            library,
+            toolchain: &[],
+            below,
+            asked,
+            facts: true,
+            goals: None,
+            compile: false,
+            snippet: false,
+        })
+    }
+
+    fn module_work<'s>(&'s self, module: &'s Module<'s>) -> Result<Work<'s>, Failure> {
+        let library = module.library.iter().map(|(name, _)| name.as_str()).collect();
+        Ok(Work { toolchain: &module.toolchain, ..self.work(module.name, module.source, library)? })
+    }
+
     /// Elaborates one module, or finds what an earlier elaboration of the same content gave.
-    #[allow(clippy::too_many_arguments)]
-    fn module<'a>(
-        &self,
-        engine: &dyn Engine,
-        graph: &'a Graph<'a>,
-        module: &'a Module<'a>,
-        asked: &Asked<'a>,
-        compile: bool,
-        state: &mut State,
-        budget: &mut Budget,
-    ) -> Result<(), Failure> {
-        let key = Self::key(engine, module, asked, state);
-        let flight = self.flights.enter(&key);
+    fn module(&mut self, module: &'r Module<'r>, compile: bool) -> Result<(), Failure> {
+        let key = self.key(module);
+        let flight = self.pipeline.flights.enter(&key);
         let _alone = flight.lock();
-        let found = self.cache.get(&key).filter(|a| a.compiled || !a.accepted || !compile);
-        let artefact = match found {
-            Some(found) => found,
-            None => match refused_import(module, state) {
-                Some(diagnostic) => Artefact { diagnostics: vec![diagnostic], ..Artefact::default() },
-                None => {
-                    let library = module.library.iter().map(|(name, _)| name.as_str()).collect();
-                    let mut work = work(graph, module.name, module.source, library, asked, state)?;
-                    work.toolchain = &module.toolchain;
-                    work.compile = compile;
-                    let done = engine.elaborate(&work, &self.cache, budget)?;
-                    self.keep(&key, done, asked, state)?
-                }
-            },
+        let found = self.pipeline.cache.get(&key).filter(|a| a.compiled || !a.accepted || !compile);
+        let artefact = match (found, self.refused_import(module)) {
+            (Some(found), _) => found,
+            (None, Some(diagnostic)) => Artefact { diagnostics: vec![diagnostic], ..Artefact::default() },
+            (None, None) => {
+                let work = Work { compile, ..self.module_work(module)? };
+                let done = self.engine.elaborate(&work, &self.pipeline.cache, self.budget)?;
+                self.keep(&key, done)?
+            }
         };
-        state.keys.insert(module.name.into(), key);
-        state.artefacts.insert(module.name.into(), artefact);
+        self.keys.insert(module.name.into(), key);
+        self.artefacts.insert(module.name.into(), artefact);
         Ok(())
     }
 
-    fn keep(
-        &self,
-        key: &str,
-        done: Elaborated,
-        asked: &Asked<'_>,
-        state: &State,
-    ) -> Result<Artefact, Failure> {
+    fn keep(&self, key: &str, done: Elaborated) -> Result<Artefact, Failure> {
         let mut artefact = done.artefact;
-        if asked.certified
+        if self.asked.certified
             && let Some(handed) = &done.handed
         {
             // What was imported must be what the kernel accepted when the imported module was certified: a module's
             // compiled form is written by a Lean in which that module's own code has run.
-            let certified = |name: &String| state.artefacts.values().find_map(|a| a.whole.get(name));
+            let certified = |name: &String| self.artefacts.values().find_map(|a| a.whole.get(name));
             let differs =
                 handed.imported.iter().filter(|(name, whole)| certified(name) != Some(whole)).count();
             if differs > 0 {
@@ -299,131 +309,93 @@ impl Pipeline {
                 artefact.forbidden.push(("the compiled library".into(), why));
             }
         }
-        artefact.accepted =
-            !artefact.diagnostics.iter().any(is_error) && (!asked.certified || artefact.forbidden.is_empty());
+        artefact.accepted = !artefact.diagnostics.iter().any(is_error)
+            && (!self.asked.certified || artefact.forbidden.is_empty());
         let compiled = done.compiled.filter(|_| artefact.accepted);
         artefact.compiled = compiled.is_some();
-        self.cache.put(key, &artefact, compiled.as_deref())?;
+        self.pipeline.cache.put(key, &artefact, compiled.as_deref())?;
         Ok(artefact)
     }
 
-    #[allow(clippy::too_many_arguments)]
-    fn snippet(
-        &self,
-        engine: &dyn Engine,
-        graph: &Graph<'_>,
-        request: &CheckRequest,
-        snippet: &str,
-        asked: &Asked<'_>,
-        state: &State,
-        budget: &mut Budget,
-        reply: &mut CheckReply,
-    ) -> Result<(), Failure> {
-        let mut key = Key::new("snippet 1").with(&engine.identity()).with(snippet);
+    /// Why a module cannot be elaborated: something that it imports was not accepted.
+    fn refused_import(&self, module: &Module<'_>) -> Option<Diagnostic> {
+        let (name, line) =
+            module.library.iter().find(|(name, _)| self.artefacts.get(name).is_none_or(|a| !a.accepted))?;
+        let artefact = self.artefacts.get(name);
+        let first = artefact.and_then(|a| a.diagnostics.iter().find(|d| is_error(d)));
+        let why = match (first, artefact.and_then(|a| a.forbidden.first())) {
+            (Some(d), _) => format!(": {}", d.message),
+            (None, Some((what, why))) => format!(": `{what}`: {why}"),
+            (None, None) => String::new(),
+        };
+        Some(error(module.name, *line, format!("the imported module `{name}` is not accepted{why}")))
+    }
+
+    /// What the modules that were to be checked said.
+    fn report(&self, request: &CheckRequest) -> Result<CheckReply, Failure> {
+        let mut reply = CheckReply::default();
+        for Checked { artefact, .. } in self.checked(request) {
+            reply.diagnostics.extend(artefact.diagnostics.iter().cloned());
+            let wanted =
+                |name: &String| request.declarations.is_empty() || request.declarations.contains(name);
+            reply.declarations.extend(artefact.declarations.iter().filter(|d| wanted(&d.name)).cloned());
+        }
+        if let (Some(at), [name]) = (&request.goals_at, &request.check[..])
+            && let Some(module) = self.graph.get(name)
+            && self.refused_import(module).is_none()
+        {
+            let key = Key::new("goals 1")
+                .with(self.key_of(name))
+                .with(&format!("{}:{}", at.line, at.column))
+                .finish();
+            let work = Work { facts: false, goals: Some(at), ..self.module_work(module)? };
+            reply.goals = self.remembered(&key, &work)?.goals;
+        }
+        Ok(reply)
+    }
+
+    /// What a snippet says after the imports.
+    fn snippet(&self, request: &CheckRequest, snippet: &str) -> Result<CheckReply, Failure> {
+        let mut reply = CheckReply::default();
+        let mut key = Key::new("snippet 1").with(&self.engine.identity()).with(snippet);
         for name in &request.check {
-            if let Some(artefact) = state.artefacts.get(name).filter(|a| !a.accepted) {
+            if let Some(artefact) = self.artefacts.get(name).filter(|a| !a.accepted) {
                 reply.diagnostics.extend(artefact.diagnostics.iter().filter(|d| is_error(d)).cloned());
             }
-            key = key.with(name).with(state.key(name));
+            key = key.with(name).with(self.key_of(name));
         }
         if !reply.diagnostics.is_empty() {
-            return Ok(());
+            return Ok(reply);
         }
         if let Some(at) = &request.goals_at {
             key = key.with(&format!("{}:{}", at.line, at.column));
         }
-        let key = key.finish();
-        let artefact = match self.cache.get(&key) {
-            Some(found) => found,
-            None => {
-                let library = request.check.iter().map(String::as_str).collect();
-                let mut work = work(graph, "Snippet", snippet, library, asked, state)?;
-                work.snippet = true;
-                work.goals = request.goals_at.as_ref();
-                let artefact = engine.elaborate(&work, &self.cache, budget)?.artefact;
-                self.cache.put(&key, &artefact, None)?;
-                artefact
-            }
+        let library = request.check.iter().map(String::as_str).collect();
+        let work = Work {
+            snippet: true,
+            goals: request.goals_at.as_ref(),
+            ..self.work("Snippet", snippet, library)?
         };
-        reply.goals = artefact.goals;
-        reply.diagnostics.extend(artefact.diagnostics);
-        reply.declarations.extend(artefact.declarations);
-        Ok(())
+        let artefact = self.remembered(&key.finish(), &work)?;
+        Ok(CheckReply {
+            goals: artefact.goals,
+            diagnostics: artefact.diagnostics,
+            declarations: artefact.declarations,
+            ..reply
+        })
     }
 
-    #[allow(clippy::too_many_arguments)]
-    fn goals(
-        &self,
-        engine: &dyn Engine,
-        graph: &Graph<'_>,
-        module: &Module<'_>,
-        at: &Position,
-        asked: &Asked<'_>,
-        state: &State,
-        budget: &mut Budget,
-    ) -> Result<String, Failure> {
-        if refused_import(module, state).is_some() {
-            return Ok(String::new());
+    /// The artefact of `key`, elaborated if it is not there.
+    fn remembered(&self, key: &str, work: &Work<'_>) -> Result<Artefact, Failure> {
+        if let Some(found) = self.pipeline.cache.get(key) {
+            return Ok(found);
         }
-        let key = Key::new("goals 1")
-            .with(state.key(module.name))
-            .with(&format!("{}:{}", at.line, at.column))
-            .finish();
-        if let Some(found) = self.cache.get(&key) {
-            return Ok(found.goals);
-        }
-        let library = module.library.iter().map(|(name, _)| name.as_str()).collect();
-        let mut work = work(graph, module.name, module.source, library, asked, state)?;
-        work.toolchain = &module.toolchain;
-        work.facts = false;
-        work.goals = Some(at);
-        let artefact = engine.elaborate(&work, &self.cache, budget)?.artefact;
-        let goals = artefact.goals.clone();
-        self.cache.put(&key, &Artefact { goals: artefact.goals, ..Artefact::default() }, None)?;
-        Ok(goals)
+        let artefact = self.engine.elaborate(work, &self.pipeline.cache, self.budget)?.artefact;
+        self.pipeline.cache.put(key, &artefact, None)?;
+        Ok(artefact)
     }
 }
 
 fn is_error(diagnostic: &Diagnostic) -> bool {
     diagnostic.severity() == Severity::Error
-}
-
-/// Why a module cannot be elaborated: something that it imports was not accepted.
-fn refused_import(module: &Module<'_>, state: &State) -> Option<Diagnostic> {
-    let (name, line) =
-        module.library.iter().find(|(name, _)| state.artefacts.get(name).is_none_or(|a| !a.accepted))?;
-    let artefact = state.artefacts.get(name);
-    let first = artefact.and_then(|a| a.diagnostics.iter().find(|d| is_error(d)));
-    let why = match (first, artefact.and_then(|a| a.forbidden.first())) {
-        (Some(d), _) => format!(": {}", d.message),
-        (None, Some((what, why))) => format!(": `{what}`: {why}"),
-        (None, None) => String::new(),
-    };
-    Some(error(module.name, *line, format!("the imported module `{name}` is not accepted{why}")))
-}
-
-/// An elaboration that imports `library`.
-fn work<'a>(
-    graph: &'a Graph<'_>,
-    name: &'a str,
-    source: &'a str,
-    library: Vec<&'a str>,
-    asked: &'a Asked<'a>,
-    state: &'a State,
-) -> Result<Work<'a>, Failure> {
-    let roots: Vec<String> = library.iter().map(|name| (*name).to_owned()).collect();
-    let below = graph.order(&roots).map_err(|_| Failure::environment("the import graph changed"))?;
-    let below = below.into_iter().map(|m| Below { name: m.name, key: state.key(m.name) }).collect();
-    Ok(Work {
-        name,
-        source,
-        library,
-        toolchain: &[],
-        below,
-        asked,
-        facts: true,
-        goals: None,
-        compile: false,
-        snippet: false,
-    })
 }

@@ -66,7 +66,7 @@ fn modules_import_each_other_and_rest_on_each_other() {
         level: CheckLevel::Elaborated.into(),
         snippet: Some("#check N.even_quad\nexample : N.Even 8 := N.even_quad 2\ntheorem x : N.Even 3 := by exact ⟨1, rfl⟩".into()),
         check: vec!["N.Sums".into()],
-        ..request.clone()
+        ..request
     };
     let reply = lean.check(&snippet);
     assert_eq!(reply.outcome(), Outcome::Rejected);

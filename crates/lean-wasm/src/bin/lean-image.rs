@@ -81,18 +81,17 @@ fn lean(image: &Path, arguments: &[String]) -> Result<u8, Error> {
         .filter(|p| !p.is_empty() && !p.starts_with('/'))
         .map(str::to_owned)
         .collect();
-    let (status, output, written) =
-        Image::open(image)?.lean(arguments, &path, files, Duration::from_secs(3600))?;
-    for line in output.lines().filter(|l| !l.starts_with("[DEBUG")) {
+    let done = Image::open(image)?.lean(arguments, &path, files, Duration::from_secs(3600))?;
+    for line in done.output.lines().filter(|l| !l.starts_with("[DEBUG")) {
         println!("{line}");
     }
-    for (name, bytes) in written {
+    for (name, bytes) in done.written {
         let to = here.join(&name);
         let parent = to.parent().unwrap_or(&here);
         let put = std::fs::create_dir_all(parent).and_then(|()| std::fs::write(&to, bytes));
         put.map_err(|cause| Error::Io { attempt: "write", path: to, cause })?;
     }
-    Ok(u8::try_from(status).unwrap_or(1))
+    Ok(u8::try_from(done.status).unwrap_or(1))
 }
 
 /// All files below `folder` by relative path.
