@@ -153,7 +153,6 @@ fn policy(spec: &AtlasRunSpec, created_ms: u64) -> Policy {
                 max_tokens: spec.max_tokens_of(role),
             })
             .collect(),
-        ..Policy::default()
     }
 }
 

@@ -385,10 +385,10 @@ fn say_end(
     }
     let ended = ended?;
     report?;
-    if !view.is_json() {
-        if let Some(text) = how_to_go_on(exit, &ended, &command(args)) {
-            print::line(text);
-        }
+    if !view.is_json()
+        && let Some(text) = how_to_go_on(exit, &ended, &command(args))
+    {
+        print::line(text);
     }
     match ended {
         End::Finished(finished) if matches!(exit, Exit::Fault | Exit::Input) => {

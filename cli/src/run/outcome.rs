@@ -224,7 +224,7 @@ pub fn cpu(lean_ms: u64) -> Cpu {
     let of = |who| {
         getrusage(who).map_or(0, |usage| {
             let both = usage.user_time() + usage.system_time();
-            u64::try_from(both.tv_sec() * 1000 + i64::from(both.tv_usec()) / 1000).unwrap_or(0)
+            u64::try_from(both.tv_sec() * 1000 + both.tv_usec() / 1000).unwrap_or(0)
         })
     };
     let own = of(UsageWho::RUSAGE_SELF);

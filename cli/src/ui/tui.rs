@@ -89,6 +89,7 @@ impl Drop for Tui {
     }
 }
 
+#[allow(clippy::disallowed_methods, reason = "a thread of its own, not the runtime's")]
 fn draw(mut terminal: DefaultTerminal, inbox: &Receiver<Message>, wishes: &mpsc::UnboundedSender<Wish>) {
     let mut progress = Progress::default();
     let mut events = VecDeque::new();

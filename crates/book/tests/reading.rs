@@ -70,8 +70,8 @@ fn a_folder_of_markdown_chapters_gives_chapters_targets_and_both_kinds_of_depend
     );
     assert!(even.statement.ends_with("It need not be positive."));
     assert_eq!(add.title, "Theorem 1.2 (Sum)");
-    assert_eq!(add.statement_depends_on, [even.id.clone()]);
-    assert_eq!(add.proof_depends_on, [halves.id.clone()]);
+    assert_eq!(add.statement_depends_on, std::slice::from_ref(&even.id));
+    assert_eq!(add.proof_depends_on, std::slice::from_ref(&halves.id));
     assert_eq!(add.proof, "Add the halves, as in [Lemma 2.1](02-sums.md#halves).");
     assert_eq!((odd.declaration.as_str(), odd.module.as_str()), ("Numbers.odd_square", "Numbers.Parity"));
     assert_eq!(halves.statement, "Halves of [@even] numbers add.");

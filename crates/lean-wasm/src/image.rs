@@ -118,9 +118,6 @@ pub struct Finished {
     pub written: BTreeMap<String, Vec<u8>>,
 }
 
-/// What a run of Lean's command line gave: exit code, output, files that it wrote.
-type PlainRun = (i32, String, BTreeMap<String, Vec<u8>>);
-
 impl Image {
     /// Opens the image in `directory`: checks that it was made by this program's code, for this machine, and that its
     /// files have the right sizes. [`crate::verify`] checks their digests too.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use atlas_proto::{DeclarationFacts, Diagnostic};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 use crate::Error;
 
@@ -21,8 +22,8 @@ pub(crate) struct Artefact {
     pub(crate) whole: BTreeMap<String, String>,
     /// Whether other modules may import it.
     pub(crate) accepted: bool,
-    /// Whether a compiled form is kept beside it.
-    pub(crate) compiled: bool,
+    /// SHA-256 of its compiled form, under which that is kept.
+    pub(crate) compiled: Option<String>,
 }
 
 /// A directory of artefacts. Several processes may share one: files are put in place whole.
@@ -47,20 +48,28 @@ impl Cache {
     /// The artefact of `key`; a damaged one counts as missing.
     pub(crate) fn get(&self, key: &str) -> Option<Artefact> {
         let artefact: Artefact = serde_json::from_slice(&std::fs::read(self.path(key, "json")).ok()?).ok()?;
-        (!artefact.compiled || self.path(key, "olean").exists()).then_some(artefact)
+        let whole = artefact.compiled.as_ref().is_none_or(|digest| self.path(digest, "olean").exists());
+        whole.then_some(artefact)
     }
 
-    /// The compiled form of `key`.
-    pub(crate) fn compiled(&self, key: &str) -> Result<Arc<[u8]>, Error> {
-        let path = self.path(key, "olean");
+    /// The compiled form with this digest.
+    pub(crate) fn compiled(&self, digest: &str) -> Result<Arc<[u8]>, Error> {
+        let path = self.path(digest, "olean");
         Ok(std::fs::read(&path).map_err(Error::io("read", &path))?.into())
     }
 
-    /// Keeps an artefact, its compiled form first, so that whoever finds the one finds the other.
-    pub(crate) fn put(&self, key: &str, artefact: &Artefact, compiled: Option<&[u8]>) -> Result<(), Error> {
-        if let Some(bytes) = compiled {
-            self.write(&self.path(key, "olean"), bytes)?;
+    /// Keeps a compiled module; its digest.
+    pub(crate) fn put_compiled(&self, bytes: &[u8]) -> Result<String, Error> {
+        let digest = hex::encode(Sha256::digest(bytes));
+        let path = self.path(&digest, "olean");
+        if !path.exists() {
+            self.write(&path, bytes)?;
         }
+        Ok(digest)
+    }
+
+    /// Keeps an artefact; its compiled form must be there already.
+    pub(crate) fn put(&self, key: &str, artefact: &Artefact) -> Result<(), Error> {
         let path = self.path(key, "json");
         let text = serde_json::to_vec(artefact).map_err(|e| Error::io("encode", &path)(e.into()))?;
         self.write(&path, &text)

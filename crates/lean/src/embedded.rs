@@ -98,7 +98,7 @@ impl Guests {
         }
         let mut key = Key::new("layer 1");
         for below in &work.below {
-            key = key.with(below.name).with(below.key);
+            key = key.with(below.name).with(below.digest);
         }
         let mut request = "import\n".to_owned();
         for name in work.library.iter().copied().chain(work.toolchain.iter().map(String::as_str)) {
@@ -114,7 +114,7 @@ impl Guests {
         for below in &work.below {
             inputs.insert(
                 format!("/library/{}.olean", below.name.replace('.', "/")),
-                cache.compiled(below.key)?,
+                cache.compiled(below.digest)?,
             );
         }
         let job = Job {

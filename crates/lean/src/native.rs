@@ -125,7 +125,7 @@ impl Engine for Lean {
             std::fs::write(&path, bytes).map_err(Error::io("write", &path))
         };
         for below in &work.below {
-            put(&format!("library/{}.olean", below.name.replace('.', "/")), &cache.compiled(below.key)?)?;
+            put(&format!("library/{}.olean", below.name.replace('.', "/")), &cache.compiled(below.digest)?)?;
         }
         put("Driver.lean", SESSION.replace(START, DRIVER).as_bytes())?;
         put("exchange/request", work.asked.request(work, "exchange/out.olean").as_bytes())?;

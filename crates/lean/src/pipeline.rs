@@ -79,7 +79,8 @@ impl Budget {
 /// A compiled module below the one that is elaborated, each after what it imports.
 pub(crate) struct Below<'a> {
     pub(crate) name: &'a str,
-    pub(crate) key: &'a str,
+    /// Of the compiled form.
+    pub(crate) digest: &'a str,
 }
 
 /// One elaboration.
@@ -180,15 +181,8 @@ impl Pipeline {
             }
         }
         let asked = Asked::new(request);
-        let mut run = Run {
-            pipeline: self,
-            engine,
-            graph: &graph,
-            asked: &asked,
-            budget,
-            keys: BTreeMap::new(),
-            artefacts: BTreeMap::new(),
-        };
+        let mut run =
+            Run { pipeline: self, engine, graph: &graph, asked: &asked, budget, artefacts: BTreeMap::new() };
         for module in &order {
             let imported =
                 order.iter().any(|other| other.library.iter().any(|(name, _)| name == module.name));
@@ -214,13 +208,28 @@ struct Run<'r> {
     graph: &'r Graph<'r>,
     asked: &'r Asked<'r>,
     budget: &'r Budget,
-    keys: BTreeMap<String, String>,
     artefacts: BTreeMap<String, Artefact>,
 }
 
 impl<'r> Run<'r> {
-    fn key_of(&self, module: &str) -> &str {
-        self.keys.get(module).map_or("", String::as_str)
+    /// Names `library` and everything below in a key: each module's compiled form, whatever it was compiled from.
+    fn with_below(&self, mut key: Key, library: &[&str]) -> Result<Key, Failure> {
+        for name in library {
+            key = key.with(name);
+        }
+        for below in self.below(library)? {
+            key = key.with(below.name).with(below.digest);
+        }
+        Ok(key)
+    }
+
+    /// `library` and everything below, each after what it imports.
+    fn below(&self, library: &[&str]) -> Result<Vec<Below<'_>>, Failure> {
+        let roots: Vec<String> = library.iter().map(|name| (*name).to_owned()).collect();
+        let below = self.graph.order(&roots).map_err(|_| Failure::environment("the import graph changed"))?;
+        let digest =
+            |name: &str| self.artefacts.get(name).and_then(|a| a.compiled.as_deref()).unwrap_or_default();
+        Ok(below.into_iter().map(|m| Below { name: m.name, digest: digest(m.name) }).collect())
     }
 
     fn checked<'s>(&'s self, request: &'s CheckRequest) -> Vec<Checked<'s>> {
@@ -228,18 +237,18 @@ impl<'r> Run<'r> {
         request.check.iter().filter_map(known).collect()
     }
 
-    /// The key of a module: its content, that of all below it, and the level.
-    fn key(&self, module: &Module<'_>) -> String {
-        let mut key =
-            Key::new("module 1").with(&self.engine.identity()).with(module.name).with(module.source);
-        key = key.with(if self.asked.certified { "certified" } else { "elaborated" });
-        for (name, _) in &module.library {
-            key = key.with(name).with(self.key_of(name));
-        }
+    /// The key of a module: its content, what lies below it, and the level.
+    fn key(&self, module: &Module<'_>) -> Result<Key, Failure> {
+        let level = if self.asked.certified { "certified" } else { "elaborated" };
+        let mut key = Key::new("module 2")
+            .with(&self.engine.identity())
+            .with(module.name)
+            .with(module.source)
+            .with(level);
         for name in self.asked.described.iter().filter(|n| answer::is_auxiliary(n)) {
             key = key.with(name);
         }
-        key.finish()
+        self.with_below(key, &names(module))
     }
 
     /// An elaboration that imports `library`.
@@ -249,10 +258,7 @@ impl<'r> Run<'r> {
         source: &'s str,
         library: Vec<&'s str>,
     ) -> Result<Work<'s>, Failure> {
-        let roots: Vec<String> = library.iter().map(|name| (*name).to_owned()).collect();
-        let below = self.graph.order(&roots).map_err(|_| Failure::environment("the import graph changed"))?;
-        let below = below.into_iter().map(|m| Below { name: m.name, key: self.key_of(m.name) }).collect();
-        let asked = self.asked;
+        let (below, asked) = (self.below(&library)?, self.asked);
         Ok(Work {
             name,
             source,
@@ -268,16 +274,15 @@ impl<'r> Run<'r> {
     }
 
     fn module_work<'s>(&'s self, module: &'s Module<'s>) -> Result<Work<'s>, Failure> {
-        let library = module.library.iter().map(|(name, _)| name.as_str()).collect();
-        Ok(Work { toolchain: &module.toolchain, ..self.work(module.name, module.source, library)? })
+        Ok(Work { toolchain: &module.toolchain, ..self.work(module.name, module.source, names(module))? })
     }
 
     /// Elaborates one module, or finds what an earlier elaboration of the same content gave.
     fn module(&mut self, module: &'r Module<'r>, compile: bool) -> Result<(), Failure> {
-        let key = self.key(module);
+        let key = self.key(module)?.finish();
         let flight = self.pipeline.flights.enter(&key);
         let _alone = flight.lock();
-        let found = self.pipeline.cache.get(&key).filter(|a| a.compiled || !a.accepted || !compile);
+        let found = self.pipeline.cache.get(&key).filter(|a| a.compiled.is_some() || !a.accepted || !compile);
         let artefact = match (found, self.refused_import(module)) {
             (Some(found), _) => found,
             (None, Some(diagnostic)) => Artefact { diagnostics: vec![diagnostic], ..Artefact::default() },
@@ -287,7 +292,6 @@ impl<'r> Run<'r> {
                 self.keep(&key, done)?
             }
         };
-        self.keys.insert(module.name.into(), key);
         self.artefacts.insert(module.name.into(), artefact);
         Ok(())
     }
@@ -311,9 +315,11 @@ impl<'r> Run<'r> {
         }
         artefact.accepted = !artefact.diagnostics.iter().any(is_error)
             && (!self.asked.certified || artefact.forbidden.is_empty());
-        let compiled = done.compiled.filter(|_| artefact.accepted);
-        artefact.compiled = compiled.is_some();
-        self.pipeline.cache.put(key, &artefact, compiled.as_deref())?;
+        artefact.compiled = match done.compiled {
+            Some(bytes) if artefact.accepted => Some(self.pipeline.cache.put_compiled(&bytes)?),
+            _ => None,
+        };
+        self.pipeline.cache.put(key, &artefact)?;
         Ok(artefact)
     }
 
@@ -344,10 +350,7 @@ impl<'r> Run<'r> {
             && let Some(module) = self.graph.get(name)
             && self.refused_import(module).is_none()
         {
-            let key = Key::new("goals 1")
-                .with(self.key_of(name))
-                .with(&format!("{}:{}", at.line, at.column))
-                .finish();
+            let key = self.key(module)?.with("goals").with(&format!("{}:{}", at.line, at.column)).finish();
             let work = Work { facts: false, goals: Some(at), ..self.module_work(module)? };
             reply.goals = self.remembered(&key, &work)?.goals;
         }
@@ -357,16 +360,17 @@ impl<'r> Run<'r> {
     /// What a snippet says after the imports.
     fn snippet(&self, request: &CheckRequest, snippet: &str) -> Result<CheckReply, Failure> {
         let mut reply = CheckReply::default();
-        let mut key = Key::new("snippet 1").with(&self.engine.identity()).with(snippet);
+        let library: Vec<&str> = request.check.iter().map(String::as_str).collect();
         for name in &request.check {
             if let Some(artefact) = self.artefacts.get(name).filter(|a| !a.accepted) {
                 reply.diagnostics.extend(artefact.diagnostics.iter().filter(|d| is_error(d)).cloned());
             }
-            key = key.with(name).with(self.key_of(name));
         }
         if !reply.diagnostics.is_empty() {
             return Ok(reply);
         }
+        let mut key = Key::new("snippet 2").with(&self.engine.identity()).with(snippet);
+        key = self.with_below(key, &library)?;
         if let Some(at) = &request.goals_at {
             key = key.with(&format!("{}:{}", at.line, at.column));
         }
@@ -391,9 +395,14 @@ impl<'r> Run<'r> {
             return Ok(found);
         }
         let artefact = self.engine.elaborate(work, &self.pipeline.cache, self.budget)?.artefact;
-        self.pipeline.cache.put(key, &artefact, None)?;
+        self.pipeline.cache.put(key, &artefact)?;
         Ok(artefact)
     }
+}
+
+/// The library modules that a module imports itself.
+fn names<'m>(module: &'m Module<'_>) -> Vec<&'m str> {
+    module.library.iter().map(|(name, _)| name.as_str()).collect()
 }
 
 fn is_error(diagnostic: &Diagnostic) -> bool {

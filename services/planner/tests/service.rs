@@ -257,8 +257,7 @@ async fn a_run_goes_on_after_its_host_was_killed_and_ends_with_everything_certif
     assert_eq!((end.exit_code, end.reason.as_str()), (0, "all 4 targets are certified"));
     let calls: u64 = status.usage.values().map(|usage| usage.model_calls).sum();
     assert_eq!(calls, seen.lock().unwrap().len() as u64, "each attempt paid for its one call once");
-    let library = library.lock().unwrap();
-    let module = &library["N/Parity.lean"];
+    let module = library.lock().unwrap()["N/Parity.lean"].clone();
     let order: Vec<usize> = ["even", "halves", "even-add-left", "even-add"]
         .iter()
         .map(|id| module.find(&format!("-- begin {id}\n")).unwrap())
