@@ -183,8 +183,8 @@ pub struct Merge {
     pub verifying: u64,
     /// Landed.
     pub landed: u64,
-    /// Sent back.
-    pub refused: u64,
+    /// Sent back, by kind.
+    pub refused: BTreeMap<String, u64>,
     /// The library's newest commit.
     pub head: String,
 }
@@ -224,6 +224,13 @@ impl Progress {
     /// Agents at work.
     pub fn active(&self) -> u64 {
         self.agents.active.max(self.planner.agents.values().sum())
+    }
+}
+
+impl Merge {
+    /// Submissions sent back.
+    pub fn refusals(&self) -> u64 {
+        self.refused.values().sum()
     }
 }
 

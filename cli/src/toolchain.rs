@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use atlas_api::Toolchain as Which;
-use atlas_lean::{Embedded, Toolchain};
+use atlas_lean::{Embedded, Native, Toolchain};
 use atlas_proto::{CheckReply, CheckRequest, LookupReply, LookupRequest};
 use nix::time::{ClockId, clock_gettime};
 
@@ -39,9 +39,45 @@ pub fn open(which: &Which, cache: Option<&Path>, memory: Memory) -> Result<Arc<d
             })?;
             Ok(Arc::new(embedded))
         }
-        Which::Native | Which::Path(_) => {
-            Err(Failure::input("this atlas cannot use a native Lean yet").hint("set `toolchain: embedded`"))
+        Which::Native => native(cache, memory, Native::find),
+        Which::Path(folder) => native(cache, memory, |results| Native::at(folder, results)),
+    }
+}
+
+/// A native Lean whose results lie in the project's cache, or in an empty folder of their own.
+fn native(
+    cache: Option<&Path>,
+    memory: Memory,
+    find: impl FnOnce(&Path) -> std::result::Result<Native, atlas_lean::Error>,
+) -> Result<Arc<dyn Toolchain>> {
+    let wrong = |e: atlas_lean::Error| Failure::fault(e.to_string());
+    Ok(match memory {
+        Memory::Kept => Arc::new(find(&cache_folder(cache).join("lean/native")).map_err(wrong)?),
+        Memory::Fresh => {
+            let folder = tempfile::tempdir()
+                .map_err(|e| Failure::fault(format!("cannot make a temporary folder for Lean's results: {e}")))?;
+            Arc::new(Fresh { native: find(folder.path()).map_err(wrong)?, _folder: folder })
         }
+    })
+}
+
+/// A native Lean that forgets: its results go with it.
+struct Fresh {
+    native: Native,
+    _folder: tempfile::TempDir,
+}
+
+impl Toolchain for Fresh {
+    fn name(&self) -> String {
+        self.native.name()
+    }
+
+    fn check(&self, request: &CheckRequest) -> CheckReply {
+        self.native.check(request)
+    }
+
+    fn lookup(&self, request: &LookupRequest) -> LookupReply {
+        self.native.lookup(request)
     }
 }
 

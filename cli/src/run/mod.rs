@@ -82,7 +82,7 @@ pub async fn run(args: &RunArgs) -> Result<Exit> {
     directory.write_identity(&identity)?;
     let _telemetry = telemetry(&directory)?;
 
-    let mut view = View::open(args.ui)?;
+    let mut view = View::open(args.ui, if before.is_some() { identity.created_ms } else { now_ms() })?;
     view.json("run", json!({ "run": name, "directory": directory.root(), "goes_on": before.is_some(), "targets": input.targets.len() }));
     view.note(&format!(
         "{} {name} in {}: {}",
@@ -331,19 +331,34 @@ async fn server_ended(server: &mut Option<Server>) {
 struct Interrupts {
     interrupt: Signal,
     terminate: Signal,
+    last: Option<Instant>,
 }
 
 impl Interrupts {
     fn new() -> Result<Self> {
         let listen =
             |kind| signal(kind).map_err(|e| Failure::fault(format!("cannot listen for signals: {e}")));
-        Ok(Self { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
+        Ok(Self {
+            interrupt: listen(SignalKind::interrupt())?,
+            terminate: listen(SignalKind::terminate())?,
+            last: None,
+        })
     }
 
+    /// The next one. What comes right after another is its echo: `make` and `timeout` pass on a signal that the terminal
+    /// has sent to the whole group.
     async fn next(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
+        const ECHO: Duration = Duration::from_millis(500);
+        loop {
+            tokio::select! {
+                _ = self.interrupt.recv() => {}
+                _ = self.terminate.recv() => {}
+            }
+            let echo = self.last.is_some_and(|last| last.elapsed() < ECHO);
+            self.last = Some(Instant::now());
+            if !echo {
+                return;
+            }
         }
     }
 }

@@ -33,14 +33,15 @@ pub enum View {
 }
 
 impl View {
-    /// The view that was asked for; without a wish the full screen on a terminal, else lines.
+    /// The view that was asked for; without a wish the full screen on a terminal, else lines. The run was first started at
+    /// `started_ms`.
     ///
     /// # Errors
     /// When the terminal cannot be taken.
-    pub fn open(wish: Option<Ui>) -> Result<Self> {
+    pub fn open(wish: Option<Ui>, started_ms: u64) -> Result<Self> {
         let terminal = std::io::stdout().is_terminal() && std::io::stdin().is_terminal();
         Ok(match wish.unwrap_or(if terminal { Ui::Tui } else { Ui::Plain }) {
-            Ui::Plain => Self::Plain(plain::Plain::default()),
+            Ui::Plain => Self::Plain(plain::Plain::since(started_ms)),
             Ui::Json => Self::Json(json::Json::default()),
             Ui::Tui => Self::Tui(tui::Tui::open()?),
         })

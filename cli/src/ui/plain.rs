@@ -19,6 +19,13 @@ pub struct Plain {
 }
 
 impl Plain {
+    /// A view that has shown nothing yet, of a run that was first started then.
+    pub fn since(started_ms: u64) -> Self {
+        let mut view = Self::default();
+        view.seen.planner.started_ms = started_ms;
+        view
+    }
+
     /// A view that has shown `seen` already.
     pub fn going_on(seen: Progress) -> Self {
         Self { seen, ..Self::default() }
@@ -26,7 +33,10 @@ impl Plain {
 
     /// Prints what happened, and every few seconds where the run stands.
     pub fn update(&mut self, progress: &Progress) {
-        let started = progress.planner.started_ms;
+        let started = match progress.planner.started_ms {
+            0 => self.seen.planner.started_ms,
+            started => started,
+        };
         for change in changes(&self.seen.planner, &progress.planner) {
             if let Some(text) = describe(&change) {
                 line(format!("{} {text}", clock(started)));
@@ -38,6 +48,7 @@ impl Plain {
             line(format!("{} {}", clock(started), styled(STRONG, standing(progress, left))));
         }
         self.seen = progress.clone();
+        self.seen.planner.started_ms = started;
     }
 
     /// Prints a line of the program's own doing.

@@ -152,7 +152,7 @@ fn numbers(frame: &mut Frame<'_>, area: Rect, screen: &Screen<'_>) {
             format!(
                 "{}, {} refused, {} queued, {} building",
                 planner.landings.max(progress.merge.landed),
-                progress.merge.refused,
+                progress.merge.refusals(),
                 progress.merge.queue,
                 progress.merge.verifying
             ),
