@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use atlas_proto::{DeclarationFacts, Diagnostic};
 use serde::{Deserialize, Serialize};
@@ -31,10 +32,41 @@ pub(crate) struct Cache {
     directory: PathBuf,
 }
 
+/// A cache larger than this, in bytes, is made smaller when it is opened.
+const MOST_BYTES: u64 = 4 << 30;
+/// Files younger than this stay: somebody may be about to read them.
+const YOUNG: Duration = Duration::from_secs(3600);
+
 impl Cache {
+    /// Opens the cache in `directory`; of one that has grown too large the oldest files go.
     pub(crate) fn open(directory: &Path) -> Result<Self, Error> {
         std::fs::create_dir_all(directory).map_err(Error::io("create", directory))?;
-        Ok(Self { directory: directory.into() })
+        let cache = Self { directory: directory.into() };
+        cache.prune(MOST_BYTES, SystemTime::now() - YOUNG);
+        Ok(cache)
+    }
+
+    /// Removes the oldest files that were written before `until`, until `most` bytes are left. What cannot be read or
+    /// removed stays: another process may have been faster.
+    fn prune(&self, most: u64, until: SystemTime) {
+        let entries = |folder: &Path| std::fs::read_dir(folder).into_iter().flatten().flatten();
+        let mut files: Vec<(SystemTime, u64, PathBuf)> = entries(&self.directory)
+            .flat_map(|folder| entries(&folder.path()).collect::<Vec<_>>())
+            .filter_map(|file| {
+                let known = file.metadata().ok()?;
+                Some((known.modified().ok()?, known.len(), file.path()))
+            })
+            .collect();
+        let mut bytes: u64 = files.iter().map(|(_, length, _)| length).sum();
+        files.sort();
+        for (written, length, path) in files {
+            if bytes <= most || written >= until {
+                break;
+            }
+            if std::fs::remove_file(path).is_ok() {
+                bytes -= length;
+            }
+        }
     }
 
     pub(crate) fn directory(&self) -> &Path {
@@ -82,5 +114,26 @@ impl Cache {
         std::fs::write(file.path(), bytes).map_err(Error::io("write", file.path()))?;
         file.persist(path).map_err(|e| Error::io("put in place", path)(e.error))?;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_artefact_without_its_compiled_form_counts_as_missing_and_old_files_go_first() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::open(folder.path()).unwrap();
+        let digest = cache.put_compiled(&[7; 5000]).unwrap();
+        let artefact = Artefact { compiled: Some(digest.clone()), accepted: true, ..Artefact::default() };
+        cache.put("abcd", &artefact).unwrap();
+        assert_eq!(cache.get("abcd"), Some(artefact));
+        assert_eq!(cache.compiled(&digest).unwrap().len(), 5000);
+        cache.prune(1, SystemTime::UNIX_EPOCH);
+        assert!(cache.get("abcd").is_some(), "young files stay");
+        cache.prune(4000, SystemTime::now() + YOUNG);
+        assert_eq!(cache.get("abcd"), None);
+        assert!(cache.compiled(&digest).is_err() && cache.get("dead").is_none());
     }
 }
