@@ -19,8 +19,10 @@ use crate::{Bus, Error, subject};
 const ACK_WAIT: Duration = Duration::from_secs(60);
 /// Work under way at once over all workers of a queue: more than any fleet of verifiers has slots.
 const MAX_PENDING: i64 = 20_000;
-/// How long one pull waits at the server.
-const PULL: Duration = Duration::from_secs(30);
+/// How long one pull waits at the server. Short, because a server that restarts forgets the pull. No heartbeats
+/// instead: after one, a batch of async-nats 0.51 is no longer woken by the next message
+/// (`Batch::poll_next` returns pending without a waker), and what comes then waits for `ACK_WAIT`.
+const PULL: Duration = Duration::from_secs(5);
 
 impl Bus {
     /// Puts work into a run's queue; returns once it is on disk. The same `id` within two minutes is dropped.
@@ -118,8 +120,7 @@ impl Puller {
         while let Ok(permit) = self.slots.clone().try_acquire_owned() {
             free.push(permit);
         }
-        let batch =
-            consumer.batch().max_messages(free.len()).expires(PULL).heartbeat(PULL / 6).messages().await;
+        let batch = consumer.batch().max_messages(free.len()).expires(PULL).messages().await;
         let mut batch = batch.map_err(|error| error.to_string())?;
         while let Some(message) = batch.next().await {
             let message = message.map_err(|error| error.to_string())?;
