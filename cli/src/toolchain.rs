@@ -54,8 +54,9 @@ fn native(
     Ok(match memory {
         Memory::Kept => Arc::new(find(&cache_folder(cache).join("lean/native")).map_err(wrong)?),
         Memory::Fresh => {
-            let folder = tempfile::tempdir()
-                .map_err(|e| Failure::fault(format!("cannot make a temporary folder for Lean's results: {e}")))?;
+            let folder = tempfile::tempdir().map_err(|e| {
+                Failure::fault(format!("cannot make a temporary folder for Lean's results: {e}"))
+            })?;
             Arc::new(Fresh { native: find(folder.path()).map_err(wrong)?, _folder: folder })
         }
     })

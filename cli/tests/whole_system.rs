@@ -113,8 +113,12 @@ fn the_example_book_becomes_a_library_that_checks_again_from_nothing() {
     assert_landed_once(&home);
 
     // Which of the recorded meetings of two agents come about depends on who is faster; that some do does not.
-    let refusals: BTreeSet<&str> =
-        report["refusals"].as_array().unwrap().iter().filter_map(|refusal| refusal["kind"].as_str()).collect();
+    let refusals: BTreeSet<&str> = report["refusals"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|refusal| refusal["kind"].as_str())
+        .collect();
     assert!(refusals.contains("conflict") || refusals.contains("build"), "nobody met anybody: {refusals:?}");
     assert!(report["totals"]["refuted"].as_u64().unwrap() >= 1);
 

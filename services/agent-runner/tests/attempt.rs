@@ -78,7 +78,10 @@ impl Lean {
         let inline = module.and_then(|module| module.source.clone());
         let source = inline.map_or_else(|| PARITY.to_owned(), |bytes| String::from_utf8(bytes).unwrap());
         let tactics = request.snippet.as_ref().is_some_and(|snippet| {
-            assert!(snippet.contains("theorem even_add_by_automation "), "tried under another name: {snippet}");
+            assert!(
+                snippet.contains("theorem even_add_by_automation "),
+                "tried under another name: {snippet}"
+            );
             snippet.contains("atlas-automation")
         });
         let rejected = source.contains("by\n  omega\n");
