@@ -17,7 +17,7 @@ build: ## compile everything
 
 .PHONY: run
 run: setup ## formalize examples/numbers and write a report
-	@$(CARGO) build --locked -p atlas
+	@$(CARGO) build --locked --workspace
 	@target/debug/atlas run -f examples/numbers/atlasrun.yaml
 
 .PHONY: test
