@@ -307,7 +307,10 @@ impl AtWork {
         let mut report = report?;
         // Only now the server's time is known: the system tells it of children that have ended.
         report.cpu = outcome::cpu(self.lean.cpu_ms());
-        report.write(&directory.report())?;
+        // A run that broke before the planner took it up has nothing to tell.
+        if report.totals.targets > 0 || ended.is_some() {
+            report.write(&directory.report())?;
+        }
         Ok(report)
     }
 }

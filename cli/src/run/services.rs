@@ -74,20 +74,6 @@ impl Services {
 
         let merge = atlas_merge_coordinator::Options {
             run: run.clone(),
-            host: host.clone(),
-            package: spec.library.package.clone(),
-            repository: directory.repository(),
-            window_min: 2,
-            window_max: 20,
-            patience_s: 1_800,
-            metrics: metrics.clone(),
-            readiness: readiness.clone(),
-        };
-        services
-            .spawn("merge coordinator", atlas_merge_coordinator::run(merge, bus.clone(), shutdown.clone()));
-
-        let merge = atlas_merge_coordinator::Options {
-            run: run.clone(),
             host,
             package: spec.library.package.clone(),
             repository: directory.repository(),
