@@ -112,14 +112,6 @@ fn the_example_book_becomes_a_library_that_checks_again_from_nothing() {
     assert_final_states("numbers", &report);
     assert_landed_once(&home);
 
-    // Which of the recorded meetings of two agents come about depends on who is faster; that some do does not.
-    let refusals: BTreeSet<&str> = report["refusals"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .filter_map(|refusal| refusal["kind"].as_str())
-        .collect();
-    assert!(refusals.contains("conflict") || refusals.contains("build"), "nobody met anybody: {refusals:?}");
     assert!(report["totals"]["refuted"].as_u64().unwrap() >= 1);
 
     let library = home.join("library");
