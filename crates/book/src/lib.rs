@@ -19,7 +19,7 @@ use atlas_domain::Target;
 pub use names::{declaration_name, label, module_name};
 pub use problem::Problem;
 pub use source::MAX_BYTES;
-pub use targets::{read_targets, write_targets};
+pub use targets::write_targets;
 
 /// How a book is written down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

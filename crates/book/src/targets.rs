@@ -201,36 +201,3 @@ pub fn write_targets(file: &Path, targets: &[Target]) -> Result<(), Problem> {
     .map_err(|error| failed(error.to_string()))?;
     std::fs::rename(&new, file).map_err(|error| failed(error.to_string()))
 }
-
-/// Reads a `targets.yaml` of ours as it was written, without its book.
-///
-/// # Errors
-/// Every mistake in it.
-pub fn read_targets(file: &Path, package: &str) -> Result<Vec<Target>, Vec<Problem>> {
-    let text = source::text(file).map_err(|problem| vec![problem])?;
-    let chapters: Vec<Spanned<Entry>> = serde_saphyr::from_str(&text).map_err(|error| {
-        let line = error.location().map_or(0, |location| u32::try_from(location.line()).unwrap_or(0));
-        vec![Problem::new(
-            file,
-            line,
-            format!("is no list of targets: {error}"),
-            "each entry has id, kind, statement (docs/book-format.md)",
-        )]
-    })?;
-    let mut draft = Draft::default();
-    for entry in &chapters {
-        let slug = entry.value.chapter.clone().unwrap_or_else(|| "book".to_owned());
-        if !draft.chapters.iter().any(|chapter| chapter.slug == slug) {
-            draft.chapters.push(crate::assemble::DraftChapter {
-                title: slug.clone(),
-                slug,
-                text: String::new(),
-                source: file.to_owned(),
-                first_line: 1,
-            });
-        }
-    }
-    replace(&mut draft, file)?;
-    let options = crate::Options { format: None, package, targets: None, extraction: true };
-    crate::assemble::book(draft, file, &options).map(|book| book.targets)
-}
