@@ -15,6 +15,9 @@ A request is a line with a command, lines with options, a line `---`, and the so
       goals 12 4                  report the goals at line 12, column 4
     import                      import the modules of the `use` lines and register an action that has them
       use Numbers.Parity
+    begin                       elaborate the source, the beginning of a module, and register an action whose checks of sources
+                                that begin with it go on behind it
+      module Numbers.Parity       in a module of this name
     index                       list the imported declarations and their types
 
 The answer is a sequence of frames: a line `TAG LENGTH LENGTH …`, then fields of so many bytes.
@@ -329,22 +332,46 @@ partial def goalsIn (map : FileMap) (p : String.Pos.Raw) (trees : List InfoTree)
 /-- What is handed over: the new declarations, and the data of the library's imported modules. -/
 abbrev Handed := Array ConstantInfo × Array ModuleData
 
-def check (base : Environment) (r : Request) (handOver : Handed → IO Unit) : IO String := do
+/-- What a check goes on from. -/
+structure Origin where
+  /-- The environment as imported. -/
+  base : Environment
+  /-- Of a module whose beginning has been elaborated: the state behind it, with the messages so far, and where that is. -/
+  begun : Option (Command.State × Parser.ModuleParserState) := none
+
+def inputContext (source : String) : Parser.InputContext :=
   -- Built by hand: the compiled helper `Parser.mkInputContext` is not visible at this olean level.
-  let ctx : Parser.InputContext :=
-    { inputString := r.source, fileName := "<input>", fileMap := FileMap.ofString r.source,
-      endPos := r.source.rawEndPos, endPos_valid := by simp }
-  let started ← IO.monoMsNow
+  { inputString := source, fileName := "<input>", fileMap := FileMap.ofString source, endPos := source.rawEndPos, endPos_valid := by simp }
+
+/-- The state in which the first command that is not elaborated yet is met. -/
+def Origin.state (origin : Origin) (module : Name) (ctx : Parser.InputContext) : IO (Command.State × Parser.ModuleParserState) := do
+  if let some begun := origin.begun then return begun
   let (_, parser, log) ← Parser.parseHeader ctx
-  let base := base.setMainModule r.module
-  let state := Command.mkState base log {}
-  let state := { state with infoState := { state.infoState with enabled := true } }
-  let state ← IO.processCommands ctx parser state
-  let env := state.commandState.env
-  let mut out ← messages state.commandState.messages.toList ""
+  let state := Command.mkState (origin.base.setMainModule module) log {}
+  return ({ state with infoState := { state.infoState with enabled := true } }, parser)
+
+/-- Elaborates the request's source, or what of it comes behind the origin's beginning. The state carries all messages. -/
+def elaborate (origin : Origin) (r : Request) : IO (FileMap × Command.State) := do
+  let ctx := inputContext r.source
+  let (before, parser) ← origin.state r.module ctx
+  let state := (← IO.processCommands ctx parser before).commandState
+  -- `processCommands` drops the messages of the state that it is given.
+  return (ctx.fileMap, { state with messages := before.messages ++ state.messages })
+
+/-- Elaborates the commands of a beginning but the last: how far that one reaches, only what comes behind it can tell. -/
+partial def elaborateBeginning (ctx : Frontend.Context) (state : Frontend.State) : IO Frontend.State := do
+  let (_, next) ← (Frontend.processCommand ctx).run state
+  if next.parserState.pos.byteIdx < ctx.inputCtx.inputString.utf8ByteSize then elaborateBeginning ctx next else return state
+
+def check (origin : Origin) (r : Request) (handOver : Handed → IO Unit) : IO String := do
+  let base := origin.base.setMainModule r.module
+  let started ← IO.monoMsNow
+  let (map, state) ← elaborate origin r
+  let env := state.env
+  let mut out ← messages state.messages.toList ""
   if let some p := r.goals then
-    let trees := state.commandState.infoState.trees
-    match ← goalsIn ctx.fileMap (ctx.fileMap.ofPosition p) (treesOfLeaf trees.tail 0 (treesOf trees.root [])) with
+    let trees := state.infoState.trees
+    match ← goalsIn map (map.ofPosition p) (treesOfLeaf trees.tail 0 (treesOf trees.root [])) with
     | some text => out := frame out "goals" [text]
     | none => out := frame out "goals" [""]
   let elaborated ← IO.monoMsNow
@@ -397,7 +424,7 @@ partial def warmUp (env : Environment) (sources : List String) : IO Unit := do
   match sources with
   | [] => return
   | s :: rest =>
-    discard <| check env { module := `Warm, replay := true, source := s } fun _ => return
+    discard <| check { base := env } { module := `Warm, replay := true, source := s } fun _ => return
     warmUp env rest
 
 def importsOf : List Name → Array Import → Array Import
@@ -411,23 +438,31 @@ def handToHost (nonce : String) (handed : Handed) : IO Unit := do
 
 mutual
 /-- The action of a copy: reads one request and answers it. -/
-partial def serve (env : Environment) : IO Unit := do
+partial def serve (origin : Origin) : IO Unit := do
   let nonce ← IO.FS.readFile "/host/nonce"
   let r := Request.parse (← IO.FS.readFile "/host/request")
   let answer ←
-    if r.command == "check" then check env r (handToHost nonce)
-    else if r.command == "index" then index env 0 ""
+    if r.command == "check" then check origin r (handToHost nonce)
+    else if r.command == "index" then index origin.base 0 ""
     else if r.command == "import" then do
       let env ← importModules (importsOf r.uses #[{ module := `Init }]) {} (loadExts := true)
       warmUp env warmups
-      register env nonce
+      register { base := env } nonce
+      pure (frame "" "end" [])
+    else if r.command == "begin" then do
+      let ctx := inputContext r.source
+      let (state, parser) ← origin.state r.module ctx
+      let state := { commandState := { state with infoState := {} }, parserState := parser, cmdPos := parser.pos }
+      let state ← elaborateBeginning { inputCtx := ctx } state
+      let behind := { state.commandState with infoState := { enabled := true } }
+      register { origin with begun := some (behind, state.parserState) } nonce
       pure (frame "" "end" [])
     else throw (IO.userError "unknown command")
   IO.FS.writeFile "/host/answer" (nonce ++ answer)
-partial def register (env : Environment) (nonce : String) : IO Unit := do
+partial def register (origin : Origin) (nonce : String) : IO Unit := do
   -- In a thread of its own: the main thread's stack has 64 KB and no guard, a Lean thread's 8 MB and a check.
   let act : IO Unit := do
-    match ← IO.wait (← IO.asTask (serve env) Task.Priority.dedicated) with
+    match ← IO.wait (← IO.asTask (serve origin) Task.Priority.dedicated) with
     | .ok _ => return
     | .error e => throw e
   -- The action outlives this run: the host calls it by address, once per copy.
@@ -438,7 +473,7 @@ end
 def start : IO Unit := do
   let env ← importModules #[{ module := `Init }] {} (loadExts := true)
   warmUp env warmups
-  register env ""
+  register { base := env } ""
 
 end Atlas
 

@@ -185,20 +185,15 @@ impl Image {
     }
 
     /// Like [`Image::run`], for a request after which the session registers an action: the copy as it then is, to be
-    /// copied in turn. What it adds to the base lies in an unnamed file in `directory`.
+    /// copied in turn. What it has changed lies in a file in memory.
     ///
     /// # Errors
     /// As [`Image::run`]; also when the layer cannot be written.
-    pub fn extend(
-        &self,
-        from: &Snapshot,
-        job: Job,
-        directory: &Path,
-    ) -> Result<(Outcome, Option<Snapshot>), Error> {
+    pub fn extend(&self, from: &Snapshot, job: Job) -> Result<(Outcome, Option<Snapshot>), Error> {
         let (outcome, guest) = self.run_guest(from, job)?;
         let layer = match (&outcome.end, guest.registered) {
             (End::Answered(_), Some(action)) => {
-                Some(from.layer(&guest.memory, guest.globals.clone(), action, directory)?)
+                Some(from.layer(&guest.memory, guest.globals.clone(), action)?)
             }
             _ => None,
         };

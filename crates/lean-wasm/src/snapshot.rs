@@ -1,10 +1,10 @@
 //! Warm guests, saved and copied.
 //!
-//! A base is a file with the whole memory of a guest that has returned from `main`; a layer is what a copy of a base has
-//! changed since. A copy maps the base privately (copy-on-write) over its own memory and the layer over that.
+//! A base is a file with the whole memory of a guest that has returned from `main`; a layer is what a copy of a snapshot has
+//! changed since. A copy maps the base privately (copy-on-write) over its own memory, and over that one layer after the other.
 
 use std::fs::File;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, FromRawFd};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -32,11 +32,14 @@ pub struct Snapshot {
 
 struct Base {
     file: File,
-    /// The file, mapped read-only, to find what a copy has changed.
-    view: View,
+    /// Bytes.
+    length: usize,
 }
 
+/// What one copy changed.
 struct Layer {
+    /// What that was a copy of, if not the base.
+    below: Option<Arc<Layer>>,
     file: File,
     runs: Vec<Run>,
 }
@@ -46,42 +49,6 @@ struct Run {
     guest: usize,
     file: usize,
     length: usize,
-}
-
-/// A file mapped read-only.
-struct View {
-    address: *mut libc::c_void,
-    length: usize,
-}
-// SAFETY: the mapping is read-only, private and lives as long as the value.
-unsafe impl Send for View {}
-// SAFETY: as above: shared reads only.
-unsafe impl Sync for View {}
-
-impl View {
-    fn new(file: &File, length: usize) -> std::io::Result<Self> {
-        // SAFETY: a fresh private read-only mapping at an address of the kernel's choice touches nothing else.
-        let address = unsafe {
-            libc::mmap(std::ptr::null_mut(), length, libc::PROT_READ, libc::MAP_PRIVATE, file.as_raw_fd(), 0)
-        };
-        if address == libc::MAP_FAILED {
-            return Err(std::io::Error::last_os_error());
-        }
-        Ok(Self { address, length })
-    }
-
-    fn bytes(&self) -> &[u8] {
-        // SAFETY: `length` bytes are mapped readable for as long as `self` lives; the image's file is not written
-        // after it was put in place (`image` renames finished files only).
-        unsafe { std::slice::from_raw_parts(self.address.cast::<u8>(), self.length) }
-    }
-}
-
-impl Drop for View {
-    fn drop(&mut self) {
-        // SAFETY: unmaps exactly what `new` mapped; no slice of it outlives `self`.
-        unsafe { libc::munmap(self.address, self.length) };
-    }
 }
 
 /// Writes a guest's memory as a sparse file: pages of zeros stay holes.
@@ -112,8 +79,8 @@ impl Snapshot {
             let reason = format!("the snapshot has {length} bytes, expected {pages} pages");
             return Err(Error::Image { path: path.into(), reason });
         }
-        let view = View::new(&file, length as usize).map_err(Error::io("map", path))?;
-        Ok(Self { base: Arc::new(Base { file, view }), layer: None, pages, globals, action })
+        let base = Arc::new(Base { file, length: length as usize });
+        Ok(Self { base, layer: None, pages, globals, action })
     }
 
     /// Puts a private view of the snapshot over a new guest's memory, which has `pages` pages.
@@ -121,8 +88,10 @@ impl Snapshot {
         if memory.len() != self.pages as usize * WASM_PAGE {
             bail!("a copy needs {} pages of memory", self.pages);
         }
-        map(memory, 0, &self.base.file, 0, self.base.view.length)?;
-        if let Some(layer) = &self.layer {
+        map(memory, 0, &self.base.file, 0, self.base.length)?;
+        let mut layers: Vec<&Layer> =
+            std::iter::successors(self.layer.as_deref(), |layer| layer.below.as_deref()).collect();
+        while let Some(layer) = layers.pop() {
             for run in &layer.runs {
                 map(memory, run.guest, &layer.file, run.file, run.length)?;
             }
@@ -130,47 +99,73 @@ impl Snapshot {
         Ok(())
     }
 
-    /// A snapshot of a copy of this one: what differs from the base goes to an unnamed file in `directory`.
+    /// A snapshot of a copy of this one: the pages that the copy has written to go to a file in memory.
     pub(crate) fn layer(
         &self,
         memory: &GuestMemory,
         globals: Vec<(String, i32)>,
         action: u32,
-        directory: &Path,
     ) -> Result<Self, Error> {
-        let bytes = memory.bytes(0, memory.len()).map_err(Error::wasm("read the guest's memory"))?;
-        let base = self.base.view.bytes();
-        let mut runs: Vec<Run> = vec![];
-        for start in (0..bytes.len()).step_by(PAGE) {
-            let page = &bytes[start..start + PAGE];
-            let same = match base.get(start..start + PAGE) {
-                Some(before) => before == page,
-                None => page.iter().all(|b| *b == 0),
-            };
-            if same {
-                continue;
-            }
-            match runs.last_mut() {
-                Some(run) if start - (run.guest + run.length) <= GAP => run.length = start + PAGE - run.guest,
-                _ => runs.push(Run { guest: start, file: 0, length: PAGE }),
-            }
-        }
-        let file = tempfile::tempfile_in(directory).map_err(Error::io("create a file in", directory))?;
+        let failed = Error::wasm("save a copy's memory");
+        let length = memory.len();
+        let mut runs = written(memory).map_err(Error::io("read", Path::new(PAGEMAP)))?;
+        let file = memfd().map_err(Error::io("create", Path::new("a file in memory")))?;
+        let bytes = memory.bytes(0, length).map_err(failed)?;
         let mut at = 0;
         for run in &mut runs {
             run.file = at;
             file.write_all_at(&bytes[run.guest..run.guest + run.length], at as u64)
-                .map_err(Error::io("write a file in", directory))?;
+                .map_err(Error::io("write", Path::new("a file in memory")))?;
             at += run.length;
         }
-        let pages = (bytes.len() / WASM_PAGE) as u32;
-        let layer = Some(Arc::new(Layer { file, runs }));
-        Ok(Self { base: self.base.clone(), layer, pages, globals, action })
+        let layer = Some(Arc::new(Layer { below: self.layer.clone(), file, runs }));
+        Ok(Self { base: self.base.clone(), layer, pages: (length / WASM_PAGE) as u32, globals, action })
     }
 
-    /// Bytes that this snapshot adds to its base.
+    /// Bytes that this snapshot adds to what it was a copy of.
     pub fn layer_bytes(&self) -> u64 {
         self.layer.as_ref().map_or(0, |layer| layer.runs.iter().map(|r| r.length as u64).sum())
+    }
+}
+
+/// Where the kernel tells what lies behind each page of a process.
+const PAGEMAP: &str = "/proc/self/pagemap";
+
+/// The pages of a copy that have been written to since its snapshot was mapped, in runs. A written page of a private mapping
+/// is the process's own, no longer the file's: bit 61 of its entry (Linux, admin-guide/mm/pagemap) is then clear and bit 63, or for
+/// a swapped page 62, set. Of what the copy's memory has grown by, every page that there is counts.
+fn written(memory: &GuestMemory) -> std::io::Result<Vec<Run>> {
+    const PRESENT: u64 = 1 << 63;
+    const SWAPPED: u64 = 1 << 62;
+    const OF_A_FILE: u64 = 1 << 61;
+    let length = memory.len();
+    let mut entries = vec![0; length / PAGE * 8];
+    let first = memory.shared().data().as_ptr() as u64 / PAGE as u64;
+    File::open(PAGEMAP)?.read_exact_at(&mut entries, first * 8)?;
+    let mut runs: Vec<Run> = vec![];
+    for (k, entry) in entries.chunks_exact(8).enumerate() {
+        let entry = u64::from_le_bytes(entry.try_into().unwrap_or_default());
+        let start = k * PAGE;
+        if entry & (PRESENT | SWAPPED) == 0 || entry & OF_A_FILE != 0 {
+            continue;
+        }
+        match runs.last_mut() {
+            Some(run) if start - (run.guest + run.length) <= GAP => run.length = start + PAGE - run.guest,
+            _ => runs.push(Run { guest: start, file: 0, length: PAGE }),
+        }
+    }
+    Ok(runs)
+}
+
+/// A file that lies in memory and has no name.
+fn memfd() -> std::io::Result<File> {
+    // SAFETY: the name is a C string, and the descriptor that comes back is nobody else's.
+    unsafe {
+        let descriptor = libc::memfd_create(c"atlas-layer".as_ptr(), libc::MFD_CLOEXEC);
+        if descriptor < 0 {
+            return Err(std::io::Error::last_os_error());
+        }
+        Ok(File::from_raw_fd(descriptor))
     }
 }
 

@@ -69,10 +69,6 @@ impl Cache {
         }
     }
 
-    pub(crate) fn directory(&self) -> &Path {
-        &self.directory
-    }
-
     fn path(&self, key: &str, extension: &str) -> PathBuf {
         self.directory.join(&key[..2]).join(format!("{key}.{extension}"))
     }

@@ -21,6 +21,9 @@ use crate::toolchain::Toolchain;
 /// Memory, beyond the warm state, for importing modules, in bytes: not the check's own.
 const IMPORT_MEMORY: u64 = 1 << 30;
 
+/// What [`EmbeddedOptions::warm_bytes`] is when nobody says.
+pub const WARM_BYTES: u64 = 1 << 30;
+
 /// Where a guest writes the compiled module.
 const COMPILED: &str = "/work/out.olean";
 
@@ -31,9 +34,9 @@ pub struct EmbeddedOptions {
     pub image: PathBuf,
     /// Where results are kept by content; shared between processes.
     pub cache: PathBuf,
-    /// Warm guests with imported library modules that are kept, least recently used out first. One takes up to 250 MB of
-    /// disk, in the cache's directory and without a name.
-    pub layers: usize,
+    /// Bytes of memory for warm guests that are kept: with imported library modules, and behind the beginnings of modules that
+    /// agents are at work on. Least recently used out first.
+    pub warm_bytes: u64,
 }
 
 /// The embedded Lean.
@@ -57,7 +60,7 @@ impl Embedded {
     /// [`Error::Image`] when the image has to be built (again).
     pub fn open(image: &Path) -> Result<Self, Error> {
         let cache = image.parent().unwrap_or(image).join("checks");
-        Self::with_options(&EmbeddedOptions { image: image.into(), cache, layers: 6 })
+        Self::with_options(&EmbeddedOptions { image: image.into(), cache, warm_bytes: WARM_BYTES })
     }
 
     /// Opens the image with a cache of its own that begins empty: every module is elaborated from nothing.
@@ -67,7 +70,7 @@ impl Embedded {
     pub fn fresh(image: &Path) -> Result<Self, Error> {
         let temporary = tempfile::Builder::new().prefix("atlas-checks-").tempdir();
         let own = temporary.map_err(Error::io("create a folder in", &std::env::temp_dir()))?;
-        let options = EmbeddedOptions { image: image.into(), cache: own.path().into(), layers: 6 };
+        let options = EmbeddedOptions { image: image.into(), cache: own.path().into(), warm_bytes: WARM_BYTES };
         Ok(Self { _own: Some(own), ..Self::with_options(&options)? })
     }
 
@@ -76,7 +79,7 @@ impl Embedded {
     /// # Errors
     /// As [`Embedded::open`]; [`Error::Io`] when the cache cannot be made.
     pub fn with_options(options: &EmbeddedOptions) -> Result<Self, Error> {
-        let guests = Guests { image: Image::open(&options.image)?, layers: Layers::new(options.layers) };
+        let guests = Guests { image: Image::open(&options.image)?, layers: Layers::new(options.warm_bytes) };
         let pipeline = Pipeline::new(Cache::open(&options.cache)?);
         Ok(Self { pipeline, guests, index: OnceLock::new(), _own: None })
     }
@@ -91,10 +94,34 @@ impl Embedded {
 }
 
 impl Guests {
-    /// A warm guest that has imported what `work` imports.
+    /// A warm guest that has imported what `work` imports and elaborated its beginning.
     fn warm(&self, work: &Work<'_>, cache: &Cache, budget: &Budget) -> Result<Arc<Snapshot>, Failure> {
+        let (imports, imported) = self.imported(work, cache, budget)?;
+        if work.begin == 0 {
+            return Ok(imported);
+        }
+        let key = |cut: usize| {
+            let beginning = work.source.get(..cut).unwrap_or_default();
+            Key::new("beginning 1").with(&imports).with(work.name).with(beginning).finish()
+        };
+        self.layer(&key(work.begin), "elaborating what stands before", budget, || {
+            let begun = markers(work.source, work.begin).find_map(|cut| self.layers.find(&key(cut)));
+            let beginning = &work.source[..work.begin];
+            let request = format!("begin\nmodule {}\n---\n{beginning}", work.name);
+            Ok((begun.unwrap_or(imported), request, BTreeMap::new(), budget.memory))
+        })
+    }
+
+    /// A warm guest that has imported what `work` imports, and its key.
+    fn imported(
+        &self,
+        work: &Work<'_>,
+        cache: &Cache,
+        budget: &Budget,
+    ) -> Result<(String, Arc<Snapshot>), Failure> {
+        let base = Arc::new(self.image.base().clone());
         if work.library.is_empty() && work.toolchain.is_empty() {
-            return Ok(Arc::new(self.image.base().clone()));
+            return Ok((String::new(), base));
         }
         let mut key = Key::new("layer 1");
         for below in &work.below {
@@ -105,39 +132,64 @@ impl Guests {
             key = key.with(name);
             request += &format!("use {name}\n");
         }
-        let slot = self.layers.slot(&key.finish());
+        let key = key.finish();
+        let snapshot = self.layer(&key, "importing the modules below", budget, || {
+            let mut inputs = BTreeMap::new();
+            for below in &work.below {
+                let path = format!("/library/{}.olean", below.name.replace('.', "/"));
+                inputs.insert(path, cache.compiled(below.digest)?);
+            }
+            Ok((base, request, inputs, IMPORT_MEMORY))
+        })?;
+        Ok((key, snapshot))
+    }
+
+    /// The warm guest of `key`; if it has to be made, by the request that `ask` tells: what it is a copy of, the request, the
+    /// files for it, and its memory in bytes.
+    fn layer(
+        &self,
+        key: &str,
+        what: &str,
+        budget: &Budget,
+        ask: impl FnOnce() -> Result<(Arc<Snapshot>, String, BTreeMap<String, Arc<[u8]>>, u64), Failure>,
+    ) -> Result<Arc<Snapshot>, Failure> {
+        let slot = self.layers.slot(key);
         let mut slot = slot.lock();
         if let Some(snapshot) = &*slot {
             return Ok(snapshot.clone());
         }
-        let mut inputs = BTreeMap::new();
-        for below in &work.below {
-            inputs.insert(
-                format!("/library/{}.olean", below.name.replace('.', "/")),
-                cache.compiled(below.digest)?,
-            );
-        }
+        let (from, request, inputs, extra_memory) = ask()?;
         let job = Job {
-            request: request.clone().into_bytes(),
+            request: request.into_bytes(),
             inputs,
             deadline: budget.left()?,
-            extra_memory: IMPORT_MEMORY,
+            extra_memory,
             reader: None,
         };
-        let (run, layer) =
-            self.image.extend(self.image.base(), job, cache.directory()).map_err(Error::from)?;
+        let (run, layer) = self.image.extend(&from, job).map_err(Error::from)?;
         budget.used(run.elapsed, run.memory_bytes);
-        if let End::Answered(_) = run.end {
-            let snapshot = layer
-                .ok_or_else(|| Failure::environment("Lean imported the modules and registered nothing"))?;
-            let (bytes, ms) = (snapshot.layer_bytes(), run.elapsed.as_millis() as u64);
-            tracing::debug!(modules = request.trim_end(), bytes, ms, "made a warm guest");
-            let snapshot = Arc::new(snapshot);
-            *slot = Some(snapshot.clone());
-            return Ok(snapshot);
+        if !matches!(run.end, End::Answered(_)) {
+            return Err(failure(&run, what));
         }
-        Err(failure(&run, "importing the modules below"))
+        let snapshot =
+            layer.ok_or_else(|| Failure::environment(format!("{what}: Lean registered nothing")))?;
+        let (bytes, ms) = (snapshot.layer_bytes(), run.elapsed.as_millis() as u64);
+        tracing::debug!(what, bytes, ms, "made a warm guest");
+        let snapshot = Arc::new(snapshot);
+        *slot = Some(snapshot.clone());
+        self.layers.made(key, bytes);
+        Ok(snapshot)
     }
+}
+
+/// Where regions begin in the first `until` bytes of a module, the last one first: places at which earlier questions may have
+/// left a warm state.
+fn markers(source: &str, until: usize) -> impl Iterator<Item = usize> {
+    let before = source.get(..until).unwrap_or_default();
+    before.rmatch_indices("\n-- begin ").filter_map(move |(at, _)| {
+        let line = before.get(at + 1..)?;
+        Some(at + 1 + line.find('\n')? + 1)
+    })
 }
 
 impl Engine for Guests {

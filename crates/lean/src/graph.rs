@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use atlas_proto::{Diagnostic, ModuleSource, Position, Severity};
+use atlas_proto::{Diagnostic, Focus, ModuleSource, Position, Severity};
 
 use crate::source::{imports, is_toolchain};
 
@@ -11,6 +11,8 @@ use crate::source::{imports, is_toolchain};
 pub(crate) struct Module<'a> {
     pub(crate) name: &'a str,
     pub(crate) source: &'a str,
+    /// Bytes of `source` that later questions are likely to share; 0: none.
+    pub(crate) begin: usize,
     /// Library modules that it imports itself, sorted, with the lines of the imports.
     pub(crate) library: Vec<(String, u32)>,
     /// Toolchain modules beyond `Init` that it imports itself, sorted.
@@ -50,7 +52,7 @@ impl<'a> Graph<'a> {
                 .ok_or_else(|| format!("the source of module {} is missing", module.name))?;
             let source = std::str::from_utf8(bytes)
                 .map_err(|e| format!("module {} is not UTF-8: {e}", module.name))?;
-            let mut own = Module { name: &module.name, source, library: vec![], toolchain: vec![] };
+            let mut own = Module { name: &module.name, source, begin: 0, library: vec![], toolchain: vec![] };
             for import in imports(source) {
                 let name = import.module.as_str();
                 if own_names.contains(name) || !is_toolchain(name) && !elsewhere(name) {
@@ -66,6 +68,18 @@ impl<'a> Graph<'a> {
             all.insert(module.name.as_str(), own);
         }
         Ok(Self(all))
+    }
+
+    /// Cuts a module off behind the lines that are of interest, and notes where they begin.
+    pub(crate) fn focus(&mut self, name: &str, focus: &Focus) {
+        if let Some(module) = self.0.get_mut(name) {
+            let lines = |count: u32| -> usize {
+                module.source.split_inclusive('\n').take(count as usize).map(str::len).sum()
+            };
+            let end = if focus.last_line == 0 { module.source.len() } else { lines(focus.last_line) };
+            module.begin = lines(focus.first_line.saturating_sub(1)).min(end);
+            module.source = module.source.get(..end).unwrap_or(module.source);
+        }
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<&Module<'a>> {
@@ -158,6 +172,20 @@ mod tests {
         let order: Vec<_> = graph.order(&["N.C".into()]).unwrap().iter().map(|m| m.name).collect();
         assert_eq!(order, ["N.A", "N.B", "N.C"]);
         assert_eq!(graph.get("N.C").unwrap().toolchain, ["Std.Data.HashMap"]);
+    }
+
+    #[test]
+    fn a_focus_cuts_the_module_off_behind_its_lines() {
+        let modules = [module("N.A", "module\n-- begin é\nx\n-- end é\nrest")];
+        let mut graph = Graph::new(&modules, &|_| false).unwrap();
+        let focused = |graph: &mut Graph<'_>, first_line, last_line| {
+            graph.focus("N.A", &Focus { first_line, last_line });
+            let module = graph.get("N.A").unwrap();
+            (module.source[..module.begin].to_owned(), module.source[module.begin..].to_owned())
+        };
+        let told = focused(&mut graph, 3, 4);
+        assert_eq!(told, ("module\n-- begin é\n".to_owned(), "x\n-- end é\n".to_owned()));
+        assert_eq!(focused(&mut graph, 9, 2).1, "", "lines beyond the end are none");
     }
 
     #[test]

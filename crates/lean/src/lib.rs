@@ -27,7 +27,7 @@ mod source;
 mod terms;
 mod toolchain;
 
-pub use embedded::{Embedded, EmbeddedOptions};
+pub use embedded::{Embedded, EmbeddedOptions, WARM_BYTES};
 pub use error::Error;
 pub use gate::{ALLOWED_AXIOMS, SORRY};
 pub use native::Native;

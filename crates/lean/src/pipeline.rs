@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use atlas_proto::{CheckReply, CheckRequest, Diagnostic, Outcome, Position, Severity};
+use atlas_proto::{CheckLevel, CheckReply, CheckRequest, Diagnostic, Outcome, Position, Severity};
 
 use crate::Error;
 use crate::answer::{self, Asked};
@@ -17,6 +17,8 @@ use crate::key::Key;
 
 /// Deadline of a check that names none.
 const DEADLINE: Duration = Duration::from_secs(120);
+/// The level of what may land, in keys.
+const CERTIFIED: &str = "certified";
 /// Memory of a check that names no limit, in bytes.
 const MEMORY: u64 = 1 << 30;
 
@@ -87,6 +89,8 @@ pub(crate) struct Below<'a> {
 pub(crate) struct Work<'a> {
     pub(crate) name: &'a str,
     pub(crate) source: &'a str,
+    /// Bytes of `source` behind which a warm state is worth keeping; 0: none.
+    pub(crate) begin: usize,
     /// Library modules that are imported directly.
     pub(crate) library: Vec<&'a str>,
     /// Modules of the toolchain, beyond `Init`, and of installed packages that are imported directly.
@@ -163,8 +167,13 @@ impl Pipeline {
         request: &CheckRequest,
         budget: &Budget,
     ) -> Result<CheckReply, Failure> {
-        let graph =
+        let mut graph =
             Graph::new(&request.modules, &|name| engine.has_module(name)).map_err(Failure::environment)?;
+        if let (Some(focus), [name], None, CheckLevel::Elaborated) =
+            (&request.focus, &request.check[..], &request.snippet, request.level())
+        {
+            graph.focus(name, focus);
+        }
         let rejected = |diagnostics| CheckReply {
             outcome: Outcome::Rejected.into(),
             diagnostics,
@@ -237,9 +246,13 @@ impl<'r> Run<'r> {
         request.check.iter().filter_map(known).collect()
     }
 
-    /// The key of a module: its content, what lies below it, and the level.
+    /// The key of a module at the level that is asked for.
     fn key(&self, module: &Module<'_>) -> Result<Key, Failure> {
-        let level = if self.asked.certified { "certified" } else { "elaborated" };
+        self.key_at(module, if self.asked.certified { CERTIFIED } else { "elaborated" })
+    }
+
+    /// The key of a module: its content, what lies below it, and the level.
+    fn key_at(&self, module: &Module<'_>, level: &str) -> Result<Key, Failure> {
         let mut key = Key::new("module 2")
             .with(&self.engine.identity())
             .with(module.name)
@@ -262,6 +275,7 @@ impl<'r> Run<'r> {
         Ok(Work {
             name,
             source,
+            begin: 0,
             library,
             toolchain: &[],
             below,
@@ -274,7 +288,8 @@ impl<'r> Run<'r> {
     }
 
     fn module_work<'s>(&'s self, module: &'s Module<'s>) -> Result<Work<'s>, Failure> {
-        Ok(Work { toolchain: &module.toolchain, ..self.work(module.name, module.source, names(module))? })
+        let work = self.work(module.name, module.source, names(module))?;
+        Ok(Work { begin: module.begin, toolchain: &module.toolchain, ..work })
     }
 
     /// Elaborates one module, or finds what an earlier elaboration of the same content gave.
@@ -282,7 +297,13 @@ impl<'r> Run<'r> {
         let key = self.key(module)?.finish();
         let flight = self.pipeline.flights.enter(&key);
         let _alone = flight.lock();
-        let found = self.pipeline.cache.get(&key).filter(|a| a.compiled.is_some() || !a.accepted || !compile);
+        let usable = |a: &Artefact| a.compiled.is_some() || !a.accepted || !compile;
+        let mut found = self.pipeline.cache.get(&key).filter(usable);
+        if found.is_none() && !self.asked.certified {
+            // What is certified is elaborated.
+            let certified = self.key_at(module, CERTIFIED)?.finish();
+            found = self.pipeline.cache.get(&certified).filter(|a| a.accepted && usable(a));
+        }
         let artefact = match (found, self.refused_import(module)) {
             (Some(found), _) => found,
             (None, Some(diagnostic)) => Artefact { diagnostics: vec![diagnostic], ..Artefact::default() },
@@ -351,7 +372,12 @@ impl<'r> Run<'r> {
             && self.refused_import(module).is_none()
         {
             let key = self.key(module)?.with("goals").with(&format!("{}:{}", at.line, at.column)).finish();
-            let work = Work { facts: false, goals: Some(at), ..self.module_work(module)? };
+            let mut work = Work { facts: false, goals: Some(at), ..self.module_work(module)? };
+            // Goals are known of what is elaborated now, not of what an earlier question has elaborated.
+            let lines = module.source[..work.begin].matches('\n').count();
+            if at.line as usize <= lines {
+                work.begin = 0;
+            }
             reply.goals = self.remembered(&key, &work)?.goals;
         }
         Ok(reply)

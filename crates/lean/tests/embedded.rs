@@ -5,7 +5,7 @@ mod common;
 
 use atlas_lean::{Embedded, Toolchain as _};
 use atlas_proto::{
-    CheckLevel, CheckReply, CheckRequest, Expectation, LookupRequest, Outcome, Position, Severity,
+    CheckLevel, CheckReply, CheckRequest, Expectation, Focus, LookupRequest, Outcome, Position, Severity,
 };
 use common::{certify, elaborate, fact, lean, library, messages, module};
 
@@ -96,6 +96,39 @@ fn what_is_wrong_stands_where_it_is_and_goals_are_told() {
     request.goals_at = Some(Position { line: 10, column: 17 });
     let goals = lean.check(&request).goals;
     assert!(goals.contains("⊢ n + 1 = 2") && goals.contains("ih"), "{goals}");
+}
+
+#[test]
+fn a_focused_check_goes_on_behind_what_stands_before_and_says_what_the_whole_module_says() {
+    let lean = lean();
+    let before = "namespace N\n-- begin a\ntheorem a (n : Nat) : n + 0 = n := by\n  sorry\n-- end a\nopen Nat in\n";
+    // The header has six lines, so the region's marker is line 13.
+    let module = |proof: &str, after: &str| {
+        let body = format!(
+            "{before}-- begin b\ntheorem b (n : Nat) : 0 + n = n := by\n  {proof}\n-- end b\n{after}end N\n"
+        );
+        elaborate(vec![module("N.Focus", &body)])
+    };
+    let focused = |proof: &str, after: &str| {
+        let focus = Focus { first_line: 14, last_line: 16 };
+        CheckRequest { focus: Some(focus), ..module(proof, after) }
+    };
+    for proof in ["simp", "omega", "exact a n", "skip", "rw [a]"] {
+        let (whole, part) = (lean.check(&module(proof, "")), lean.check(&focused(proof, "")));
+        assert_ne!(part.outcome(), Outcome::EnvironmentFault, "{part:#?}");
+        assert_eq!((part.outcome(), &part.diagnostics), (whole.outcome(), &whole.diagnostics), "{proof}");
+        assert_eq!(part.declarations, whole.declarations, "{proof}");
+    }
+    let broken_behind = "theorem c : 1 = 2 := rfl\n";
+    assert_eq!(lean.check(&module("simp", broken_behind)).outcome(), Outcome::Rejected);
+    assert_eq!(lean.check(&focused("simp", broken_behind)).outcome(), Outcome::Accepted);
+    // What one check declares is not there for the next.
+    assert_eq!(lean.check(&focused("exact b n", "")).outcome(), Outcome::Rejected);
+    let mut goals = focused("skip", "");
+    goals.goals_at = Some(Position { line: 15, column: 2 });
+    assert!(lean.check(&goals).goals.contains("⊢ 0 + n = n"));
+    goals.goals_at = Some(Position { line: 10, column: 2 });
+    assert!(lean.check(&goals).goals.contains("⊢ n + 0 = n"), "before the focus too");
 }
 
 #[test]

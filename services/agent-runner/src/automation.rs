@@ -17,9 +17,8 @@ use crate::tools::ToolFault;
 /// The role that no model takes part in.
 pub const ROLE: &str = "automation";
 
-/// Tries the tier's candidates one after the other, from cheap to costly; the first that Lean accepts is the attempt's submission. Each is
-/// tried on a copy of the statement under another name, after the module as it stands: that is elaborated once for all of them, and for
-/// other targets of the chapter too.
+/// Tries the tier's candidates one after the other, from cheap to costly; the first that Lean accepts is the attempt's submission. What stands
+/// before the region is elaborated once for all of them.
 ///
 /// # Errors
 /// The library or Lean cannot be reached now.
@@ -35,18 +34,17 @@ pub async fn automate(bus: &Bus, task: &Task, draft: Draft) -> Result<Automated,
         return Ok(gave_up("the region holds no statement whose whole proof is `sorry`", 0));
     }
     let module = task.target.as_ref().map(|t| t.module.clone()).unwrap_or_default();
-    let text = library.text(&layout::module_path(&module)).await?.unwrap_or_default();
-    let id = task.target.as_ref().map(|t| t.id.as_str()).unwrap_or_default();
-    let below = library.closure(std::slice::from_ref(&module)).await?;
     let mut checks = 0;
     for (number, candidate) in candidates.iter().enumerate() {
-        let Some(snippet) = trial(&text, id, &submit::declaration(task), &candidate.region) else { continue };
+        let Some(draft) = with_region(library.draft(), &candidate.region) else { continue };
+        let tried = library.with_draft(draft);
         let question = Question {
             id: format!("{}/{number}", task.attempt),
             run: task.run.clone(),
-            modules: below.clone(),
+            modules: tried.closure(std::slice::from_ref(&module)).await?,
             check: vec![module.clone()],
-            snippet: Some(snippet),
+            focus: tried.focus().await?,
+            declarations: vec![submit::declaration(task)],
             ..Question::default()
         };
         let reply = check::ask(bus, question).await?;
@@ -66,32 +64,6 @@ pub async fn automate(bus: &Bus, task: &Task, draft: Draft) -> Result<Automated,
     }
     let tactics: usize = candidates.iter().map(|candidate| candidate.tactics.len()).sum();
     Ok(gave_up(&format!("none of {tactics} tactics closes the goal"), checks))
-}
-
-/// A copy of the candidate's theorem under another name, to be elaborated after its own module `text`: in the namespaces, openings and variables
-/// that hold where region `id` begins.
-fn trial(text: &str, id: &str, declaration: &str, candidate: &str) -> Option<String> {
-    let before = text.get(..layout::region(text, id)?.start)?;
-    let mut context = String::new();
-    let mut inside = false;
-    for line in before.lines() {
-        inside = (inside || line.starts_with("-- begin ")) && !line.starts_with("-- end ");
-        if !inside
-            && ["namespace ", "open ", "universe ", "variable "].iter().any(|word| line.starts_with(word))
-        {
-            context += line;
-            context.push('\n');
-        }
-    }
-    let head = Regex::new(r"(?m)^(?:@\[[^\]]*\]\s*)?(?:theorem|lemma)\s+(?P<name>\S+)").ok()?;
-    let name = head.captures_iter(candidate).filter_map(|found| found.name("name")).last()?;
-    let short = name.as_str();
-    if !(declaration == short || declaration.ends_with(&format!(".{short}"))) {
-        return None;
-    }
-    let start = candidate.get(..name.start())?.rfind('\n').map_or(0, |at| at + 1);
-    let (head, rest) = (candidate.get(start..name.end())?, candidate.get(name.end()..)?);
-    Some(format!("{context}{head}_by_automation{rest}\n"))
 }
 
 fn gave_up(why: &str, checks: u32) -> Automated {
@@ -118,20 +90,4 @@ async fn unfoldable(library: &Library, task: &Task) -> Result<Vec<String>, ToolF
         }
     }
     Ok(names)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_candidate_is_tried_under_another_name_in_the_context_of_its_region() {
-        let text = "module\nnamespace N\nopen Nat\n-- begin a\nopen Hidden in\n-- end a\n-- begin b\n-- end b\nend N\n";
-        let candidate = "lemma helper : 1 = 1 := rfl\n@[simp]\ntheorem b (n : Nat) : n = n := by\n  rfl\n";
-        let trial = trial(text, "b", "N.b", candidate).unwrap();
-        assert_eq!(
-            trial,
-            "namespace N\nopen Nat\ntheorem b_by_automation (n : Nat) : n = n := by\n  rfl\n\n"
-        );
-    }
 }

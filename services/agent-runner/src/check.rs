@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use atlas_bus::{Bus, RequestError};
 use atlas_proto::{
-    CheckLevel, CheckReply, CheckRequest, DeclarationFacts, Diagnostic, LookupReply, LookupRequest,
+    CheckLevel, CheckReply, CheckRequest, DeclarationFacts, Diagnostic, Focus, LookupReply, LookupRequest,
     ModuleSource, Outcome, Position, Severity,
 };
 use backon::{BackoffBuilder as _, ExponentialBuilder};
@@ -47,6 +47,8 @@ pub struct Question {
     pub modules: Vec<ModuleSource>,
     /// The modules to elaborate.
     pub check: Vec<String>,
+    /// The lines of the only module of `check` that are of interest.
+    pub focus: Option<Focus>,
     /// Lines to elaborate after them.
     pub snippet: Option<String>,
     /// Where to show the goals.
@@ -66,6 +68,7 @@ pub async fn ask(bus: &Bus, question: Question) -> Result<CheckReply, Unavailabl
         level: CheckLevel::Elaborated.into(),
         modules: question.modules,
         check: question.check,
+        focus: question.focus,
         snippet: question.snippet,
         goals_at: question.goals_at,
         declarations: question.declarations,

@@ -81,6 +81,11 @@ impl Draft {
         &self.package
     }
 
+    /// The label of the target's region.
+    pub fn region_id(&self) -> &str {
+        &self.region
+    }
+
     /// The target's region as it stands, where its file is known.
     pub fn region(&self) -> Option<&str> {
         layout::region_text(self.known(&self.module_path)??, &self.region)

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use atlas_bus::Bus;
 use atlas_library::layout;
-use atlas_proto::{Manifest, ManifestEntry, ModuleSource, Task};
+use atlas_proto::{Focus, Manifest, ManifestEntry, ModuleSource, Task};
 use sha2::{Digest as _, Sha256};
 
 use crate::draft::Draft;
@@ -105,6 +105,23 @@ impl Library {
             Ok(text) => Ok(Some(text.to_owned())),
             Err(_) => Err(LibraryError::NotText { path: path.to_owned() }),
         }
+    }
+
+    /// The lines of the target's module from where its region begins to where it ends, or to the last that the draft changes; `None`
+    /// when there is no such region. What stands behind them is not the attempt's work.
+    ///
+    /// # Errors
+    /// [`LibraryError`].
+    pub async fn focus(&self) -> Result<Option<Focus>, LibraryError> {
+        let path = self.draft.module_path();
+        let Some(text) = self.text(path).await? else { return Ok(None) };
+        let regions = layout::regions(&text).unwrap_or_default();
+        let Some(region) = regions.into_iter().find(|r| r.id == self.draft.region_id()) else { return Ok(None) };
+        let base = self.base_text(path).await?.unwrap_or_default();
+        let same = text.lines().rev().zip(base.lines().rev()).take_while(|(new, old)| new == old).count();
+        let last = (text.lines().count() - same).max(region.end_line);
+        let line = |line: usize| u32::try_from(line).unwrap_or(u32::MAX);
+        Ok(Some(Focus { first_line: line(region.begin_line + 1), last_line: line(last) }))
     }
 
     /// `modules` and all of the library that they import: changed ones with their source, the others by digest. A module that does not

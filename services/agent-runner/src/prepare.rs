@@ -236,6 +236,7 @@ async fn elaborated(bus: &Bus, task: &Task, library: &Library) -> Result<Elabora
         run: task.run.clone(),
         modules: modules.clone(),
         check: vec![target.module.clone()],
+        focus: library.focus().await?,
         declarations: vec![name.clone()],
         ..Question::default()
     };

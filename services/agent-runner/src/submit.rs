@@ -2,7 +2,7 @@
 //! whole and leaves its statement alone. The merge queue asks all this again, and more; here it spares a round.
 
 use atlas_bus::Bus;
-use atlas_library::LibraryPath;
+use atlas_library::{LibraryPath, layout};
 use atlas_proto::{CheckReply, DeclarationFacts, Task};
 
 use crate::check::{self, Question};
@@ -75,7 +75,7 @@ pub async fn gate(bus: &Bus, library: &Library, task: &Task, id: &str) -> Result
 
 fn base_draft(library: &Library) -> crate::draft::Draft {
     let draft = library.draft();
-    crate::draft::Draft::new(draft.package(), draft.module_path(), "")
+    crate::draft::Draft::new(draft.package(), draft.module_path(), draft.region_id())
 }
 
 async fn question(
@@ -86,12 +86,16 @@ async fn question(
     declaration: &str,
 ) -> Result<Question, LibraryError> {
     let modules = library.closure(&check).await?;
+    // Whether all that stands behind it still holds is for the merge queue to find out.
+    let alone = matches!(&check[..], [module] if layout::module_path(module) == library.draft().module_path());
+    let focus = if alone { library.focus().await? } else { None };
     let (id, run) = (id.to_owned(), task.run.clone());
     Ok(Question {
         id,
         run,
         modules,
         check,
+        focus,
         declarations: vec![declaration.to_owned()],
         ..Question::default()
     })

@@ -147,11 +147,16 @@ async fn check(
     let modules = library.closure(std::slice::from_ref(&module)).await?;
     let goals_at = ask.line.map(|line| Position { line, column: ask.column.unwrap_or(0) });
     let (run, snippet) = (work.task.run.clone(), ask.snippet.clone());
+    // Of the agent's own module, what it is at work on; unless it looks at goals elsewhere.
+    let own = path == library.draft().module_path() && snippet.is_none();
+    let focus = if own { library.focus().await? } else { None };
+    let focus = focus.filter(|focus| goals_at.is_none_or(|at| at.line <= focus.last_line));
     let question = Question {
         id: id.to_owned(),
         run,
         modules,
         check: vec![module],
+        focus,
         snippet,
         goals_at,
         ..Question::default()

@@ -18,20 +18,20 @@ struct Config {
     image: PathBuf,
     /// Where results are kept by content.
     cache: PathBuf,
-    /// Warm guests with imported modules that are kept.
-    #[serde(default = "default_layers")]
-    layers: usize,
+    /// Bytes of memory for warm guests that are kept.
+    #[serde(default = "default_warm_bytes")]
+    warm_bytes: u64,
 }
 
-fn default_layers() -> usize {
-    4
+fn default_warm_bytes() -> u64 {
+    atlas_lean::WARM_BYTES
 }
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let about = "Answers questions to Lean: agents' checks and the merge queue's certifications";
     atlas_process::run("lean-verifier", about, async |config: Config, process: Process| {
-        let open = EmbeddedOptions { image: config.image, cache: config.cache, layers: config.layers };
+        let open = EmbeddedOptions { image: config.image, cache: config.cache, warm_bytes: config.warm_bytes };
         let toolchain = Embedded::with_options(&open).context("the embedded Lean cannot be opened")?;
         let options = Options { metrics: process.metrics, readiness: process.readiness, ..config.verifier };
         atlas_lean_verifier::run(options, Arc::new(toolchain), process.bus, process.shutdown)
