@@ -334,6 +334,8 @@ abbrev Handed := Array ConstantInfo × Array ModuleData
 
 /-- What a check goes on from. -/
 structure Origin where
+  /-- `Init` as it was read from the disk, for further imports on top of it. -/
+  read : ImportState
   /-- The environment as imported. -/
   base : Environment
   /-- Of a module whose beginning has been elaborated: the state behind it, with the messages so far, and where that is. -/
@@ -420,12 +422,22 @@ def warmups : List String := [
   "noncomputable section\ninductive T where | a | b (t : T)\ndef T.s : T → Nat | .a => 0 | .b t => t.s + 1\nstructure S where\n  x : Nat\n  h : x = x",
   "theorem t (a b : Nat) : a + b = b + a + 1 := by omega"]
 
-partial def warmUp (env : Environment) (sources : List String) : IO Unit := do
+/-- What a new environment computes lazily that copies of it should not each compute again. -/
+def quickWarmups : List String := [
+  "theorem t (a b : Nat) : a + b = b + a := by omega\ntheorem s (a b : Nat) : a + b + 0 = b + a := by simp [Nat.add_comm]\ntheorem g (a b : Nat) (f : Nat → Nat) (h : a = b) : f a = f b := by grind"]
+
+partial def warmUp (read : ImportState) (env : Environment) (sources : List String) : IO Unit := do
   match sources with
   | [] => return
   | s :: rest =>
-    discard <| check { base := env } { module := `Warm, replay := true, source := s } fun _ => return
-    warmUp env rest
+    discard <| check { read := read, base := env } { module := `Warm, replay := true, source := s } fun _ => return
+    warmUp read env rest
+
+/-- `importModules`, but what has been read is not read again. It says to nobody that it is importing, as `withImporting` would: that
+matters to modules that register extensions when they are imported, and a library has none. -/
+def importOn (read : ImportState) (imports : Array Import) : IO Environment := do
+  let (_, read) ← (importModulesCore imports).run read
+  finalizeImport read imports {} 0 false true
 
 def importsOf : List Name → Array Import → Array Import
   | [], acc => acc
@@ -445,9 +457,9 @@ partial def serve (origin : Origin) : IO Unit := do
     if r.command == "check" then check origin r (handToHost nonce)
     else if r.command == "index" then index origin.base 0 ""
     else if r.command == "import" then do
-      let env ← importModules (importsOf r.uses #[{ module := `Init }]) {} (loadExts := true)
-      warmUp env warmups
-      register { base := env } nonce
+      let env ← importOn origin.read (importsOf r.uses #[{ module := `Init }])
+      warmUp origin.read env quickWarmups
+      register { read := origin.read, base := env } nonce
       pure (frame "" "end" [])
     else if r.command == "begin" then do
       let ctx := inputContext r.source
@@ -471,9 +483,10 @@ partial def register (origin : Origin) (nonce : String) : IO Unit := do
 end
 
 def start : IO Unit := do
-  let env ← importModules #[{ module := `Init }] {} (loadExts := true)
-  warmUp env warmups
-  register { base := env } ""
+  let (_, read) ← (importModulesCore #[{ module := `Init }]).run
+  let env ← importOn read #[{ module := `Init }]
+  warmUp read env warmups
+  register { read := read, base := env } ""
 
 end Atlas
 

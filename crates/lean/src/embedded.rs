@@ -70,7 +70,8 @@ impl Embedded {
     pub fn fresh(image: &Path) -> Result<Self, Error> {
         let temporary = tempfile::Builder::new().prefix("atlas-checks-").tempdir();
         let own = temporary.map_err(Error::io("create a folder in", &std::env::temp_dir()))?;
-        let options = EmbeddedOptions { image: image.into(), cache: own.path().into(), warm_bytes: WARM_BYTES };
+        let options =
+            EmbeddedOptions { image: image.into(), cache: own.path().into(), warm_bytes: WARM_BYTES };
         Ok(Self { _own: Some(own), ..Self::with_options(&options)? })
     }
 

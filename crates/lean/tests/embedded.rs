@@ -101,7 +101,8 @@ fn what_is_wrong_stands_where_it_is_and_goals_are_told() {
 #[test]
 fn a_focused_check_goes_on_behind_what_stands_before_and_says_what_the_whole_module_says() {
     let lean = lean();
-    let before = "namespace N\n-- begin a\ntheorem a (n : Nat) : n + 0 = n := by\n  sorry\n-- end a\nopen Nat in\n";
+    let before =
+        "namespace N\n-- begin a\ntheorem a (n : Nat) : n + 0 = n := by\n  sorry\n-- end a\nopen Nat in\n";
     // The header has six lines, so the region's marker is line 13.
     let module = |proof: &str, after: &str| {
         let body = format!(

@@ -116,7 +116,9 @@ impl Library {
         let path = self.draft.module_path();
         let Some(text) = self.text(path).await? else { return Ok(None) };
         let regions = layout::regions(&text).unwrap_or_default();
-        let Some(region) = regions.into_iter().find(|r| r.id == self.draft.region_id()) else { return Ok(None) };
+        let Some(region) = regions.into_iter().find(|r| r.id == self.draft.region_id()) else {
+            return Ok(None);
+        };
         let base = self.base_text(path).await?.unwrap_or_default();
         let same = text.lines().rev().zip(base.lines().rev()).take_while(|(new, old)| new == old).count();
         let last = (text.lines().count() - same).max(region.end_line);

@@ -87,7 +87,8 @@ async fn question(
 ) -> Result<Question, LibraryError> {
     let modules = library.closure(&check).await?;
     // Whether all that stands behind it still holds is for the merge queue to find out.
-    let alone = matches!(&check[..], [module] if layout::module_path(module) == library.draft().module_path());
+    let alone =
+        matches!(&check[..], [module] if layout::module_path(module) == library.draft().module_path());
     let focus = if alone { library.focus().await? } else { None };
     let (id, run) = (id.to_owned(), task.run.clone());
     Ok(Question {
