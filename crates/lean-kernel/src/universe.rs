@@ -160,3 +160,6 @@ pub(crate) fn params_in(t: &Terms, l: LevelId, ps: &[NameId]) -> bool {
     }
     true
 }
+
+#[cfg(test)]
+mod tests;

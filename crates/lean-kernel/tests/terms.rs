@@ -36,7 +36,7 @@ fn universes() {
         ("too few universes", "def a : Prop := Eq Nat 0 0", Err(UniverseArity)),
         ("a theorem must be a proposition", "theorem t : Nat := Nat.zero", Err(TheoremNotProposition)),
         ("a theorem in Sort u is none", "theorem t.{u} : (α : Sort u) -> α -> α := fun (α : Sort u) (a : α) => a", Err(TheoremNotProposition)),
-        ("nor is one in Sort (imax 1 u)", "axiom A.{u} : Sort (imax 1 u) axiom x.{u} : A.{u} theorem t.{u} : A.{u} := x.{u}", Err(TheoremNotProposition)),
+        ("nor is one in Sort (imax 1 u)", "theorem t.{u} : (α : Sort (imax 1 u)) -> α -> α := fun (α : Sort (imax 1 u)) (a : α) => a", Err(TheoremNotProposition)),
     ]);
 }
 
@@ -48,8 +48,8 @@ fn functions() {
         ("argument of another type", "theorem t : True := (fun (p : False) => True.intro) True.intro", Err(Application)),
         ("value of another type", "theorem t : False := True.intro", Err(ValueType)),
         ("binder of no type", "def f : Nat := (fun (x : Nat.zero) => Nat.zero) 0", Err(NotAType)),
-        ("codomain of no type", "axiom f : Nat -> Nat.zero", Err(NotAType)),
-        ("a type that is none", "axiom f : Nat.zero", Err(NotAType)),
+        ("codomain of no type", "def f : Nat -> Nat.zero := fun (x : Nat) => x", Err(NotAType)),
+        ("a type that is none", "opaque f : Nat.zero := Nat.zero", Err(NotAType)),
         ("β", "theorem t : (fun (p : Prop) => p) True := True.intro", Ok(())),
         ("β twice", "theorem t : (fun (p q : Prop) => q) False True := True.intro", Ok(())),
         ("β of the wrong variable", "theorem t : (fun (p q : Prop) => p) False True := True.intro", Err(ValueType)),
@@ -114,7 +114,7 @@ fn recursors_compute() {
     table(&[
         ("K", "theorem t : (h : Eq.{1} Nat 0 0) -> Eq.{1} Nat (Eq.rec.{1, 1} Nat 0 (fun (b : Nat) (h : Eq.{1} Nat 0 b) => Nat) 5 0 h) 5 := fun (h : Eq.{1} Nat 0 0) => Eq.refl.{1} Nat 5", Ok(())),
         ("not K: the indices differ", "theorem t : (n : Nat) -> (h : Eq.{1} Nat 0 n) -> Eq.{1} Nat (Eq.rec.{1, 1} Nat 0 (fun (b : Nat) (h : Eq.{1} Nat 0 b) => Nat) 5 n h) 5 := fun (n : Nat) (h : Eq.{1} Nat 0 n) => Eq.refl.{1} Nat 5", Err(ValueType)),
-        ("cast along a proof of α = α", "theorem t : (α : Type) -> (h : Eq.{2} Type α α) -> (a : α) -> Eq.{1} α (Eq.rec.{1, 2} Type α (fun (β : Type) (h : Eq.{2} Type α β) => β) a α h) a := fun (α : Type) (h : Eq.{2} Type α α) (a : α) => Eq.refl.{1} α a", Ok(())),
+        ("cast along a proof of α = α", "theorem t : (α : Type) -> (h : Eq.{2} (Type) α α) -> (a : α) -> Eq.{1} α (Eq.rec.{1, 2} (Type) α (fun (β : Type) (h : Eq.{2} (Type) α β) => β) a α h) a := fun (α : Type) (h : Eq.{2} (Type) α α) (a : α) => Eq.refl.{1} α a", Ok(())),
         ("a structure's recursor on a variable", "theorem t : (x : Prod.{0, 0} Nat Nat) -> Eq.{1} Nat (Prod.rec.{1, 0, 0} Nat Nat (fun (x : Prod.{0, 0} Nat Nat) => Nat) (fun (a b : Nat) => a) x) (Prod#0 x) := fun (x : Prod.{0, 0} Nat Nat) => Eq.refl.{1} Nat (Prod#0 x)", Ok(())),
         ("and not its other field", "theorem t : (x : Prod.{0, 0} Nat Nat) -> Eq.{1} Nat (Prod.rec.{1, 0, 0} Nat Nat (fun (x : Prod.{0, 0} Nat Nat) => Nat) (fun (a b : Nat) => b) x) (Prod#0 x) := fun (x : Prod.{0, 0} Nat Nat) => Eq.refl.{1} Nat (Prod#0 x)", Err(ValueType)),
         ("no large elimination of Or", "def f : Or True True -> Nat := fun (h : Or True True) => Or.rec.{1} True True (fun (h : Or True True) => Nat) (fun (h : True) => 0) (fun (h : True) => 1) h", Err(UniverseArity)),

@@ -6,6 +6,8 @@
 //! inductive T.{u} 1 : (α : Type u) -> Type u | mk : (α : Type u) -> α -> T.{u} α    and U … (mutual; 1 parameter)
 //! ```
 //!
+//! After `Type` and `Sort` comes a level: write `(Type)` where it is an argument.
+//!
 //! Terms: `fun (x y : A) => b`, `(x : A) -> B`, `A -> B`, `let x : A := v; b`, `f a b`, `c.{u, v+1}`, `Sort u`, `Type u`, `Type`,
 //! `Prop`, `5`, `"text"`, `S#0 x` (field 0 of `x` of structure `S`), `«odd name»`. Levels: `0`, `u`, `u+1`, `(max u v)`, `(imax u v)`.
 
@@ -227,7 +229,7 @@ impl Parser {
             return None;
         }
         let mut xs = Vec::new();
-        while let Some(Token::Word(w)) = self.peek().cloned() {
+        while let Some(Token::Word(w)) = self.peek().cloned().filter(|w| *w != Token::Word("let".into())) {
             self.at += 1;
             xs.push(w);
         }
@@ -304,7 +306,8 @@ impl Parser {
             }
             Token::Word(w) if w == "Sort" => {
                 self.at += 1;
-                Some(Tm::Sort(self.level_atom().expect("a level")))
+                let l = self.level_atom();
+                Some(Tm::Sort(l.unwrap_or_else(|| panic!("a level expected at {:?}", &self.tokens[self.at..]))))
             }
             Token::Word(w) if w == "Type" => {
                 self.at += 1;
@@ -354,17 +357,7 @@ impl Parser {
                 Some(Lvl::Param(w))
             }
             Token::Symbol("(") => {
-                let from = self.at;
                 self.at += 1;
-                let looks = match self.peek() {
-                    Some(Token::Word(w)) => w.len() <= 4 && !w.contains('.'),
-                    Some(Token::Number(_)) => true,
-                    _ => false,
-                };
-                if !looks {
-                    self.at = from;
-                    return None;
-                }
                 let l = self.level();
                 self.need(")");
                 Some(l)
