@@ -313,6 +313,12 @@ impl Blueprint {
         &self.node(ix).proof_edges
     }
 
+    /// Targets that the book says depend on it, by statement or by proof.
+    pub fn dependants(&self, ix: TargetIx) -> Vec<TargetIx> {
+        let node = self.node(ix);
+        node.statement_dependants.iter().chain(&node.proof_dependants).copied().collect()
+    }
+
     /// Targets that it was decomposed into.
     pub fn parts(&self, ix: TargetIx) -> &[TargetIx] {
         &self.node(ix).parts

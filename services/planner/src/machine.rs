@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use atlas_actor::Machine;
-use atlas_domain::{ActorId, ActorKind, Blueprint, RunId, Standing, Target, TargetIx, Usage};
+use atlas_domain::{ActorId, ActorKind, Blueprint, RunId, Standing, Target, TargetIx, TargetState, Usage};
 use atlas_proto::planner_event::Event as Kind;
 use atlas_proto::{
     Escalated, HumanReply, LedgerOpened, MergeOutcome, PlannerEvent, Policy, Report, RunSpec, Started,
@@ -263,7 +263,9 @@ impl Machine for Planner {
         let kinds = match command {
             Command::Open(spec) => self.decide_open(*spec),
             Command::Report(report) => self.decide_report(*report, now_ms),
-            Command::Merged(outcome) if self.awaits(&outcome) => vec![Kind::Merged(*outcome)],
+            Command::Merged(outcome) if self.awaits(&outcome) || self.is_news(&outcome) => {
+                vec![Kind::Merged(*outcome)]
+            }
             Command::Reply(reply) if self.is_escalated(&reply.escalation) => vec![Kind::HumanReplied(reply)],
             Command::Plan => self.plan(),
             Command::LedgerOpened(policy) if policy == self.policy_number && policy > self.ledger_policy => {
@@ -443,7 +445,7 @@ impl Planner {
                 role: role.to_string(),
                 target: target.to_owned(),
                 number,
-                refute: work == Work::Prove && self.track(ix).refuting,
+                refute: self.refutes(ix, work),
             }));
         }
         events
@@ -548,8 +550,7 @@ impl Planner {
     pub(crate) fn is_void(&self, running: &Running) -> bool {
         match running.subject {
             Subject::Target(ix) => {
-                let settled = matches!(self.blueprint.standing(ix), Standing::Certified | Standing::Refuted);
-                settled || running.revision != self.track(ix).revision
+                self.blueprint.standing(ix).is_done() || running.revision != self.track(ix).revision
             }
             Subject::Chunk(_) => self.extraction.is_none(),
         }
@@ -583,7 +584,8 @@ impl Planner {
     /// Goes on without dependencies that were refuted.
     pub(crate) fn forget_refuted(&mut self, ix: TargetIx) {
         for edge in self.refuted_edges(ix) {
-            self.blueprint.unlink(ix, edge);
+            let touched = self.blueprint.unlink(ix, edge);
+            self.touch(touched);
         }
         self.dirty.insert(ix);
     }
@@ -596,7 +598,13 @@ impl Planner {
     fn refresh(&mut self) {
         for ix in std::mem::take(&mut self.dirty) {
             self.refresh_work(ix);
+            let before = self.entries.get(ix.index()).map(|entry| entry.state);
             self.refresh_entry(ix);
+            // Nothing landed for it: the last of what it rests on has been certified.
+            if before == Some(TargetState::Proved) && self.state(ix) == TargetState::Certified {
+                let label = self.blueprint.target(ix).id.clone();
+                self.say(&format!("{label} is certified: all that it rests on is"));
+            }
         }
     }
 

@@ -77,7 +77,8 @@ impl Blueprint {
     /// Targets that keep it from being certified: those of its dependencies, the book's and the proof's own, that are
     /// not certified.
     pub fn open_below(&self, ix: TargetIx) -> Vec<TargetIx> {
-        let mut open: Vec<TargetIx> = self.rests_on(ix).filter(|&below| !self.node(below).certified).collect();
+        let mut open: Vec<TargetIx> =
+            self.rests_on(ix).filter(|&below| !self.node(below).certified).collect();
         open.sort_unstable();
         open.dedup();
         open
@@ -185,8 +186,13 @@ impl Blueprint {
             node.certified = certified;
             touched.push(at);
             let node = self.node(at);
-            let above: Vec<TargetIx> =
-                node.statement_dependants.iter().chain(&node.proof_dependants).chain(&node.users).copied().collect();
+            let above: Vec<TargetIx> = node
+                .statement_dependants
+                .iter()
+                .chain(&node.proof_dependants)
+                .chain(&node.users)
+                .copied()
+                .collect();
             for &dependant in &above {
                 let open = &mut self.node_mut(dependant).open_below;
                 *open = if certified { open.saturating_sub(1) } else { *open + 1 };

@@ -139,13 +139,18 @@ fn lean_knows_better_than_the_book_in_which_order_proofs_stand() {
         target("third", &[], &["second"]),
     ])
     .unwrap();
-    let (first, second, third) = (b.find("first").unwrap(), b.find("second").unwrap(), b.find("third").unwrap());
+    let (first, second, third) =
+        (b.find("first").unwrap(), b.find("second").unwrap(), b.find("third").unwrap());
     for target in [first, second, third] {
         b.set_holding(target, Holding::Statement);
     }
     b.set_holding(first, Holding::Whole);
     b.set_uses(first, vec![third]);
-    assert_eq!(b.proof_edges(second).len() + b.proof_edges(third).len(), 1, "one of the book's edges is dropped");
+    assert_eq!(
+        b.proof_edges(second).len() + b.proof_edges(third).len(),
+        1,
+        "one of the book's edges is dropped"
+    );
     b.set_holding(second, Holding::Whole);
     b.set_holding(third, Holding::Whole);
     assert!([first, second, third].iter().all(|&ix| b.standing(ix) == Standing::Certified));
