@@ -415,6 +415,10 @@ impl Planner {
     pub(crate) fn hold(&mut self, ix: TargetIx, holding: Holding) {
         let touched = self.blueprint.set_holding(ix, holding);
         self.touch(touched);
+        if holding == Holding::Whole {
+            // It builds without the statements that were refuted, whatever the book says.
+            self.forget_refuted(ix);
+        }
         if holding != Holding::Negation {
             return;
         }

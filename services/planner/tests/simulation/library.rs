@@ -19,12 +19,8 @@ pub struct Entry {
     pub uses: BTreeSet<String>,
     /// The negation stands in its place.
     pub refuted: bool,
-    /// How often a proof of it has landed.
-    pub proofs: u32,
-    /// How often its proof gave way to `sorry`.
-    pub reopened: u32,
-    /// What its proof rested on when the planner was last told.
-    told: BTreeSet<String>,
+    /// Whose `sorry` its proof rested on when the planner was last told.
+    pub told: BTreeSet<String>,
 }
 
 /// What a submission asks of the merge queue.
@@ -35,8 +31,10 @@ pub struct Request {
     pub target: String,
     /// What its proof names; `None`: it ends in `sorry`.
     pub proof: Option<BTreeSet<String>>,
-    /// It states, or states anew.
+    /// It states.
     pub states: bool,
+    /// It may change a statement that is frozen.
+    pub unfreezes: bool,
     /// It refutes.
     pub refutes: bool,
     /// Landed proofs that may give way.
@@ -53,6 +51,7 @@ impl Request {
             target: expectation.target.clone(),
             proof,
             states: expectation.may_sorry || expectation.definition,
+            unfreezes: !request.unfreeze.is_empty(),
             refutes: expectation.negated,
             reopen: request.reopen.iter().map(|name| label(name)).collect(),
         }
@@ -75,12 +74,21 @@ pub struct Library {
     /// Targets in the order of their regions: a declaration names only what stands before it.
     order: Vec<String>,
     entries: BTreeMap<String, Entry>,
+    /// Landings.
     pub commits: u64,
+    /// Proofs that gave way to `sorry`.
+    pub reopened: u32,
 }
 
 impl Library {
     pub fn new(seed: u64) -> Self {
-        Self { random: StdRng::seed_from_u64(seed), order: Vec::new(), entries: BTreeMap::new(), commits: 0 }
+        Self {
+            random: StdRng::seed_from_u64(seed),
+            order: Vec::new(),
+            entries: BTreeMap::new(),
+            commits: 0,
+            reopened: 0,
+        }
     }
 
     /// Lays regions out: at the end, or right before that of `parent`.
@@ -93,6 +101,10 @@ impl Library {
 
     pub fn entry(&self, target: &str) -> Option<&Entry> {
         self.entries.get(target)
+    }
+
+    pub fn is_refuted(&self, target: &str) -> bool {
+        self.entries.get(target).is_some_and(|entry| entry.refuted)
     }
 
     fn is_usable(&self, target: &str) -> bool {
@@ -160,73 +172,73 @@ impl Library {
     /// Lands a submission, or says why it does not build or may not land. Gives what the merge queue reports: its own
     /// declaration, and what does not follow from that of others.
     pub fn land(&mut self, request: &Request) -> Result<Vec<DeclarationFacts>, &'static str> {
-        let mut after = self.clone();
         let target = request.target.as_str();
-        let used = request.proof.iter().flatten();
-        if used.clone().any(|used| !self.is_usable(used)) {
+        if request.proof.iter().flatten().any(|used| !self.is_usable(used)) {
             return Err("build");
         }
-        let entry = after.entries.entry(target.to_owned()).or_default();
-        let changes = request.refutes || (request.states && entry.version > 0);
-        if request.states {
-            entry.version += 1;
+        let stated = self.entries.get(target).is_some_and(|entry| entry.version > 0);
+        let changes = request.refutes || (request.states && stated);
+        if changes && !request.unfreezes {
+            return Err("statement");
         }
+        let open = |used: &String| !self.is_fully_proved(used);
+        if request.refutes && request.proof.iter().flatten().any(open) {
+            return Err("axioms");
+        }
+        assert!(request.states || request.proof.is_some(), "{} proves nothing", request.id);
+        let mut changed = if changes { self.mend(target, request)? } else { BTreeSet::new() };
+        let entry = self.entries.entry(target.to_owned()).or_default();
+        entry.version += u32::from(request.states);
         entry.refuted |= request.refutes;
         entry.whole = request.proof.is_some();
         entry.uses = request.proof.clone().unwrap_or_default();
-        entry.proofs += u32::from(entry.whole);
-        if request.refutes && !after.sorry_from(target).is_empty() {
-            return Err("axioms");
+        self.commits += 1;
+        let news = |(other, entry): (&String, &Entry)| {
+            let told = other != target && !entry.refuted && !entry.told.is_empty();
+            (told && self.expected(other) != self.rests_on(other)).then(|| other.clone())
+        };
+        if changes || self.entries.len() < 50 {
+            // A proof that lands is no news of others; in small books that is looked at, too.
+            changed.extend(self.entries.iter().filter_map(news).collect::<Vec<_>>());
         }
-        if changes {
-            after.mend(target, request)?;
-        }
-        let mut reported = Vec::new();
-        let others: Vec<String> = after.entries.keys().filter(|other| *other != target).cloned().collect();
-        for other in others {
-            let rests_on = after.rests_on(&other);
-            let (now, before) = (&after.entries[&other], &self.entries[&other]);
-            let changed = now.whole != before.whole || now.uses != before.uses;
-            if !now.refuted && (changed || after.expected(&other) != rests_on) {
-                reported.push(after.facts(&other));
-                after.tell(&other);
-            }
-        }
-        let mut own = after.facts(target);
+        let mut reported: Vec<DeclarationFacts> = changed.iter().map(|other| self.facts(other)).collect();
+        let mut own = self.facts(target);
         if request.refutes {
             own.name = refuted_name(&own.name);
         }
         reported.push(own);
-        after.tell(target);
-        after.commits += 1;
-        *self = after;
+        changed.insert(target.to_owned());
+        changed.iter().for_each(|told| self.tell(told));
         Ok(reported)
     }
 
-    /// The statement that these proofs rest on has changed or gone: each holds all the same, is mended or is left open.
-    fn mend(&mut self, target: &str, request: &Request) -> Result<(), &'static str> {
+    /// The statement that these proofs rest on changes or goes: each holds all the same, is mended or is left open.
+    fn mend(&mut self, target: &str, request: &Request) -> Result<BTreeSet<String>, &'static str> {
         let users: Vec<String> =
             self.entries.iter().filter(|(_, e)| e.uses.contains(target)).map(|(id, _)| id.clone()).collect();
+        let mut mended: Vec<(String, bool)> = Vec::new();
         for user in users {
             let holds = !request.refutes && self.random.random_range(0..3) == 0;
-            if holds {
-                continue;
-            }
-            let mended = self.random.random_range(0..3) == 0;
-            if !mended && !request.reopen.contains(&user) {
+            let mends = self.random.random_range(0..3) == 0;
+            if !(holds || mends || request.reopen.contains(&user)) {
                 return Err("build");
             }
-            if let Some(entry) = self.entries.get_mut(&user) {
-                if mended {
+            if !holds {
+                mended.push((user, mends));
+            }
+        }
+        for (user, mends) in &mended {
+            if let Some(entry) = self.entries.get_mut(user) {
+                if *mends {
                     entry.uses.remove(target);
                 } else {
                     entry.whole = false;
                     entry.uses.clear();
-                    entry.reopened += 1;
+                    self.reopened += 1;
                 }
             }
         }
-        Ok(())
+        Ok(mended.into_iter().map(|(user, _)| user).collect())
     }
 
     fn rests_on(&self, target: &str) -> BTreeSet<String> {
