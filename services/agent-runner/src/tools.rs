@@ -9,8 +9,8 @@ use futures::StreamExt as _;
 use tracing::Instrument as _;
 
 use crate::check::{self, Question, Unavailable};
+use crate::command::{Call, RunTools, failed_result};
 use crate::library::{self, Library, LibraryError};
-use crate::machine::{Call, RunTools, failed_result};
 use crate::tool::{Check, FindDeclarations, Request};
 use crate::{search, semconv, submit};
 

@@ -8,7 +8,8 @@ use atlas_proto::{
     merge_outcome,
 };
 
-use crate::machine::{Effect, Planner};
+use crate::command::Effect;
+use crate::machine::Planner;
 use crate::role::Role;
 use crate::track::{Frozen, Purpose, Stage};
 

@@ -205,7 +205,7 @@ proptest! {
             };
         }
         // In the order of the edges and uses, so that what lies below is known.
-        let mut certified = vec![false; 30];
+        let mut certified = [false; 30];
         for (i, &ix) in ids.iter().enumerate() {
             let below: Vec<TargetIx> =
                 b.statement_edges(ix).iter().chain(b.proof_edges(ix)).chain(b.uses(ix)).copied().collect();

@@ -419,7 +419,7 @@ mod tests {
         let proved = open("low", &["deep"]);
         let landing = BTreeMap::from([("low", &proved)]);
         assert!(!registry.is_news(&open("top", &["deep"]), &landing));
-        registry.land(&request(vec![own("low", false)], &[]), &[proved.clone()]);
+        registry.land(&request(vec![own("low", false)], &[]), std::slice::from_ref(&proved));
         assert!(!registry.is_news(&open("top", &["deep"]), &nothing) && registry.is_news(&top, &nothing));
         registry.land(&request(vec![own("deep", false)], &[]), &[facts("deep")]);
         assert!(!registry.is_news(&facts("top"), &nothing));
