@@ -202,7 +202,7 @@ impl Pipeline {
             None => run.report(request)?,
         };
         if asked.certified {
-            reply.diagnostics.extend(gate::judge(&run.checked(request), &request.expectations));
+            reply.diagnostics.extend(gate::judge(&run.checked(request), request));
         }
         let refused = reply.diagnostics.iter().any(is_error);
         reply.set_outcome(if refused { Outcome::Rejected } else { Outcome::Accepted });
@@ -253,7 +253,7 @@ impl<'r> Run<'r> {
 
     /// The key of a module: its content, what lies below it, and the level.
     fn key_at(&self, module: &Module<'_>, level: &str) -> Result<Key, Failure> {
-        let mut key = Key::new("module 2")
+        let mut key = Key::new("module 3")
             .with(&self.engine.identity())
             .with(module.name)
             .with(module.source)
@@ -395,7 +395,7 @@ impl<'r> Run<'r> {
         if !reply.diagnostics.is_empty() {
             return Ok(reply);
         }
-        let mut key = Key::new("snippet 2").with(&self.engine.identity()).with(snippet);
+        let mut key = Key::new("snippet 3").with(&self.engine.identity()).with(snippet);
         key = self.with_below(key, &library)?;
         if let Some(at) = &request.goals_at {
             key = key.with(&format!("{}:{}", at.line, at.column));

@@ -9,8 +9,8 @@ use futures::StreamExt as _;
 use tracing::Instrument as _;
 
 use crate::check::{self, Question, Unavailable};
+use crate::command::{Call, RunTools, failed_result};
 use crate::library::{self, Library, LibraryError};
-use crate::machine::{Call, RunTools, failed_result};
 use crate::tool::{Check, FindDeclarations, Request};
 use crate::{search, semconv, submit};
 
@@ -98,7 +98,8 @@ async fn one(
             let gate = submit::gate(bus, library, &work.task, id).await?;
             checks = gate.checks;
             accepted = gate.refusal.is_none();
-            gate.refusal.map_or_else(|| Ok("Submitted.".to_owned()), Err)
+            let given = submit::given(&gate.rests_on);
+            gate.refusal.map_or_else(|| Ok(format!("Submitted.{given}")), Err)
         }
         Ok(_) => Err(format!("`{}` cannot be run here.", call.tool)),
     };
@@ -162,5 +163,6 @@ async fn check(
         ..Question::default()
     };
     let reply = check::ask(bus, question).await?;
-    Ok(Ok(check::render(&reply)))
+    let remark = submit::remark(&work.task, &reply).map(|remark| format!("\n{remark}")).unwrap_or_default();
+    Ok(Ok(check::render(&reply) + &remark))
 }

@@ -16,7 +16,7 @@ pub use terms::{TermError, Terms};
 pub(crate) use facts::Facts;
 pub(crate) use id::{ANONYMOUS, ZERO};
 pub(crate) use table::Tables;
-pub(crate) use terms::{merge_layers};
+pub(crate) use terms::merge_layers;
 
 /// Maps keyed by ids. The hash is seeded anew in every process: an input cannot be made to collide.
 pub(crate) type Map<K, V> = hashbrown::HashMap<K, V>;

@@ -74,7 +74,12 @@ macro_rules! intern {
     ($self:ident, $table:ident, $hash:expr, $same:expr, $new:expr, $rehash:expr) => {{
         let hash = $hash;
         let same = $same;
-        match $self.frozen.iter().find_map(|t| t.$table.find(hash, same)).or_else(|| $self.own.$table.find(hash, same)) {
+        match $self
+            .frozen
+            .iter()
+            .find_map(|t| t.$table.find(hash, same))
+            .or_else(|| $self.own.$table.find(hash, same))
+        {
             Some(id) => id,
             None if $self.full(&$self.own.$table) => $self.own.$table.end() - 1,
             None => {
@@ -116,11 +121,15 @@ impl Terms {
         if !self.own.is_empty() {
             let next = Tables::over(&self.own);
             self.frozen.push(Arc::new(std::mem::replace(&mut self.own, next)));
-            merge_layers(&mut self.frozen, |t| t.size(), |below, above| {
-                let mut merged = below.clone();
-                merged.absorb(above);
-                merged
-            });
+            merge_layers(
+                &mut self.frozen,
+                |t| t.size(),
+                |below, above| {
+                    let mut merged = below.clone();
+                    merged.absorb(above);
+                    merged
+                },
+            );
         }
         self.frozen.clone()
     }
@@ -458,7 +467,11 @@ impl Terms {
 
 /// Keeps the number of layers logarithmic in their total size: while the top one is at least half as big as the one below,
 /// they become one.
-pub(crate) fn merge_layers<T>(layers: &mut Vec<Arc<T>>, size: impl Fn(&T) -> usize, merge: impl Fn(&T, &T) -> T) {
+pub(crate) fn merge_layers<T>(
+    layers: &mut Vec<Arc<T>>,
+    size: impl Fn(&T) -> usize,
+    merge: impl Fn(&T, &T) -> T,
+) {
     while let [.., below, top] = &layers[..] {
         if size(top) * 2 < size(below) {
             break;
@@ -468,4 +481,3 @@ pub(crate) fn merge_layers<T>(layers: &mut Vec<Arc<T>>, size: impl Fn(&T) -> usi
         layers.push(merged);
     }
 }
-

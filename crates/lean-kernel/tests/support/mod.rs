@@ -36,7 +36,12 @@ impl World {
 
     /// Over another base.
     pub fn over(base: &Base) -> World {
-        World { terms: base.terms(), declarations: Declarations::over(base), base: base.clone(), ..World::empty() }
+        World {
+            terms: base.terms(),
+            declarations: Declarations::over(base),
+            base: base.clone(),
+            ..World::empty()
+        }
     }
 
     /// Adds what `script` says; blocks are completed.

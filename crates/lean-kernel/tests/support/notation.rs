@@ -12,7 +12,8 @@
 //! `Prop`, `5`, `"text"`, `S#0 x` (field 0 of `x` of structure `S`), `«odd name»`. Levels: `0`, `u`, `u+1`, `(max u v)`, `(imax u v)`.
 
 use atlas_lean_kernel::{
-    Constructor, Declaration, ExprId, Height, Inductive, InductiveType, LevelId, NameId, QuotientPart, Signature, Terms,
+    Constructor, Declaration, ExprId, Height, Inductive, InductiveType, LevelId, NameId, QuotientPart,
+    Signature, Terms,
 };
 
 #[derive(Clone, PartialEq, Debug)]
@@ -146,7 +147,11 @@ impl Parser {
     }
     fn need(&mut self, s: &str) {
         let (seen, at) = (self.peek().cloned(), self.at);
-        assert!(self.eats(s), "{s} expected, not {seen:?}, after {:?}", &self.tokens[at.saturating_sub(6)..at]);
+        assert!(
+            self.eats(s),
+            "{s} expected, not {seen:?}, after {:?}",
+            &self.tokens[at.saturating_sub(6)..at]
+        );
     }
     fn word(&mut self) -> String {
         match self.next() {
@@ -307,7 +312,9 @@ impl Parser {
             Token::Word(w) if w == "Sort" => {
                 self.at += 1;
                 let l = self.level_atom();
-                Some(Tm::Sort(l.unwrap_or_else(|| panic!("a level expected at {:?}", &self.tokens[self.at..]))))
+                Some(Tm::Sort(
+                    l.unwrap_or_else(|| panic!("a level expected at {:?}", &self.tokens[self.at..])),
+                ))
             }
             Token::Word(w) if w == "Type" => {
                 self.at += 1;

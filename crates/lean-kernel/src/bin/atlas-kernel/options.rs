@@ -49,7 +49,13 @@ pub struct Options {
     pub challenge: Option<PathBuf>,
 
     /// Names to compare with the challenge.
-    #[arg(long, value_delimiter = ',', value_name = "NAMES", requires = "challenge", help_heading = "What was asked")]
+    #[arg(
+        long,
+        value_delimiter = ',',
+        value_name = "NAMES",
+        requires = "challenge",
+        help_heading = "What was asked"
+    )]
     pub compare: Vec<String>,
 
     /// Steps for one declaration.
@@ -149,7 +155,9 @@ impl Options {
         let axioms = match self.axioms.as_str() {
             "any" => AllowedAxioms::Any,
             "standard" => AllowedAxioms::standard(),
-            list => AllowedAxioms::Listed(list.split(',').filter(|n| !n.is_empty()).map(str::to_owned).collect()),
+            list => {
+                AllowedAxioms::Listed(list.split(',').filter(|n| !n.is_empty()).map(str::to_owned).collect())
+            }
         };
         Policy { axioms, stated: self.stated.clone(), trust_arithmetic: self.trust_arithmetic }
     }

@@ -112,7 +112,8 @@ fn compare_with(
 }
 
 fn brief(verdict: Verdict, declarations: usize) -> Statement {
-    let mut s = Statement { declarations, reason: None, ..Statement::because(Answer::Declined, String::new()) };
+    let mut s =
+        Statement { declarations, reason: None, ..Statement::because(Answer::Declined, String::new()) };
     match verdict {
         Verdict::Accepted(a) => {
             (s.verdict, s.sound, s.accepted) = (Answer::Accepted, declarations, a.declarations);
