@@ -75,14 +75,36 @@ impl Base {
         if let Some(kinds) = kinds {
             reader.read_given(kinds)?;
         }
-        let (mut terms, declarations) = reader.finish();
-        let mut ops = empty.ops;
+        let (terms, declarations) = reader.finish();
+        Ok(empty.trusting(terms, declarations))
+    }
+
+    /// [`Base::load`] of a library all of whose `axiom` lines are constants without their values, but for `axioms`, by full name.
+    ///
+    /// # Errors
+    /// As [`Base::load`].
+    pub fn load_statements(
+        library: &mut dyn BufRead,
+        axioms: &[&str],
+        bounds: &Bounds,
+    ) -> Result<Base, ReadError> {
+        let empty = Base::empty();
+        let mut reader = Reader::new(&empty, bounds);
+        reader.read(library)?;
+        let (mut terms, mut declarations) = reader.finish();
+        let axioms: Vec<_> = axioms.iter().map(|name| terms.path(name)).collect();
+        declarations.mark_given(|name| !axioms.contains(&name));
+        Ok(empty.trusting(terms, declarations))
+    }
+
+    fn trusting(&self, mut terms: Terms, declarations: Declarations) -> Base {
+        let mut ops = self.ops;
         for (op, path) in OPS {
             if declarations.declares(terms.path(path)) {
                 ops.insert(op);
             }
         }
-        Ok(empty.with(&mut terms, declarations.layer, ops))
+        self.with(&mut terms, declarations.layer, ops)
     }
 
     /// This base and what was certified on top of it. Cheap: nothing of the base is copied.

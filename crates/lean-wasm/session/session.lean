@@ -18,6 +18,7 @@ A request is a line with a command, lines with options, a line `---`, and the so
     begin                       elaborate the source, the beginning of a module, and register an action whose checks of sources
                                 that begin with it go on behind it
       module Numbers.Parity       in a module of this name
+    base                        hand over the data of all imported modules
     index                       list the imported declarations and their types
 
 The answer is a sequence of frames: a line `TAG LENGTH LENGTH …`, then fields of so many bytes.
@@ -456,6 +457,9 @@ partial def serve (origin : Origin) : IO Unit := do
   let answer ←
     if r.command == "check" then check origin r (handToHost nonce)
     else if r.command == "index" then index origin.base 0 ""
+    else if r.command == "base" then do
+      handToHost nonce (#[], origin.base.header.moduleData)
+      pure (frame "" "end" [])
     else if r.command == "import" then do
       let env ← importOn origin.read (importsOf r.uses #[{ module := `Init }])
       warmUp origin.read env quickWarmups

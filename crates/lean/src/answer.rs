@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 
 use atlas_proto::{CheckLevel, CheckRequest, DeclarationFacts, Diagnostic, Position, Severity};
 
+use atlas_proto::receipt::KernelVerdict;
+
 use crate::cache::Artefact;
 use crate::facts::Handed;
 use crate::frame::{Frame, frames};
@@ -73,6 +75,12 @@ pub(crate) fn read(
     for frame in frames(answer)? {
         match frame.tag {
             "message" => artefact.diagnostics.push(diagnostic(&frame, module)),
+            // Its fields: milliseconds of elaboration, of kernel replay, of what came after.
+            "end" if asked.certified => artefact.kernels.push(KernelVerdict {
+                kernel: "Lean".to_owned(),
+                declarations: handed.map_or(0, |h| h.new.len()).try_into().unwrap_or(u32::MAX),
+                milliseconds: frame.number(1),
+            }),
             "goals" => artefact.goals = frame.text(0).to_owned(),
             "rejected" => {
                 let (name, why) = (frame.text(0), frame.text(1));

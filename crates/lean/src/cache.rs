@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use atlas_proto::receipt::KernelVerdict;
 use atlas_proto::{DeclarationFacts, Diagnostic};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -25,6 +26,10 @@ pub(crate) struct Artefact {
     pub(crate) accepted: bool,
     /// SHA-256 of its compiled form, under which that is kept.
     pub(crate) compiled: Option<String>,
+    /// SHA-256 of its declarations in lean4export's format, under which they are kept; of a certified one.
+    pub(crate) export: Option<String>,
+    /// The kernels that accepted every declaration.
+    pub(crate) kernels: Vec<KernelVerdict>,
 }
 
 /// A directory of artefacts. Several processes may share one: files are put in place whole.
@@ -32,6 +37,9 @@ pub(crate) struct Cache {
     directory: PathBuf,
 }
 
+/// Extensions of files.
+const COMPILED: &str = "olean";
+const EXPORT: &str = "ndjson";
 /// A cache larger than this, in bytes, is made smaller when it is opened.
 const MOST_BYTES: u64 = 4 << 30;
 /// Files younger than this stay: somebody may be about to read them.
@@ -76,20 +84,55 @@ impl Cache {
     /// The artefact of `key`; a damaged one counts as missing.
     pub(crate) fn get(&self, key: &str) -> Option<Artefact> {
         let artefact: Artefact = serde_json::from_slice(&std::fs::read(self.path(key, "json")).ok()?).ok()?;
-        let whole = artefact.compiled.as_ref().is_none_or(|digest| self.path(digest, "olean").exists());
-        whole.then_some(artefact)
+        let there = |digest: &Option<String>, extension: &str| {
+            digest.as_ref().is_none_or(|digest| self.path(digest, extension).exists())
+        };
+        (there(&artefact.compiled, COMPILED) && there(&artefact.export, EXPORT)).then_some(artefact)
     }
 
     /// The compiled form with this digest.
     pub(crate) fn compiled(&self, digest: &str) -> Result<Arc<[u8]>, Error> {
-        let path = self.path(digest, "olean");
-        Ok(std::fs::read(&path).map_err(Error::io("read", &path))?.into())
+        self.content(digest, COMPILED)
     }
 
     /// Keeps a compiled module; its digest.
     pub(crate) fn put_compiled(&self, bytes: &[u8]) -> Result<String, Error> {
+        self.put_content(bytes, COMPILED)
+    }
+
+    /// The exported declarations with this digest, which is verified: kernels believe what others have certified.
+    pub(crate) fn export(&self, digest: &str) -> Result<Arc<[u8]>, Error> {
+        let bytes = self.content(digest, EXPORT)?;
+        if hex::encode(Sha256::digest(&bytes)) == digest {
+            return Ok(bytes);
+        }
+        let damaged = std::io::Error::new(std::io::ErrorKind::InvalidData, "its content has another digest");
+        Err(Error::io("read", &self.path(digest, EXPORT))(damaged))
+    }
+
+    /// Keeps exported declarations; their digest.
+    pub(crate) fn put_export(&self, bytes: &[u8]) -> Result<String, Error> {
+        self.put_content(bytes, EXPORT)
+    }
+
+    /// The text kept under `key`.
+    pub(crate) fn text(&self, key: &str) -> Option<Vec<u8>> {
+        std::fs::read(self.path(key, EXPORT)).ok()
+    }
+
+    /// Keeps a text under `key`.
+    pub(crate) fn put_text(&self, key: &str, bytes: &[u8]) -> Result<(), Error> {
+        self.write(&self.path(key, EXPORT), bytes)
+    }
+
+    fn content(&self, digest: &str, extension: &str) -> Result<Arc<[u8]>, Error> {
+        let path = self.path(digest, extension);
+        Ok(std::fs::read(&path).map_err(Error::io("read", &path))?.into())
+    }
+
+    fn put_content(&self, bytes: &[u8], extension: &str) -> Result<String, Error> {
         let digest = hex::encode(Sha256::digest(bytes));
-        let path = self.path(&digest, "olean");
+        let path = self.path(&digest, extension);
         if !path.exists() {
             self.write(&path, bytes)?;
         }

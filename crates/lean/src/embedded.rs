@@ -11,11 +11,12 @@ use parking_lot::Mutex;
 use crate::Error;
 use crate::answer;
 use crate::cache::Cache;
+use crate::export;
 use crate::facts;
 use crate::index::{self, Index};
 use crate::key::Key;
 use crate::layers::Layers;
-use crate::pipeline::{Budget, Elaborated, Engine, Failure, Pipeline, Work};
+use crate::pipeline::{Below, Budget, Elaborated, Engine, Failure, Pipeline, Work};
 use crate::toolchain::Toolchain;
 
 /// Memory, beyond the warm state, for importing modules, in bytes: not the check's own.
@@ -97,7 +98,7 @@ impl Embedded {
 impl Guests {
     /// A warm guest that has imported what `work` imports and elaborated its beginning.
     fn warm(&self, work: &Work<'_>, cache: &Cache, budget: &Budget) -> Result<Arc<Snapshot>, Failure> {
-        let (imports, imported) = self.imported(work, cache, budget)?;
+        let (imports, imported) = self.imported(&work.library, work.toolchain, &work.below, cache, budget)?;
         if work.begin == 0 {
             return Ok(imported);
         }
@@ -113,30 +114,33 @@ impl Guests {
         })
     }
 
-    /// A warm guest that has imported what `work` imports, and its key.
+    /// A warm guest that has imported modules of the library and of the toolchain, and its key; `below` is everything of the
+    /// library that this takes.
     fn imported(
         &self,
-        work: &Work<'_>,
+        library: &[&str],
+        toolchain: &[String],
+        below: &[Below<'_>],
         cache: &Cache,
         budget: &Budget,
     ) -> Result<(String, Arc<Snapshot>), Failure> {
         let base = Arc::new(self.image.base().clone());
-        if work.library.is_empty() && work.toolchain.is_empty() {
+        if library.is_empty() && toolchain.is_empty() {
             return Ok((String::new(), base));
         }
         let mut key = Key::new("layer 1");
-        for below in &work.below {
+        for below in below {
             key = key.with(below.name).with(below.digest);
         }
         let mut request = "import\n".to_owned();
-        for name in work.library.iter().copied().chain(work.toolchain.iter().map(String::as_str)) {
+        for name in library.iter().copied().chain(toolchain.iter().map(String::as_str)) {
             key = key.with(name);
             request += &format!("use {name}\n");
         }
         let key = key.finish();
         let snapshot = self.layer(&key, "importing the modules below", budget, || {
             let mut inputs = BTreeMap::new();
-            for below in &work.below {
+            for below in below {
                 let path = format!("/library/{}.olean", below.name.replace('.', "/"));
                 inputs.insert(path, cache.compiled(below.digest)?);
             }
@@ -198,22 +202,62 @@ impl Engine for Guests {
         self.image.key()
     }
 
+    fn name(&self) -> String {
+        atlas_lean_wasm::TOOLCHAIN.to_owned()
+    }
+
     fn has_module(&self, name: &str) -> bool {
         self.image.directory().join("library").join(format!("{}.olean", name.replace('.', "/"))).exists()
+    }
+
+    fn foundation(
+        &self,
+        toolchain: &[String],
+        cache: &Cache,
+        budget: &Budget,
+    ) -> Result<Option<Vec<u8>>, Failure> {
+        let key =
+            toolchain.iter().fold(Key::new("foundation 1").with(&self.identity()), |k, name| k.with(name));
+        let key = key.finish();
+        if let Some(known) = cache.text(&key) {
+            return Ok(Some(known));
+        }
+        let (_, imported) = self.imported(&[], toolchain, &[], cache, budget)?;
+        let exported = Arc::new(Mutex::new(None));
+        let slot = exported.clone();
+        let job = Job {
+            request: b"base\n---\n".to_vec(),
+            inputs: BTreeMap::new(),
+            deadline: budget.left()?,
+            extra_memory: IMPORT_MEMORY,
+            reader: Some(Box::new(move |heap, address| {
+                slot.lock().get_or_insert_with(|| export::export_modules(heap, address));
+            })),
+        };
+        let run = self.image.run(&imported, job).map_err(Error::from)?;
+        let End::Answered(_) = &run.end else {
+            return Err(failure(&run, "exporting the toolchain's library"));
+        };
+        let exported =
+            exported.lock().take().ok_or_else(|| Failure::unreadable("the toolchain's library"))?;
+        let text =
+            exported.map_err(|error| Failure::environment(format!("the toolchain's library: {error}")))?;
+        cache.put_text(&key, &text)?;
+        Ok(Some(text))
     }
 
     fn elaborate(&self, work: &Work<'_>, cache: &Cache, budget: &Budget) -> Result<Elaborated, Failure> {
         let warm = self.warm(work, cache, budget)?;
         let what = if work.snippet { "snippet" } else { work.name };
         let handed = Arc::new(Mutex::new(None));
-        let slot = handed.clone();
+        let (slot, certified) = (handed.clone(), work.asked.certified && work.facts);
         let job = Job {
             request: work.asked.request(work, COMPILED).into_bytes(),
             inputs: BTreeMap::new(),
             deadline: budget.left()?,
             extra_memory: budget.memory,
             reader: Some(Box::new(move |heap, address| {
-                slot.lock().get_or_insert_with(|| facts::read(heap, address));
+                slot.lock().get_or_insert_with(|| facts::read(heap, address, certified));
             })),
         };
         let mut run = self.image.run(&warm, job).map_err(Error::from)?;
@@ -247,7 +291,7 @@ fn failure(run: &Run, what: &str) -> Failure {
 
 impl Toolchain for Embedded {
     fn name(&self) -> String {
-        atlas_lean_wasm::TOOLCHAIN.to_owned()
+        self.guests.name()
     }
 
     fn check(&self, request: &CheckRequest) -> CheckReply {

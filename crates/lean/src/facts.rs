@@ -5,13 +5,14 @@ use std::rc::Rc;
 
 use atlas_lean_wasm::Malformed;
 
+use crate::export::{self, ExportError};
 use crate::name::NameId;
 use crate::objects::Objects;
 use crate::terms::{Digest, Kind, Terms, digest};
 
 /// Axioms that the toolchain has. At the level at which its library is shipped every one of its theorems looks like an
 /// axiom too, so the true ones are told by name.
-const TOOLCHAIN_AXIOMS: &[&[&str]] = &[
+pub(crate) const TOOLCHAIN_AXIOMS: &[&[&str]] = &[
     &["propext"],
     &["Classical", "choice"],
     &["Quot", "sound"],
@@ -51,10 +52,13 @@ pub(crate) struct Handed {
     /// Of every declaration of the imported library modules that a kernel checks: its name and the digest of all that
     /// it is.
     pub(crate) imported: BTreeMap<String, String>,
+    /// The new declarations in lean4export's format, where a certified verdict is asked for.
+    pub(crate) export: Option<Vec<u8>>,
 }
 
-/// Reads the pair that the session hands over: the new constants, and the data of the imported library modules.
-pub(crate) fn read(heap: &dyn Objects, address: u32) -> Result<Handed, Malformed> {
+/// Reads the pair that the session hands over: the new constants, and the data of the imported library modules. With `exported`,
+/// the new constants are exported too.
+pub(crate) fn read(heap: &dyn Objects, address: u32, exported: bool) -> Result<Handed, ExportError> {
     let mut terms = Terms::new(heap);
     let mut imported = vec![];
     for module in heap.array(heap.field(address, 1)?)? {
@@ -63,20 +67,18 @@ pub(crate) fn read(heap: &dyn Objects, address: u32) -> Result<Handed, Malformed
             imported.push(terms.add(constant)?);
         }
     }
-    let new = heap
-        .array(heap.field(address, 0)?)?
-        .into_iter()
-        .map(|c| terms.add(c))
-        .collect::<Result<Vec<_>, _>>()?;
+    let constants = heap.array(heap.field(address, 0)?)?;
+    let export = if exported { Some(export::export(heap, &constants)?) } else { None };
+    let new = constants.into_iter().map(|c| terms.add(c)).collect::<Result<Vec<_>, _>>()?;
     let mut facts = Facts::new(terms);
-    let new = new.into_iter().map(|name| facts.of(name)).collect::<Result<_, _>>()?;
+    let new = new.into_iter().map(|name| facts.of(name)).collect::<Result<_, Malformed>>()?;
     let safe = |name: &NameId| facts.terms.constant(*name).is_some_and(|c| !c.is_unsafe);
     let imported: Vec<NameId> = imported.into_iter().filter(safe).collect();
     let imported = imported
         .into_iter()
         .map(|name| Ok((hex::encode(facts.terms.names.key(name)), hex::encode(facts.whole(name)?))))
         .collect::<Result<_, Malformed>>()?;
-    Ok(Handed { new, imported })
+    Ok(Handed { new, imported, export })
 }
 
 /// A declaration, or a part of one, together with what Lean split off from it.

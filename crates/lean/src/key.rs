@@ -3,6 +3,7 @@
 use sha2::{Digest as _, Sha256};
 
 /// A key in the making.
+#[derive(Clone)]
 pub(crate) struct Key(Sha256);
 
 impl Key {

@@ -109,10 +109,19 @@ impl Engine for Lean {
         key.finish()
     }
 
+    fn name(&self) -> String {
+        self.version.clone()
+    }
+
     fn has_module(&self, name: &str) -> bool {
         let file = format!("{}.olean", name.replace('.', "/"));
         let known = self.library.iter().chain(&self.packages).any(|folder| folder.join(&file).exists());
         known || self.library.is_none() && is_toolchain(name)
+    }
+
+    /// The driver's text does not carry all that a kernel needs, nor has a native toolchain's library been exported.
+    fn foundation(&self, _: &[String], _: &Cache, _: &Budget) -> Result<Option<Vec<u8>>, Failure> {
+        Ok(None)
     }
 
     fn elaborate(&self, work: &Work<'_>, cache: &Cache, budget: &Budget) -> Result<Elaborated, Failure> {
@@ -168,7 +177,7 @@ impl Engine for Lean {
 /// The facts in the objects that the driver wrote.
 fn handed(objects: &str) -> Option<Handed> {
     let (dump, root) = Dump::parse(objects)?;
-    facts::read(&dump, root).ok()
+    facts::read(&dump, root, false).ok()
 }
 
 /// A process that ended without an answer, as the outcome of the check.

@@ -2,9 +2,13 @@
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
-use atlas_proto::{CheckLevel, CheckReply, CheckRequest, Diagnostic, Outcome, Position, Severity};
+use atlas_proto::{
+    CheckLevel, CheckReply, CheckRequest, DeclarationFacts, Diagnostic, Outcome, Position, Receipt, Severity,
+    receipt,
+};
+use sha2::{Digest as _, Sha256};
 
 use crate::Error;
 use crate::answer::{self, Asked};
@@ -14,9 +18,12 @@ use crate::flight::Flights;
 use crate::gate::{self, Checked};
 use crate::graph::{Graph, Module, error};
 use crate::key::Key;
+use crate::second::{Ground, SecondKernel};
 
 /// Deadline of a check that names none.
 const DEADLINE: Duration = Duration::from_secs(120);
+/// Names the code that judges, in receipts; another version may judge otherwise.
+const JUDGE: &str = concat!("atlas-lean ", env!("CARGO_PKG_VERSION"), " judge 1");
 /// The level of what may land, in keys.
 const CERTIFIED: &str = "certified";
 /// Memory of a check that names no limit, in bytes.
@@ -118,8 +125,18 @@ pub(crate) struct Elaborated {
 pub(crate) trait Engine {
     /// Names the toolchain and everything else that its answers depend on.
     fn identity(&self) -> String;
+    /// How verdicts name it.
+    fn name(&self) -> String;
     /// Whether the toolchain has a module of this name.
     fn has_module(&self, name: &str) -> bool;
+    /// The declarations of the toolchain modules `Init` and `toolchain`, and of all that those import, in lean4export's format; theorems
+    /// and hidden values as `axiom` lines. `None`: they cannot be had.
+    fn foundation(
+        &self,
+        toolchain: &[String],
+        cache: &Cache,
+        budget: &Budget,
+    ) -> Result<Option<Vec<u8>>, Failure>;
     /// Elaborates. `cache` holds the compiled form of what lies below.
     fn elaborate(&self, work: &Work<'_>, cache: &Cache, budget: &Budget) -> Result<Elaborated, Failure>;
 }
@@ -128,11 +145,12 @@ pub(crate) trait Engine {
 pub(crate) struct Pipeline {
     pub(crate) cache: Cache,
     flights: Flights,
+    second: SecondKernel,
 }
 
 impl Pipeline {
     pub(crate) fn new(cache: Cache) -> Self {
-        Self { cache, flights: Flights::default() }
+        Self { cache, flights: Flights::default(), second: SecondKernel::default() }
     }
 
     /// Answers a check.
@@ -206,6 +224,11 @@ impl Pipeline {
         }
         let refused = reply.diagnostics.iter().any(is_error);
         reply.set_outcome(if refused { Outcome::Rejected } else { Outcome::Accepted });
+        if asked.certified && !refused && request.snippet.is_none() {
+            for name in &request.check {
+                reply.receipts.extend(run.receipt(name)?);
+            }
+        }
         Ok(reply)
     }
 }
@@ -253,7 +276,7 @@ impl<'r> Run<'r> {
 
     /// The key of a module: its content, what lies below it, and the level.
     fn key_at(&self, module: &Module<'_>, level: &str) -> Result<Key, Failure> {
-        let mut key = Key::new("module 3")
+        let mut key = Key::new("module 4")
             .with(&self.engine.identity())
             .with(module.name)
             .with(module.source)
@@ -310,14 +333,14 @@ impl<'r> Run<'r> {
             (None, None) => {
                 let work = Work { compile, ..self.module_work(module)? };
                 let done = self.engine.elaborate(&work, &self.pipeline.cache, self.budget)?;
-                self.keep(&key, done)?
+                self.keep(&key, module, done)?
             }
         };
         self.artefacts.insert(module.name.into(), artefact);
         Ok(())
     }
 
-    fn keep(&self, key: &str, done: Elaborated) -> Result<Artefact, Failure> {
+    fn keep(&self, key: &str, module: &Module<'_>, done: Elaborated) -> Result<Artefact, Failure> {
         let mut artefact = done.artefact;
         if self.asked.certified
             && let Some(handed) = &done.handed
@@ -334,6 +357,11 @@ impl<'r> Run<'r> {
                 artefact.forbidden.push(("the compiled library".into(), why));
             }
         }
+        if let Some(export) = done.handed.as_ref().and_then(|handed| handed.export.as_deref())
+            && !artefact.diagnostics.iter().any(is_error)
+        {
+            self.ask_second(module, export, &mut artefact)?;
+        }
         artefact.accepted = !artefact.diagnostics.iter().any(is_error)
             && (!self.asked.certified || artefact.forbidden.is_empty());
         artefact.compiled = match done.compiled {
@@ -342,6 +370,62 @@ impl<'r> Run<'r> {
         };
         self.pipeline.cache.put(key, &artefact)?;
         Ok(artefact)
+    }
+
+    /// The second kernel's verdict on what Lean's has accepted.
+    fn ask_second(&self, module: &Module<'_>, export: &[u8], artefact: &mut Artefact) -> Result<(), Failure> {
+        let below = self.below(&names(module))?;
+        let mut ground = Ground { toolchain: module.toolchain.clone(), exports: vec![] };
+        for below in &below {
+            ground.toolchain.extend(self.graph.get(below.name).into_iter().flat_map(|m| m.toolchain.clone()));
+            ground.exports.extend(self.artefacts.get(below.name).and_then(|a| a.export.clone()));
+        }
+        ground.toolchain.sort();
+        ground.toolchain.dedup();
+        let Pipeline { second, cache, .. } = self.pipeline;
+        match second.judge(self.engine, &ground, export, &artefact.declarations, cache, self.budget)? {
+            Some(Ok(verdict)) => {
+                artefact.kernels.push(verdict);
+                artefact.export = Some(cache.put_export(export)?);
+            }
+            Some(Err(refused)) => artefact.forbidden.push(refused),
+            None => {}
+        }
+        Ok(())
+    }
+
+    /// The record of a module's certified verdict; `None` when two kernels have not been asked.
+    fn receipt(&self, name: &str) -> Result<Option<Receipt>, Failure> {
+        let (Some(module), Some(artefact)) = (self.graph.get(name), self.artefacts.get(name)) else {
+            return Ok(None);
+        };
+        let Some(export) = artefact.export.clone() else { return Ok(None) };
+        let import = |below: Below<'_>| receipt::Import {
+            module: below.name.to_owned(),
+            export_sha256: self.artefacts.get(below.name).and_then(|a| a.export.clone()).unwrap_or_default(),
+        };
+        let certified = |facts: &DeclarationFacts| receipt::Certified {
+            name: facts.name.clone(),
+            kind: facts.kind.clone(),
+            statement_hash: facts.statement_hash.clone(),
+            axioms: facts.axioms.clone(),
+            sorry_from: facts.sorry_from.clone(),
+        };
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        Ok(Some(Receipt {
+            version: 1,
+            toolchain: self.engine.name(),
+            module: name.to_owned(),
+            source_sha256: hex::encode(Sha256::digest(module.source.as_bytes())),
+            imports: self.below(&names(module))?.into_iter().map(import).collect(),
+            export_sha256: export,
+            declarations: artefact.declarations.iter().map(certified).collect(),
+            kernels: artefact.kernels.clone(),
+            allowed_axioms: gate::ALLOWED_AXIOMS.map(str::to_owned).to_vec(),
+            judge: JUDGE.to_owned(),
+            made_ms: now.as_millis().try_into().unwrap_or(u64::MAX),
+            ..Receipt::default()
+        }))
     }
 
     /// Why a module cannot be elaborated: something that it imports was not accepted.

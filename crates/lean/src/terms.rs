@@ -323,7 +323,7 @@ impl<'h> Terms<'h> {
 }
 
 /// One node of a term, its parts by address.
-enum Node {
+pub(crate) enum Node {
     Variable(u32),
     Sort(u32),
     Constant(u32, u32),
@@ -338,7 +338,7 @@ enum Node {
 }
 
 impl Node {
-    fn read(heap: &dyn Objects, at: u32) -> Result<Self, Malformed> {
+    pub(crate) fn read(heap: &dyn Objects, at: u32) -> Result<Self, Malformed> {
         let field = |index| heap.field(at, index);
         Ok(match heap.constructor(at)? {
             0 => Self::Variable(field(0)?),
@@ -359,7 +359,7 @@ impl Node {
         })
     }
 
-    fn children(&self) -> Vec<u32> {
+    pub(crate) fn children(&self) -> Vec<u32> {
         match *self {
             Self::Variable(_) | Self::Sort(_) | Self::Constant(..) | Self::Number(_) | Self::Text(_) => {
                 vec![]

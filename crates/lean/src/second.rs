@@ -1,0 +1,157 @@
+//! The second kernel's part of a certified verdict: what its verdicts rest on is held loaded, and what it accepts is added to that.
+//!
+//! Both kernels must accept every declaration. What Lean's accepts and this one does not is never passed, and is reported as what it is: one
+//! of the two has a mistake.
+
+use std::collections::BTreeSet;
+use std::time::Instant;
+
+use atlas_lean_kernel::{AllowedAxioms, Base, Limits, Policy, Verdict, check, ndjson};
+use atlas_proto::DeclarationFacts;
+use atlas_proto::receipt::KernelVerdict;
+use parking_lot::Mutex;
+
+use crate::cache::Cache;
+use crate::facts::TOOLCHAIN_AXIOMS;
+use crate::key::Key;
+use crate::pipeline::{Budget, Engine, Failure};
+
+/// Bases that are kept beyond the toolchain's, the last used first. One takes little more than its modules' own terms.
+const MOST_BASES: usize = 64;
+/// Steps for one declaration: some ten seconds.
+const STEPS: u64 = 200_000_000;
+
+/// The kernel with the bases that it has loaded.
+#[derive(Default)]
+pub(crate) struct SecondKernel {
+    bases: Mutex<Vec<(String, Base)>>,
+}
+
+/// What a module's verdict rests on.
+pub(crate) struct Ground {
+    /// Modules of the toolchain, beyond `Init`, that it and those below import.
+    pub(crate) toolchain: Vec<String>,
+    /// Digests of the exports of the library modules below, each after those that it imports.
+    pub(crate) exports: Vec<String>,
+}
+
+impl SecondKernel {
+    /// Asks about the declarations in `export`, of which Lean's kernel has accepted all; `facts` is what was worked out of those that a
+    /// person would name. `Err`: the declaration and why it must not pass. `None`: there is nothing to rest a verdict on.
+    pub(crate) fn judge(
+        &self,
+        engine: &dyn Engine,
+        ground: &Ground,
+        export: &[u8],
+        facts: &[DeclarationFacts],
+        cache: &Cache,
+        budget: &Budget,
+    ) -> Result<Option<Result<KernelVerdict, (String, String)>>, Failure> {
+        let Some(base) = self.base(engine, ground, cache, budget)? else { return Ok(None) };
+        let started = Instant::now();
+        let verdict = match ask(&base, export) {
+            Ok(Verdict::Accepted(accepted)) => {
+                let differs = facts.iter().find_map(|facts| {
+                    let stands = accepted.declarations.iter().find(|stands| stands.name == facts.name)?;
+                    let ours: BTreeSet<&String> = stands.axioms.iter().collect();
+                    let theirs: BTreeSet<&String> = facts.axioms.iter().collect();
+                    (ours != theirs).then(|| {
+                        let why = format!(
+                            "it rests on {ours:?} by one walk over its axioms and on {theirs:?} by the other"
+                        );
+                        (facts.name.clone(), why)
+                    })
+                });
+                match differs {
+                    Some(differs) => Err(differs),
+                    None => Ok(KernelVerdict {
+                        kernel: format!("atlas-lean-kernel {}", env!("CARGO_PKG_VERSION")),
+                        declarations: u32::try_from(accepted.declarations.len()).unwrap_or(u32::MAX),
+                        milliseconds: started.elapsed().as_millis().try_into().unwrap_or(u32::MAX),
+                    }),
+                }
+            }
+            Ok(Verdict::Rejected(no)) => Err((
+                no.declaration,
+                format!("the second kernel rejects what Lean's accepts: {} ({})", no.reason, no.rule),
+            )),
+            Ok(Verdict::Undecided(no)) => {
+                Err((no.declaration, format!("the second kernel comes to no verdict: {}", no.limit)))
+            }
+            Err(error) => {
+                Err(("the export".to_owned(), format!("the second kernel cannot read it: {error}")))
+            }
+        };
+        if let Err((declaration, why)) = &verdict {
+            tracing::error!(incident = true, declaration, why, "the kernels do not agree");
+        }
+        Ok(Some(verdict))
+    }
+
+    /// The toolchain's declarations and, on top, those of the modules below.
+    fn base(
+        &self,
+        engine: &dyn Engine,
+        ground: &Ground,
+        cache: &Cache,
+        budget: &Budget,
+    ) -> Result<Option<Base>, Failure> {
+        let mut key = Key::new("base 1").with(&engine.identity());
+        for name in &ground.toolchain {
+            key = key.with(name);
+        }
+        let keys: Vec<String> = std::iter::once(key.clone().finish())
+            .chain(ground.exports.iter().map(|digest| {
+                key = key.clone().with(digest);
+                key.clone().finish()
+            }))
+            .collect();
+        // One at a time: what two would load at once is loaded once.
+        let mut bases = self.bases.lock();
+        let known = keys.iter().enumerate().rev().find_map(|(k, key)| {
+            let at = bases.iter().position(|(known, _)| known == key)?;
+            Some((k, bases[at].1.clone()))
+        });
+        let (mut done, mut base) = match known {
+            Some(known) => known,
+            None => {
+                let Some(text) = engine.foundation(&ground.toolchain, cache, budget)? else {
+                    return Ok(None);
+                };
+                let axioms: Vec<String> = TOOLCHAIN_AXIOMS.iter().map(|parts| parts.join(".")).collect();
+                let axioms: Vec<&str> = axioms.iter().map(String::as_str).collect();
+                let base = Base::load_statements(&mut &text[..], &axioms, &ndjson::Bounds::default())
+                    .map_err(|error| Failure::environment(format!("the toolchain's export: {error}")))?;
+                bases.insert(0, (keys[0].clone(), base.clone()));
+                (0, base)
+            }
+        };
+        while let Some(digest) = ground.exports.get(done) {
+            let again = |why: String| Failure::environment(format!("the certified export {digest}: {why}"));
+            let export = cache.export(digest)?;
+            let verdict = ask(&base, &export).map_err(|error| again(error.to_string()))?;
+            let Verdict::Accepted(accepted) = verdict else { return Err(again(verdict.to_string())) };
+            let next = base.extend(&accepted.certified);
+            base = next.ok_or_else(|| again("it was checked over another base".to_owned()))?;
+            done += 1;
+            bases.insert(0, (keys[done].clone(), base.clone()));
+        }
+        // The toolchain's own is always the hardest to come by.
+        while bases.len() > MOST_BASES {
+            match bases.iter().rposition(|(key, _)| *key != keys[0]) {
+                Some(last) => drop(bases.remove(last)),
+                None => break,
+            }
+        }
+        Ok(Some(base))
+    }
+}
+
+/// Which axioms may be rested on is the gate's to say, of each declaration; here they only have to be what their names say.
+fn ask(base: &Base, export: &[u8]) -> Result<Verdict, ndjson::ReadError> {
+    let mut reader = ndjson::Reader::new(base, &ndjson::Bounds::default());
+    reader.read(&mut &export[..])?;
+    let (mut terms, declarations) = reader.finish();
+    let policy = Policy { axioms: AllowedAxioms::Any, ..Policy::default() };
+    Ok(check(&mut terms, &declarations, &policy, &Limits { steps: STEPS, ..Limits::default() }))
+}
