@@ -36,7 +36,13 @@ struct Entry {
 /// Puts the targets of a `targets.yaml` in the place of those found in the text, keeping the book's proofs.
 pub(crate) fn replace(draft: &mut Draft, file: &Path) -> Result<(), Vec<Problem>> {
     let text = source::text(file).map_err(|problem| vec![problem])?;
-    let entries: Vec<Spanned<Entry>> = serde_saphyr::from_str(&text).map_err(|error| {
+    let options = serde_saphyr::options! {
+        // YAML 1.2, as in every other file of a run: `n` and `yes` are text, and so are `007` and `1_000`.
+        strict_booleans: true,
+        leading_zero_numbers_as_strings: true,
+        underscored_numbers_as_strings: true,
+    };
+    let entries: Vec<Spanned<Entry>> = serde_saphyr::from_str_with_options(&text, options).map_err(|error| {
         let line = error.location().map_or(0, |location| u32::try_from(location.line()).unwrap_or(0));
         vec![Problem::new(
             file,
