@@ -193,6 +193,8 @@ pub struct Agent {
     compactions: u32,
     usage: Usage,
     checks: u32,
+    /// Of these, those in which Lean found errors.
+    rejected: u32,
     unsettled: Option<Settlement>,
     /// How it ends, once that is known.
     outcome: Option<Outcome>,
@@ -389,6 +391,7 @@ impl Agent {
         let calls = Arc::clone(&self.calls);
         for result in &answered.results {
             self.checks += result.checks;
+            self.rejected += result.rejected;
             let Phase::Working { next } = &mut self.phase else { return };
             let Some(call) = calls.get(*next) else { return };
             if let (Ok(Request::Submit(submit)), true) = (&call.request, result.accepted) {
@@ -445,6 +448,7 @@ impl Agent {
             usage: Some(self.usage.into()),
             turns: self.usage.model_calls.min(u64::from(u32::MAX)) as u32,
             checks: self.checks,
+            rejected: self.rejected,
             traceparent: String::new(), // the host's, when it is sent
             result: Some(outcome),
         }
@@ -614,6 +618,7 @@ impl Machine for Agent {
             compactions: 0,
             usage: Usage::default(),
             checks: 0,
+            rejected: 0,
             unsettled: None,
             outcome: None,
             model: String::new(),
@@ -727,5 +732,5 @@ fn excerpt(excerpt: &str, from: Option<u32>, to: Option<u32>) -> String {
 
 /// A result of a tool that failed.
 pub fn failed_result(text: impl Into<String>) -> ToolResult {
-    ToolResult { text: text.into(), is_error: true, accepted: false, checks: 0 }
+    ToolResult { text: text.into(), is_error: true, ..ToolResult::default() }
 }

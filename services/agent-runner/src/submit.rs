@@ -19,6 +19,8 @@ pub struct Gate {
     pub refusal: Option<String>,
     /// Questions put to Lean.
     pub checks: u32,
+    /// Lean found errors in the draft.
+    pub rejected: bool,
 }
 
 /// The full Lean name of the declaration that an attempt is to deliver.
@@ -40,7 +42,7 @@ pub async fn gate(bus: &Bus, library: &Library, task: &Task, id: &str) -> Result
     let changes = library.draft().changes();
     if changes.is_empty() {
         let refusal = Some("Your draft changes nothing. Write the region first.".to_owned());
-        return Ok(Gate { refusal, checks: 0 });
+        return Ok(Gate { refusal, checks: 0, rejected: false });
     }
     let target = task.target.clone().unwrap_or_default();
     let mut modules = vec![target.module.clone()];
@@ -49,13 +51,14 @@ pub async fn gate(bus: &Bus, library: &Library, task: &Task, id: &str) -> Result
     modules.dedup();
     let name = declaration(task);
     let reply = check::ask(bus, question(task, id, library, modules, &name).await?).await?;
+    let rejected = check::rejected(&reply);
     if let Some(refusal) = refusal(task, &name, &reply) {
-        return Ok(Gate { refusal: Some(refusal), checks: 1 });
+        return Ok(Gate { refusal: Some(refusal), checks: 1, rejected });
     }
     let facts = reply.declarations.iter().find(|facts| facts.name == name);
     let hash = facts.map(|facts| facts.statement_hash.as_str()).unwrap_or_default();
     if states(task) || task.refute || hash.is_empty() {
-        return Ok(Gate { refusal: None, checks: 1 });
+        return Ok(Gate { refusal: None, checks: 1, rejected });
     }
     // The frozen statement stands in the base; its check comes from the verifier's cache.
     let base = library.with_draft(base_draft(library));
@@ -70,7 +73,7 @@ pub async fn gate(bus: &Bus, library: &Library, task: &Task, id: &str) -> Result
             facts.map(|facts| facts.statement.as_str()).unwrap_or_default()
         )
     });
-    Ok(Gate { refusal, checks: 2 })
+    Ok(Gate { refusal, checks: 2, rejected })
 }
 
 fn base_draft(library: &Library) -> crate::draft::Draft {
