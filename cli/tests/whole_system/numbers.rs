@@ -83,7 +83,10 @@ fn assert_met(home: &Path, report: &Value, kind: &str, pair: [&str; 2]) {
         let history = list(self::target(report, target), "history");
         let ended = |role: &str, outcome: &str| {
             history.iter().any(|attempt| {
-                attempt["role"] == role && attempt["number"] == 1 && attempt["outcome"] == outcome
+                attempt["role"] == role
+                    && attempt["number"] == 1
+                    && attempt["outcome"] == outcome
+                    && attempt["rejected"] == 0
             })
         };
         assert!(ended("mathematical-reviewer", "approved"), "{history:#?}");
