@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use atlas_domain::{Target, TargetKind};
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_saphyr::Spanned;
 
@@ -39,30 +40,23 @@ struct Entry {
     source: Option<String>,
     #[serde(default)]
     dependencies: Vec<String>,
-    /// Says that the book has a proof, not which.
+    /// Whether the book has a proof, not which: nothing that a reader of the book does not see.
     #[serde(default, rename = "proved_in_book")]
-    _proved_in_book: bool,
+    _proved_in_book: IgnoredAny,
 }
 
 /// Puts the targets of a `targets.yaml` in the place of those found in the text, keeping the book's proofs.
 pub(crate) fn replace(draft: &mut Draft, file: &Path) -> Result<(), Vec<Problem>> {
     let text = source::text(file).map_err(|problem| vec![problem])?;
-    let options = serde_saphyr::options! {
-        // YAML 1.2, as in every other file of a run: `n` and `yes` are text, and so are `007` and `1_000`.
-        strict_booleans: true,
-        leading_zero_numbers_as_strings: true,
-        underscored_numbers_as_strings: true,
-    };
-    let entries: Vec<Spanned<Entry>> =
-        serde_saphyr::from_str_with_options(&text, options).map_err(|error| {
-            let line = error.location().map_or(0, |location| u32::try_from(location.line()).unwrap_or(0));
-            vec![Problem::new(
-                file,
-                line,
-                format!("is no list of targets: {error}"),
-                "each entry has id, kind, statement (docs/book-format.md)",
-            )]
-        })?;
+    let entries: Vec<Spanned<Entry>> = serde_saphyr::from_str(&text).map_err(|error| {
+        let line = error.location().map_or(0, |location| u32::try_from(location.line()).unwrap_or(0));
+        vec![Problem::new(
+            file,
+            line,
+            format!("is no list of targets: {error}"),
+            "each entry has id, kind, statement (docs/book-format.md)",
+        )]
+    })?;
     let definitions: BTreeSet<String> = entries
         .iter()
         .filter(|entry| kind(entry.value.kind.as_deref()).is_some_and(TargetKind::is_definition))

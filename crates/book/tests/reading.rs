@@ -156,7 +156,7 @@ fn autoformbots_newer_targets_are_read_as_they_are() {
   source: \"Corollary 1.3\"
   statement: \"m + m is even for even m.\"
   dependencies: [def-even, thm-even-add]
-  proved_in_book: false
+  proved_in_book: no
 ";
     let folder = folder(&[("book.md", "# Even numbers\n\nProse.\n"), ("targets.yaml", targets)]);
     let book = read(folder.path(), &options("Even")).unwrap();
@@ -168,7 +168,7 @@ fn autoformbots_newer_targets_are_read_as_they_are() {
     assert_eq!((double.statement_depends_on.len(), double.proof_depends_on.len()), (1, 1));
 }
 
-/// YAML 1.2: only `true` and `false` are booleans, and what is no number in it is text.
+/// A field is read as what it is declared to be, never guessed from its looks: `n` is a label, `yes` a title.
 #[test]
 fn bare_words_of_a_targets_file_are_text() {
     let folder = folder(&[("01-a.md", "# A\nProse.\n")]);
