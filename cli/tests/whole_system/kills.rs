@@ -9,9 +9,10 @@ use crate::numbers::assert_every_way_was_taken;
 use crate::outcome::{
     assert_final_states, assert_landed_once, assert_no_journaled_call_repeated, calls, library, report,
 };
-use crate::start::{changed, done, machine, run, run_file};
+use crate::start::{changed, done, machine, run_file};
 
-const KILLS: u64 = 10;
+/// Kills of runs at work.
+const KILLS: usize = 10;
 
 /// Moments from a linear congruential sequence whose seed is printed: they are random and a failure can be run again.
 struct Moments(u64);
@@ -31,22 +32,31 @@ impl Moments {
     }
 }
 
-/// Starts the run in a process group of its own and kills the group after at most `most` lines of progress, which come with
-/// what happens, not with the clock. Ten times; whether the run was still at work at each kill.
-fn kill(run: impl Fn() -> Command, most: u64) -> Vec<bool> {
+/// Starts a run in a process group of its own and kills the group after at most `most` lines of progress, which come with
+/// what happens, not with the clock; and again, until ten kills have hit a run at work. A run that ends before that is
+/// followed by the next. The runs' names; all but the last have ended, and that one is ended here.
+fn kill(dir: &Path, most: u64, run: impl Fn(&str) -> Command) -> Vec<String> {
     let mut moments = Moments::new();
-    let killed = (0..KILLS).map(|kill| {
-        let mut command = run();
+    let mut names = vec!["run-1".to_owned()];
+    let mut kills = 0;
+    while kills < KILLS {
+        let name = names.last().unwrap().clone();
+        let mut command = run(&name);
         let mut child =
             command.stdout(Stdio::piped()).stderr(Stdio::null()).process_group(0).spawn().unwrap();
-        let moment = moments.next(most);
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let seen = lines.take(moment).count();
-        println!("kill {kill} after {seen} lines");
+        let seen = lines.take(moments.next(most)).count();
         kill_tree(&mut child);
-        seen == moment
-    });
-    killed.collect()
+        if dir.join(&name).join("report/report.json").exists() {
+            println!("{name} ended after {seen} lines");
+            names.push(format!("run-{}", names.len() + 1));
+        } else {
+            kills += 1;
+            println!("kill {kills}: {name} after {seen} lines");
+        }
+    }
+    done(&mut run(names.last().unwrap()));
+    names
 }
 
 fn kill_tree(child: &mut Child) {
@@ -55,17 +65,8 @@ fn kill_tree(child: &mut Child) {
     child.wait().unwrap();
 }
 
-fn assert_at_work(killed: &[bool]) {
-    let at_work = killed.iter().filter(|&&at_work| at_work).count();
-    assert!(
-        at_work * 2 > killed.len(),
-        "most kills hit a run at work, and {at_work} of {} did",
-        killed.len()
-    );
-}
-
-fn assert_nothing_lost_or_doubled(name: &str, home: &Path) {
-    assert_final_states(name, &report(home));
+fn assert_nothing_lost_or_doubled(example: &str, home: &Path) {
+    assert_final_states(example, &report(home));
     assert_landed_once(home);
     assert_no_journaled_call_repeated(home);
 }
@@ -75,25 +76,27 @@ fn assert_nothing_lost_or_doubled(name: &str, home: &Path) {
 fn ten_kills_lose_nothing_pay_nothing_twice_land_nothing_twice_and_leave_a_whole_recording() {
     let _machine = machine();
     let dir = tempfile::tempdir().unwrap();
-    let home = dir.path().join("dominoes");
-    let tape = dir.path().join("tape.yaml");
-    let recorded = || {
-        let mut command = run("dominoes", dir.path());
-        command.arg("--record").arg(&tape);
+    let tape = |name: &str| dir.path().join(format!("{name}.tape.yaml"));
+    let original = changed("dominoes", dir.path(), &[]);
+    let runs = kill(dir.path(), 8, |name| {
+        let mut command = run_file(&original, dir.path(), name);
+        command.arg("--record").arg(tape(name));
         command
-    };
-    assert_at_work(&kill(recorded, 24));
-    done(&mut recorded());
-    assert_nothing_lost_or_doubled("dominoes", &home);
+    });
+    for name in runs {
+        let home = dir.path().join(&name);
+        assert_nothing_lost_or_doubled("dominoes", &home);
 
-    let played = format!("recording: {}", tape.display());
-    let file = changed("dominoes", dir.path(), &[("recording: recording.yaml", &played)]);
-    done(&mut run_file(&file, dir.path(), "again"));
-    let again = dir.path().join("again");
-    assert_nothing_lost_or_doubled("dominoes", &again);
-    let once = |home: &Path| calls(home).into_keys().collect::<Vec<_>>();
-    assert_eq!(once(&again), once(&home), "the same calls");
-    assert_eq!(library(&again), library(&home), "the same library");
+        let played = format!("recording: {}", tape(&name).display());
+        let file = changed("dominoes", &home, &[("recording: recording.yaml", &played)]);
+        let again = format!("{name}-again");
+        done(&mut run_file(&file, dir.path(), &again));
+        let again = dir.path().join(again);
+        assert_nothing_lost_or_doubled("dominoes", &again);
+        let made = |home: &Path| calls(home).into_keys().collect::<Vec<_>>();
+        assert_eq!(made(&again), made(&home), "the same calls");
+        assert_eq!(library(&again), library(&home), "the same library");
+    }
 }
 
 /// The larger example, with its conflicts, escalation and decomposition between the kills.
@@ -101,9 +104,10 @@ fn ten_kills_lose_nothing_pay_nothing_twice_land_nothing_twice_and_leave_a_whole
 fn ten_kills_leave_the_larger_book_on_every_one_of_its_ways() {
     let _machine = machine();
     let dir = tempfile::tempdir().unwrap();
-    assert_at_work(&kill(|| run("numbers", dir.path()), 60));
-    done(&mut run("numbers", dir.path()));
-    let home = dir.path().join("numbers");
-    assert_nothing_lost_or_doubled("numbers", &home);
-    assert_every_way_was_taken(&home);
+    let original = changed("numbers", dir.path(), &[]);
+    for name in kill(dir.path(), 40, |name| run_file(&original, dir.path(), name)) {
+        let home = dir.path().join(name);
+        assert_nothing_lost_or_doubled("numbers", &home);
+        assert_every_way_was_taken(&home);
+    }
 }
