@@ -22,6 +22,7 @@ pub fn style_of(state: TargetState) -> Style {
     match state {
         TargetState::Certified => AnsiColor::Green.on_default(),
         TargetState::Refuted => AnsiColor::Magenta.on_default(),
+        TargetState::Proved => AnsiColor::BrightGreen.on_default(),
         TargetState::Proving => AnsiColor::Blue.on_default(),
         TargetState::Stated => AnsiColor::Cyan.on_default(),
         TargetState::Stating => AnsiColor::BrightBlue.on_default(),

@@ -10,9 +10,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// From done to not begun: the order in which states are shown.
-pub const STATES: [TargetState; 7] = [
+pub const STATES: [TargetState; 8] = [
     TargetState::Certified,
     TargetState::Refuted,
+    TargetState::Proved,
     TargetState::Proving,
     TargetState::Stated,
     TargetState::Stating,
@@ -341,7 +342,7 @@ pub fn changes(before: &Planner, after: &Planner) -> Vec<Change> {
 /// Estimates the time that is left from how fast targets were settled in the last ten minutes.
 #[derive(Debug, Clone, Default)]
 pub struct Pace {
-    /// (time, steps done): a statement landed is one step, a target settled another.
+    /// (time, steps done): a statement landed is one step, its proof or refutation another.
     marks: std::collections::VecDeque<(u64, u64)>,
 }
 
@@ -352,7 +353,7 @@ impl Pace {
     pub fn left(&mut self, progress: &Progress, now_ms: u64) -> Option<u64> {
         let targets = &progress.planner.targets;
         let steps = |target: &Target| match target.state {
-            TargetState::Certified | TargetState::Refuted => 2,
+            TargetState::Proved | TargetState::Certified | TargetState::Refuted => 2,
             TargetState::Stated | TargetState::Proving => 1,
             _ => 0,
         };
@@ -387,7 +388,8 @@ mod tests {
             &json!({"phase": "working", "targets": [{"id": "a", "state": "proving"}], "budget": "much", "extra": 1}),
         );
         assert_eq!(progress.planner.phase, "working");
-        assert_eq!(progress.states()[2], 1);
+        let proving = STATES.iter().position(|&state| state == TargetState::Proving).unwrap();
+        assert_eq!(progress.states()[proving], 1);
         assert_eq!(progress.planner.budget, Budget::default());
     }
 

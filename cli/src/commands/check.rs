@@ -192,8 +192,16 @@ fn word(outcome: Outcome) -> &'static str {
     }
 }
 
+/// Declarations whose own proof is `sorry`.
 fn sorries(reply: &CheckReply) -> Vec<&str> {
-    reply.declarations.iter().filter(|d| d.uses_sorry).map(|d| d.name.as_str()).collect()
+    let own = |d: &&DeclarationFacts| d.sorry_from.contains(&d.name);
+    reply.declarations.iter().filter(own).map(|d| d.name.as_str()).collect()
+}
+
+/// Declarations that rest on the `sorry` of others only, and on whose.
+fn inheriting(reply: &CheckReply) -> Vec<(&str, String)> {
+    let inherits = |d: &&DeclarationFacts| d.uses_sorry && !d.sorry_from.contains(&d.name);
+    reply.declarations.iter().filter(inherits).map(|d| (d.name.as_str(), d.sorry_from.join(", "))).collect()
 }
 
 fn foreign_axioms(declaration: &DeclarationFacts) -> Vec<&str> {
@@ -211,7 +219,7 @@ fn verdict(results: &[Checked<'_>]) -> Exit {
         Exit::Fault
     } else if any(&|reply| {
         outcome(reply) != Outcome::Accepted
-            || !sorries(reply).is_empty()
+            || reply.declarations.iter().any(|d| d.uses_sorry)
             || reply.declarations.iter().any(|d| !foreign_axioms(d).is_empty())
     }) {
         Exit::Open
@@ -235,6 +243,9 @@ fn tell(checked: &Checked<'_>) {
     }
     for name in sorries(reply) {
         print::line(format!("  {} {name}", styled(ASK, "uses sorry:")));
+    }
+    for (name, from) in inheriting(reply) {
+        print::line(format!("  {} {name}, which rests on {from}", styled(ASK, "proved, given what is not:")));
     }
     for declaration in &reply.declarations {
         let foreign = foreign_axioms(declaration);
@@ -263,11 +274,15 @@ fn diagnostic_line(module: &Module, diagnostic: &Diagnostic) -> String {
 fn summary(results: &[Checked<'_>], exit: Exit, ms: u64) {
     let declarations: usize = results.iter().map(|checked| checked.reply.declarations.len()).sum();
     let open: usize = results.iter().map(|checked| sorries(&checked.reply).len()).sum();
+    let resting: usize = results.iter().map(|checked| inheriting(&checked.reply).len()).sum();
     let refused = results.iter().filter(|checked| outcome(&checked.reply) != Outcome::Accepted).count();
     let what = match exit {
         Exit::Done => "accepted from nothing: no `sorry`, no axiom beyond Lean's three".to_owned(),
         _ if refused > 0 => format!("{} not accepted", plural(refused, "module")),
-        _ => format!("{} not proved yet", plural(open, "declaration")),
+        _ => match resting {
+            0 => format!("{} not proved yet", plural(open, "declaration")),
+            _ => format!("{} not proved yet, {resting} more rest on them", plural(open, "declaration")),
+        },
     };
     let (modules, declarations) = (plural(results.len(), "module"), plural(declarations, "declaration"));
     print::line(format!("{modules}, {declarations}, {}: {what}", duration(ms)));
@@ -293,7 +308,7 @@ fn as_json(toolchain: &str, results: &[Checked<'_>], exit: Exit) -> Value {
                 })).collect::<Vec<_>>(),
                 "declarations": reply.declarations.iter().map(|d| json!({
                     "name": d.name, "kind": d.kind, "statement": d.statement, "statement_hash": d.statement_hash,
-                    "axioms": d.axioms, "uses_sorry": d.uses_sorry,
+                    "axioms": d.axioms, "uses_sorry": d.uses_sorry, "sorry_from": d.sorry_from,
                 })).collect::<Vec<_>>(),
             })
         })

@@ -150,7 +150,7 @@ fn tiles(report: &Report) -> Vec<Tile> {
     let of_targets = |n: u64| format!("{} of {}", percent(n, totals.targets), count(totals.targets));
     let mut tiles = vec![
         tile("Stated", count(totals.stated), of_targets(totals.stated)),
-        tile("Proved", count(totals.proved), "statements with proof".into()),
+        tile("Proved", count(totals.proved), "statements with a proof of their own".into()),
         tile("Certified", count(totals.certified), of_targets(totals.certified)),
     ];
     if totals.refuted > 0 {
@@ -213,6 +213,7 @@ fn view(target: &Target) -> TargetView<'_> {
     let escalation = target.escalation.as_ref();
     let reason_label = match target.state {
         TargetState::Refuted => "Refuted:",
+        TargetState::Proved => "Proved, not certified:",
         TargetState::Escalated => "Waits for a person:",
         _ => "Note:",
     };

@@ -102,9 +102,9 @@ pub struct Totals {
     pub targets: u64,
     /// With a statement (or definition) in the library.
     pub stated: u64,
-    /// Theorem-like ones with a proof in the library.
+    /// Theorem-like ones with a proof of their own in the library, whether what that rests on is proved or not.
     pub proved: u64,
-    /// Done: definitions in the library and statements proved there.
+    /// Fully proved: definitions and proofs in the library of which nothing that they rest on is open.
     pub certified: u64,
     /// Whose negation is in the library with its proof.
     pub refuted: u64,
@@ -225,7 +225,8 @@ impl Report {
         for target in &self.targets {
             let definition = target.kind == "definition";
             totals.stated += u64::from(target.stated);
-            totals.proved += u64::from(target.state == TargetState::Certified && !definition);
+            let proved = matches!(target.state, TargetState::Proved | TargetState::Certified);
+            totals.proved += u64::from(proved && !definition);
             totals.certified += u64::from(target.state == TargetState::Certified);
             totals.refuted += u64::from(target.state == TargetState::Refuted);
             totals.escalated += u64::from(target.state == TargetState::Escalated);

@@ -24,6 +24,7 @@ fn sample() -> Report {
             target("even", "definition", TargetState::Certified),
             target("even-add", "theorem", TargetState::Certified),
             target("even-mul", "theorem", TargetState::Proving),
+            target("even-square", "corollary", TargetState::Proved),
             target("odd-add", "exercise", TargetState::Refuted),
             target("perfect", "theorem", TargetState::Escalated),
             target("last", "theorem", TargetState::Open),
@@ -39,7 +40,7 @@ fn totals_tell_stated_proved_certified_refuted_and_open_apart() {
     let totals = sample().totals;
     assert_eq!(
         totals,
-        Totals { targets: 6, stated: 5, proved: 1, certified: 2, refuted: 1, escalated: 1, open: 3 }
+        Totals { targets: 7, stated: 6, proved: 2, certified: 2, refuted: 1, escalated: 1, open: 4 }
     );
 }
 

@@ -72,11 +72,15 @@ pub fn describe(change: &Change) -> Option<String> {
         | Change::State { to: TargetState::Open, .. } => return None,
         Change::State { target, to, commit: landed, reason, .. } => {
             let mut text = format!("{target}: {}", styled(style_of(*to), to));
-            let landing = matches!(to, TargetState::Stated | TargetState::Certified | TargetState::Refuted);
+            let landing = matches!(
+                to,
+                TargetState::Stated | TargetState::Proved | TargetState::Certified | TargetState::Refuted
+            );
             if let Some(id) = landed.as_deref().filter(|_| landing) {
                 text.push_str(&styled(FAINT, format!(" as {}", commit(id))));
             }
-            if let Some(reason) = reason.as_deref().filter(|_| *to == TargetState::Refuted) {
+            let telling = matches!(to, TargetState::Proved | TargetState::Refuted);
+            if let Some(reason) = reason.as_deref().filter(|_| telling) {
                 text.push_str(&format!(": {reason}"));
             }
             text

@@ -69,6 +69,7 @@ fn look(state: TargetState) -> (Color, char) {
     match state {
         TargetState::Certified => (Color::Green, '█'),
         TargetState::Refuted => (Color::Magenta, '▓'),
+        TargetState::Proved => (Color::LightGreen, '▓'),
         TargetState::Proving => (Color::Blue, '▒'),
         TargetState::Stated => (Color::Cyan, '▒'),
         TargetState::Stating => (Color::LightBlue, '░'),

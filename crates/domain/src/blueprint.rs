@@ -1,14 +1,17 @@
 //! The blueprint: targets as a graph with statement edges and proof edges kept apart.
 //!
-//! It knows what can be stated and what can be proved (leanblueprint's `can_state`, `can_prove`) and
-//! how long a chain of work waits on each target. All of it is kept up to date edge by edge, so a
-//! change costs what it touches and not the whole book.
+//! It knows what can be stated and what can be proved (leanblueprint's `can_state`, `can_prove`), what is fully
+//! proved (here: certified), and how long a chain of work waits on each target. All of it is kept up to date edge by
+//! edge, so a change costs what it touches and not the whole book.
 
 use std::collections::{BTreeSet, HashMap};
 
 use crate::{Target, TargetId};
 
 mod heights;
+mod standing;
+
+pub use standing::{Holding, Standing};
 
 /// A target's place in a [`Blueprint`]; stays the same while the blueprint grows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -23,26 +26,6 @@ impl TargetIx {
     fn of(index: usize) -> Self {
         // A blueprint is built from targets in memory; four thousand million do not fit.
         Self(u32::try_from(index).unwrap_or(u32::MAX))
-    }
-}
-
-/// What the library holds of a target.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum Standing {
-    /// Nothing that others may build on.
-    #[default]
-    Unstated,
-    /// A frozen statement.
-    Stated,
-    /// The whole target.
-    Certified,
-    /// The certified negation.
-    Refuted,
-}
-
-impl Standing {
-    fn is_usable(self) -> bool {
-        matches!(self, Self::Stated | Self::Certified)
     }
 }
 
@@ -97,18 +80,24 @@ fn path(ids: &[TargetId]) -> String {
 #[derive(Debug, Clone)]
 struct Node {
     target: Target,
-    standing: Standing,
+    holding: Holding,
     statement_edges: Vec<TargetIx>,
     proof_edges: Vec<TargetIx>,
     statement_dependants: Vec<TargetIx>,
     proof_dependants: Vec<TargetIx>,
     parts: Vec<TargetIx>,
+    /// Targets that its landed proof inherited `sorry` from.
+    uses: Vec<TargetIx>,
+    /// Targets whose landed proofs inherited `sorry` from it.
+    users: Vec<TargetIx>,
     /// Statement edges to targets that are not usable.
     statement_waits: u32,
     /// Proof edges to targets that are not usable.
     proof_waits: u32,
-    /// Edges of both kinds to targets that are not certified.
-    landing_waits: u32,
+    /// Edges of both kinds, and uses, to targets that are not certified.
+    open_below: u32,
+    /// It is whole and nothing below it is open.
+    certified: bool,
     statement_height: u32,
     proof_height: u32,
 }
@@ -152,7 +141,7 @@ impl Blueprint {
                 })
                 .collect(),
         )?;
-        let unstated = trial.standing(parent) == Standing::Unstated;
+        let unstated = trial.node(parent).holding == Holding::Nothing;
         for &part in &added {
             trial.link(parent, part, unstated);
             trial.node_mut(parent).parts.push(part);
@@ -180,15 +169,18 @@ impl Blueprint {
             self.index.insert(target.id.clone(), TargetIx::of(self.nodes.len()));
             self.nodes.push(Node {
                 target,
-                standing: Standing::Unstated,
+                holding: Holding::Nothing,
                 statement_edges: Vec::new(),
                 proof_edges: Vec::new(),
                 statement_dependants: Vec::new(),
                 proof_dependants: Vec::new(),
                 parts: Vec::new(),
+                uses: Vec::new(),
+                users: Vec::new(),
                 statement_waits: 0,
                 proof_waits: 0,
-                landing_waits: 0,
+                open_below: 0,
+                certified: false,
                 statement_height: 0,
                 proof_height: 0,
             });
@@ -232,28 +224,29 @@ impl Blueprint {
             return;
         }
         self.unlink(from, to);
-        let standing = self.standing(to);
+        let (usable, certified) = (self.node(to).holding.is_usable(), self.node(to).certified);
         let node = self.node_mut(from);
         if statement {
             node.statement_edges.push(to);
-            node.statement_waits += u32::from(!standing.is_usable());
+            node.statement_waits += u32::from(!usable);
         } else {
             node.proof_edges.push(to);
-            node.proof_waits += u32::from(!standing.is_usable());
+            node.proof_waits += u32::from(!usable);
         }
-        node.landing_waits += u32::from(standing != Standing::Certified);
+        node.open_below += u32::from(!certified);
         let dependency = self.node_mut(to);
         if statement {
             dependency.statement_dependants.push(from);
         } else {
             dependency.proof_dependants.push(from);
         }
+        self.settle(from);
     }
 
-    /// Removes the edge between two targets, whichever kind it is. Used when a dependency has been
-    /// refuted and the dependant must go on without it.
-    pub fn unlink(&mut self, from: TargetIx, to: TargetIx) {
-        let standing = self.standing(to);
+    /// Removes the edge between two targets, whichever kind it is. Used when a dependency has been refuted and the
+    /// dependant must go on without it. Gives the targets whose readiness this may change.
+    pub fn unlink(&mut self, from: TargetIx, to: TargetIx) -> Vec<TargetIx> {
+        let (usable, certified) = (self.node(to).holding.is_usable(), self.node(to).certified);
         let node = self.node_mut(from);
         let statement = node.statement_edges.len();
         node.statement_edges.retain(|&edge| edge != to);
@@ -261,40 +254,14 @@ impl Blueprint {
         let proof = node.proof_edges.len();
         node.proof_edges.retain(|&edge| edge != to);
         let proof = node.proof_edges.len() < proof;
-        node.statement_waits -= u32::from(statement && !standing.is_usable());
-        node.proof_waits -= u32::from(proof && !standing.is_usable());
-        node.landing_waits -= u32::from((statement || proof) && standing != Standing::Certified);
+        node.statement_waits -= u32::from(statement && !usable);
+        node.proof_waits -= u32::from(proof && !usable);
+        node.open_below -= u32::from((statement || proof) && !certified);
         node.parts.retain(|&part| part != to);
         let dependency = self.node_mut(to);
         dependency.statement_dependants.retain(|&dependant| dependant != from);
         dependency.proof_dependants.retain(|&dependant| dependant != from);
-    }
-
-    /// Records what the library now holds of `ix`. Gives the targets whose readiness this may change:
-    /// itself and its direct dependants.
-    pub fn set_standing(&mut self, ix: TargetIx, standing: Standing) -> Vec<TargetIx> {
-        let before = std::mem::replace(&mut self.node_mut(ix).standing, standing);
-        if before == standing {
-            return vec![ix];
-        }
-        let usable = i64::from(before.is_usable()) - i64::from(standing.is_usable());
-        let certified = i64::from(before == Standing::Certified) - i64::from(standing == Standing::Certified);
-        let statement_dependants = self.node(ix).statement_dependants.clone();
-        let proof_dependants = self.node(ix).proof_dependants.clone();
-        for &dependant in &statement_dependants {
-            let node = self.node_mut(dependant);
-            node.statement_waits = shifted(node.statement_waits, usable);
-            node.landing_waits = shifted(node.landing_waits, certified);
-        }
-        for &dependant in &proof_dependants {
-            let node = self.node_mut(dependant);
-            node.proof_waits = shifted(node.proof_waits, usable);
-            node.landing_waits = shifted(node.landing_waits, certified);
-        }
-        let mut touched = vec![ix];
-        touched.extend(statement_dependants);
-        touched.extend(proof_dependants);
-        touched
+        self.settle(from)
     }
 
     /// All targets, in the order in which they came.
@@ -323,29 +290,17 @@ impl Blueprint {
         &self.node(ix).target
     }
 
-    /// What the library holds of it.
-    pub fn standing(&self, ix: TargetIx) -> Standing {
-        self.node(ix).standing
-    }
-
     /// True when all that its statement speaks of is stated.
     pub fn can_state(&self, ix: TargetIx) -> bool {
         self.node(ix).statement_waits == 0
     }
 
-    /// True when it is stated, what its proof uses is stated, and the parts that it was decomposed
-    /// into are certified: attempts at a whole that has failed before wait until its parts hold.
+    /// True when it is stated and all that its statement and its proof speak of is stated, the parts that it was
+    /// decomposed into among them. None of that need be proved: a proof is complete given the statements that it rests
+    /// on, and tells early whether they are the right ones.
     pub fn can_prove(&self, ix: TargetIx) -> bool {
         let node = self.node(ix);
-        node.standing.is_usable()
-            && node.statement_waits == 0
-            && node.proof_waits == 0
-            && node.parts.iter().all(|&part| self.standing(part) == Standing::Certified)
-    }
-
-    /// True when all that it rests on is certified, so that its proof can be certified too.
-    pub fn can_land(&self, ix: TargetIx) -> bool {
-        self.node(ix).landing_waits == 0
+        node.holding.is_usable() && node.statement_waits == 0 && node.proof_waits == 0
     }
 
     /// Targets that its statement speaks of.
@@ -356,6 +311,12 @@ impl Blueprint {
     /// Targets that only its proof uses.
     pub fn proof_edges(&self, ix: TargetIx) -> &[TargetIx] {
         &self.node(ix).proof_edges
+    }
+
+    /// Targets that the book says depend on it, by statement or by proof.
+    pub fn dependants(&self, ix: TargetIx) -> Vec<TargetIx> {
+        let node = self.node(ix);
+        node.statement_dependants.iter().chain(&node.proof_dependants).copied().collect()
     }
 
     /// Targets that it was decomposed into.
@@ -473,11 +434,6 @@ impl Blueprint {
     fn node_mut(&mut self, ix: TargetIx) -> &mut Node {
         &mut self.nodes[ix.index()]
     }
-}
-
-fn shifted(count: u32, by: i64) -> u32 {
-    // Counts move by one edge at a time, so they stay far from both ends of the range.
-    u32::try_from(i64::from(count) + by).unwrap_or(0)
 }
 
 /// Levenshtein's distance between two labels, in bytes.

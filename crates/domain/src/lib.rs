@@ -5,7 +5,7 @@ mod id;
 mod target;
 mod usage;
 
-pub use blueprint::{Blueprint, BlueprintError, Standing, TargetIx, edit_distance};
+pub use blueprint::{Blueprint, BlueprintError, Holding, Standing, TargetIx, edit_distance};
 pub use id::{ActorId, ActorKind, InvalidId, RunId, TargetId};
 pub use target::{Target, TargetKind, TargetState, UnknownKind};
 pub use usage::{Price, Usage};

@@ -147,11 +147,13 @@ pub enum TargetState {
     Stated,
     /// An agent proves, reviews or lands its proof.
     Proving,
+    /// Its own proof is in the library; something that it rests on is not certified yet.
+    Proved,
     /// It waits for a human's answer.
     Escalated,
     /// Its negation has been certified in its place.
     Refuted,
-    /// Whole, certified and landed.
+    /// Fully proved: whole in the library, and so is all that it rests on.
     Certified,
 }
 
@@ -163,13 +165,14 @@ impl TargetState {
             Self::Stating => "stating",
             Self::Stated => "stated",
             Self::Proving => "proving",
+            Self::Proved => "proved",
             Self::Escalated => "escalated",
             Self::Refuted => "refuted",
             Self::Certified => "certified",
         }
     }
 
-    /// True when nothing is left to do.
+    /// True when nothing is left to do, for it or below it.
     pub fn is_final(self) -> bool {
         matches!(self, Self::Certified | Self::Refuted)
     }

@@ -100,6 +100,8 @@ pub(crate) fn read(
                     negation_hash: facts.negation_hash.clone(),
                     axioms: facts.axioms.clone(),
                     uses_sorry: facts.axioms.iter().any(|a| a == SORRY),
+                    sorry_from: facts.sorry_from.clone(),
+                    statement_sorry_from: facts.statement_sorry_from.clone(),
                     statement_constants: facts.statement_constants.clone(),
                     proof_constants: facts.proof_constants.clone(),
                 });

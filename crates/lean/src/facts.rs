@@ -33,6 +33,10 @@ pub(crate) struct TermFacts {
     pub(crate) statement_hash: String,
     pub(crate) negation_hash: String,
     pub(crate) axioms: Vec<String>,
+    /// Whose `sorry` it rests on: see [`Facts::foundation`].
+    pub(crate) sorry_from: Vec<String>,
+    /// The same of what it says, without its proof.
+    pub(crate) statement_sorry_from: Vec<String>,
     pub(crate) statement_constants: Vec<String>,
     pub(crate) proof_constants: Vec<String>,
     /// Digest of everything that the declaration is, its proof included.
@@ -75,28 +79,48 @@ pub(crate) fn read(heap: &dyn Objects, address: u32) -> Result<Handed, Malformed
     Ok(Handed { new, imported })
 }
 
+/// A declaration, or a part of one, together with what Lean split off from it.
+struct Piece {
+    axioms: Vec<NameId>,
+    /// The other declarations that it names.
+    uses: Vec<NameId>,
+}
+
+/// What a declaration, or a part of one, rests on at any depth.
+#[derive(Default)]
+struct Foundation {
+    axioms: BTreeSet<NameId>,
+    /// The declarations in it that name `sorryAx` themselves.
+    sorry_from: BTreeSet<NameId>,
+}
+
 struct Facts<'h> {
     terms: Terms<'h>,
     axioms: HashSet<NameId>,
+    sorry: NameId,
     not: Digest,
     contents: HashMap<NameId, Digest>,
     content_uses: HashMap<NameId, Rc<[NameId]>>,
     dependencies: HashMap<NameId, Rc<[NameId]>>,
+    pieces: HashMap<NameId, Rc<Piece>>,
 }
 
 impl<'h> Facts<'h> {
     fn new(mut terms: Terms<'h>) -> Self {
         let axioms = TOOLCHAIN_AXIOMS.iter().map(|parts| terms.names.of(parts)).collect();
+        let sorry = terms.names.of(&["sorryAx"]);
         let not = terms.names.of(&["Not"]);
         // The constant `Not` as `Terms` digests it: by name, without universe levels.
         let not = digest("constant", &[&digest("name", &[&terms.names.key(not)])]);
         Self {
             terms,
             axioms,
+            sorry,
             not,
             contents: HashMap::new(),
             content_uses: HashMap::new(),
             dependencies: HashMap::new(),
+            pieces: HashMap::new(),
         }
     }
 
@@ -122,7 +146,19 @@ impl<'h> Facts<'h> {
                 }
             }
         }
+        let whole = self.piece(name)?;
+        let foundation = self.foundation(name, &whole)?;
+        let statement_sorry_from = if constant.kind == Kind::Theorem {
+            let said = self.terms.names_in(constant.kind_of)?;
+            let said = self.gather(said)?;
+            self.foundation(name, &said)?.sorry_from
+        } else {
+            foundation.sorry_from.clone()
+        };
         Ok(TermFacts {
+            axioms: self.sorted_texts(&foundation.axioms),
+            sorry_from: self.sorted_texts(&foundation.sorry_from),
+            statement_sorry_from: self.sorted_texts(&statement_sorry_from),
             name: self.terms.names.text(name),
             key: hex::encode(self.terms.names.key(name)),
             kind: constant.kind,
@@ -130,7 +166,6 @@ impl<'h> Facts<'h> {
             is_unsafe: constant.is_unsafe,
             statement_hash,
             negation_hash,
-            axioms: self.axioms_of(name)?,
             statement_constants: self.texts(&statement),
             proof_constants: self.texts(&proof),
             whole: hex::encode(self.whole(name)?),
@@ -139,11 +174,13 @@ impl<'h> Facts<'h> {
 
     /// The names that people would use, sorted.
     fn texts(&self, names: &BTreeSet<NameId>) -> Vec<String> {
-        let mut texts: Vec<String> = names
-            .iter()
-            .filter(|n| !self.terms.names.is_auxiliary(**n))
-            .map(|n| self.terms.names.text(*n))
-            .collect();
+        let people: BTreeSet<NameId> =
+            names.iter().copied().filter(|n| !self.terms.names.is_auxiliary(*n)).collect();
+        self.sorted_texts(&people)
+    }
+
+    fn sorted_texts(&self, names: &BTreeSet<NameId>) -> Vec<String> {
+        let mut texts: Vec<String> = names.iter().map(|n| self.terms.names.text(*n)).collect();
         texts.sort();
         texts
     }
@@ -236,21 +273,65 @@ impl<'h> Facts<'h> {
         Ok(digest("whole", &[&self.terms.names.key(name), &content, &proof, &[u8::from(constant.is_unsafe)]]))
     }
 
-    /// The axioms that a declaration rests on, through its proof and all library declarations that it uses.
-    fn axioms_of(&mut self, name: NameId) -> Result<Vec<String>, Malformed> {
-        let mut found = BTreeSet::new();
+    /// What `piece`, a part of `name`, rests on: through proofs and all library declarations that it uses.
+    fn foundation(&mut self, name: NameId, piece: &Piece) -> Result<Foundation, Malformed> {
+        let mut foundation = Foundation::default();
+        let mut todo = piece.uses.clone();
+        let mut seen = HashSet::from([name]);
+        let mut found = |owner: NameId, axioms: &[NameId], sorry: NameId| {
+            if axioms.contains(&sorry) {
+                foundation.sorry_from.insert(owner);
+            }
+            foundation.axioms.extend(axioms);
+        };
+        found(name, &piece.axioms, self.sorry);
+        while let Some(at) = todo.pop() {
+            if seen.insert(at) {
+                let below = self.piece(at)?;
+                found(at, &below.axioms, self.sorry);
+                todo.extend(&below.uses);
+            }
+        }
+        Ok(foundation)
+    }
+
+    /// A library declaration with what Lean split off from it.
+    fn piece(&mut self, name: NameId) -> Result<Rc<Piece>, Malformed> {
+        if let Some(known) = self.pieces.get(&name) {
+            return Ok(known.clone());
+        }
+        let names = self.dependencies(name)?.to_vec();
+        let mut piece = self.gather(names)?;
+        if self.terms.constant(name).is_some_and(|c| c.kind == Kind::Axiom) {
+            piece.axioms.push(name);
+        }
+        let piece = Rc::new(piece);
+        self.pieces.insert(name, piece.clone());
+        Ok(piece)
+    }
+
+    /// What a part that names these constants consists of. Whose an axiom is, `sorry` above all, follows from the way to it
+    /// and not from names: Lean shares what it splits off between declarations and names it after the first, and anybody
+    /// may name it. So it is a part of each that names it.
+    fn gather(&mut self, mut todo: Vec<NameId>) -> Result<Piece, Malformed> {
+        let mut piece = Piece { axioms: vec![], uses: vec![] };
         let mut seen = HashSet::new();
-        let mut todo = vec![name];
         while let Some(at) = todo.pop() {
             if !seen.insert(at) {
                 continue;
             }
-            let own = self.terms.constant(at).map(|c| c.kind);
-            if own == Some(Kind::Axiom) || own.is_none() && self.axioms.contains(&at) {
-                found.insert(self.terms.names.text(at));
+            match self.terms.constant(at).map(|c| c.kind) {
+                None if self.axioms.contains(&at) => piece.axioms.push(at),
+                None => {}
+                Some(_) if self.terms.names.is_split_off(at) => {
+                    todo.extend(self.dependencies(at)?.iter());
+                    if self.terms.constant(at).is_some_and(|c| c.kind == Kind::Axiom) {
+                        piece.axioms.push(at);
+                    }
+                }
+                Some(_) => piece.uses.push(at),
             }
-            todo.extend(self.dependencies(at)?.iter());
         }
-        Ok(found.into_iter().collect())
+        Ok(piece)
     }
 }

@@ -1,7 +1,9 @@
 //! The door to `main`: what must hold, beyond Lean's own verdict, before a submission lands. Everything that decides a
 //! certified verdict is in this file; what feeds it are the facts that the host works out from terms the kernel accepted.
 
-use atlas_proto::{DeclarationFacts, Diagnostic, Expectation};
+use std::collections::BTreeSet;
+
+use atlas_proto::{CheckRequest, DeclarationFacts, Diagnostic, Expectation};
 
 use crate::cache::Artefact;
 use crate::graph::error;
@@ -18,8 +20,9 @@ pub(crate) struct Checked<'a> {
 }
 
 /// Every reason why these modules must not land, as error diagnostics; none: they may.
-pub(crate) fn judge(checked: &[Checked<'_>], expectations: &[Expectation]) -> Vec<Diagnostic> {
+pub(crate) fn judge(checked: &[Checked<'_>], request: &CheckRequest) -> Vec<Diagnostic> {
     let mut reasons = vec![];
+    let stated = Stated::of(request);
     for Checked { module, artefact } in checked {
         for (name, why) in &artefact.forbidden {
             reasons.push(error(module, 0, format!("`{name}`: {why}")));
@@ -29,9 +32,13 @@ pub(crate) fn judge(checked: &[Checked<'_>], expectations: &[Expectation]) -> Ve
             if !foreign.is_empty() {
                 reasons.push(error(module, 0, format!("`{}` rests on {}", facts.name, axioms(&foreign))));
             }
+            // Without expectations nothing is to land: then `sorry` is a fact among others and told as such.
+            if !request.expectations.is_empty() {
+                reasons.extend(stated.refuse(facts).map(|why| error(module, 0, why)));
+            }
         }
     }
-    for expectation in expectations {
+    for expectation in &request.expectations {
         let found = checked
             .iter()
             .find_map(|c| c.artefact.declarations.iter().find(|f| f.name == expectation.declaration));
@@ -48,6 +55,61 @@ pub(crate) fn judge(checked: &[Checked<'_>], expectations: &[Expectation]) -> Ve
         }
     }
     reasons
+}
+
+/// Whose `sorry` the library may hold.
+struct Stated<'a> {
+    /// Theorems of the modules that are checked: their own.
+    own: BTreeSet<&'a str>,
+    /// Those, and theorems of the modules below: what others inherit from them.
+    inherited: BTreeSet<&'a str>,
+}
+
+impl<'a> Stated<'a> {
+    fn of(request: &'a CheckRequest) -> Self {
+        let may = request.expectations.iter().filter(|e| e.may_sorry && !e.definition);
+        let own: BTreeSet<&str> = may.map(|e| e.declaration.as_str()).collect();
+        let open: BTreeSet<&str> =
+            request.expectations.iter().filter(|e| !e.may_sorry).map(|e| e.declaration.as_str()).collect();
+        let listed = request.stated.iter().map(String::as_str).filter(|name| !open.contains(name));
+        Self { inherited: own.iter().copied().chain(listed).collect(), own }
+    }
+
+    /// What is wrong with the `sorry`s under a declaration, whether it is anybody's target or a help to one: a definition
+    /// and a statement rest on none at all, a proof on none of its own unless the target is only stated, and on others'
+    /// where those are stated targets.
+    fn refuse(&self, facts: &DeclarationFacts) -> Option<String> {
+        let name = &facts.name;
+        let others = |from: &[String]| {
+            let from: Vec<&str> = from.iter().map(String::as_str).filter(|f| f != name).collect();
+            from.iter().map(|f| format!("`{f}`")).collect::<Vec<_>>().join(", ")
+        };
+        if !facts.statement_sorry_from.is_empty() {
+            let what = if facts.kind == "theorem" { "the statement of" } else { "the definition" };
+            let whose = match others(&facts.statement_sorry_from) {
+                none if none.is_empty() => "`sorry`".to_owned(),
+                whose => format!("the `sorry` of {whose}, which must be proved before it is used there"),
+            };
+            return Some(format!("{what} `{name}` rests on {whose}: only a proof may"));
+        }
+        if facts.sorry_from.contains(name) && !self.own.contains(name.as_str()) {
+            return Some(format!(
+                "`{name}` is not proved: it rests on `sorry`, its own or that of a lemma which is private to it"
+            ));
+        }
+        let foreign: Vec<String> = facts
+            .sorry_from
+            .iter()
+            .filter(|f| *f != name && !self.inherited.contains(f.as_str()))
+            .cloned()
+            .collect();
+        (!foreign.is_empty()).then(|| {
+            format!(
+                "`{name}` is not proved: it uses {}, which rests on `sorry` and is no stated target of the book",
+                others(&foreign)
+            )
+        })
+    }
 }
 
 /// What is wrong with one declaration that a target asks for.
@@ -74,15 +136,12 @@ fn meet(expectation: &Expectation, facts: &DeclarationFacts, reasons: &mut Vec<D
     if !expectation.definition && facts.kind == "axiom" {
         refuse("is an axiom: it must be proved".to_owned());
     }
-    if facts.uses_sorry && !expectation.may_sorry {
-        refuse(if facts.proof_constants.is_empty() {
-            "is not proved: it rests on `sorry`".to_owned()
-        } else {
-            format!(
-                "is not proved: it or something that it uses rests on `sorry` (it uses {})",
-                facts.proof_constants.join(", ")
-            )
-        });
+    // Others give up their target for it, so it waits for nobody.
+    if expectation.negated && facts.uses_sorry && !facts.sorry_from.contains(&facts.name) {
+        refuse(format!(
+            "is refuted only by a proof that rests on no `sorry`; it rests on that of {}",
+            facts.sorry_from.join(", ")
+        ));
     }
 }
 
@@ -113,13 +172,24 @@ mod tests {
             statement_hash: hash.into(),
             axioms: axioms.iter().map(|a| (*a).to_owned()).collect(),
             uses_sorry: axioms.contains(&SORRY),
+            sorry_from: axioms.iter().filter(|a| **a == SORRY).map(|_| name.to_owned()).collect(),
             ..DeclarationFacts::default()
         }
     }
 
     fn verdict(facts: DeclarationFacts, expectation: Expectation) -> Vec<String> {
-        let artefact = Artefact { declarations: vec![facts], ..Artefact::default() };
-        judge(&[Checked { module: "N.A", artefact: &artefact }], &[expectation])
+        judged(vec![facts], vec![expectation], &[])
+    }
+
+    fn judged(
+        declarations: Vec<DeclarationFacts>,
+        expectations: Vec<Expectation>,
+        stated: &[&str],
+    ) -> Vec<String> {
+        let artefact = Artefact { declarations, ..Artefact::default() };
+        let stated = stated.iter().map(|&s| s.to_owned()).collect();
+        let request = CheckRequest { expectations, stated, ..CheckRequest::default() };
+        judge(&[Checked { module: "N.A", artefact: &artefact }], &request)
             .into_iter()
             .map(|d| d.message)
             .collect()
@@ -158,5 +228,59 @@ mod tests {
         }
         let may = Expectation { may_sorry: true, ..expected("h") };
         assert!(verdict(facts("N.a", "theorem", "h", &[SORRY]), may).is_empty());
+    }
+
+    /// A theorem that inherits `sorry`.
+    fn inheriting(name: &str, from: &[&str]) -> DeclarationFacts {
+        let sorry_from = from.iter().map(|&f| f.to_owned()).collect();
+        DeclarationFacts { sorry_from, uses_sorry: true, ..facts(name, "theorem", "h", &[]) }
+    }
+
+    #[test]
+    fn a_proof_inherits_the_sorry_of_stated_targets_and_of_nobody_else() {
+        let expected = |name: &str, may_sorry| Expectation {
+            declaration: name.into(),
+            target: "t".into(),
+            may_sorry,
+            ..Expectation::default()
+        };
+        let alone = || vec![expected("N.a", false)];
+        // Of a target below, of one in the same modules; not of a helper, by name.
+        assert!(judged(vec![inheriting("N.a", &["N.l"])], alone(), &["N.l"]).is_empty());
+        let both = vec![inheriting("N.a", &["N.l"]), facts("N.l", "theorem", "h", &[SORRY])];
+        assert!(judged(both.clone(), vec![expected("N.a", false), expected("N.l", true)], &[]).is_empty());
+        let told = judged(vec![inheriting("N.a", &["N.help", "N.l"])], alone(), &["N.l"]);
+        assert_eq!(
+            told,
+            [
+                "`N.a` is not proved: it uses `N.help`, which rests on `sorry` and is no stated target of the book"
+            ]
+        );
+        // The helper itself is refused too, though no target asks for it.
+        let helper = vec![facts("N.help", "theorem", "h", &[SORRY]), facts("N.a", "theorem", "h", &[])];
+        assert!(judged(helper, alone(), &[])[0].starts_with("`N.help` is not proved"));
+        // What is listed as stated and is to be proved now is not stated any more.
+        let told = judged(both, vec![expected("N.a", false), expected("N.l", false)], &["N.l"]);
+        assert_eq!(told.len(), 2, "{told:?}");
+        // Its own `sorry` is never allowed beside an inherited one.
+        let own = judged(vec![inheriting("N.a", &["N.a", "N.l"])], alone(), &["N.l"]);
+        assert!(own[0].starts_with("`N.a` is not proved: it rests on `sorry`"), "{own:?}");
+        // Nor is that of a stated target in a definition, in a statement, or in a refutation.
+        let from = |kind: &str| DeclarationFacts {
+            kind: kind.into(),
+            statement_sorry_from: vec!["N.l".into()],
+            ..inheriting("N.a", &["N.l"])
+        };
+        let definition = vec![Expectation { definition: true, ..expected("N.a", false) }];
+        assert!(judged(vec![from("def")], definition, &["N.l"])[0].contains("the `sorry` of `N.l`"));
+        let statement = judged(vec![from("theorem")], vec![expected("N.a", true)], &["N.l"]);
+        assert!(
+            statement[0].starts_with("the statement of `N.a` rests on the `sorry` of `N.l`"),
+            "{statement:?}"
+        );
+        let refuted = vec![Expectation { negated: true, ..expected("N.a", false) }];
+        assert!(judged(vec![inheriting("N.a", &["N.l"])], refuted, &["N.l"])[0].contains("refuted only by"));
+        // Where nothing is to land, nothing is judged by it.
+        assert!(judged(vec![facts("N.l", "theorem", "h", &[SORRY])], vec![], &[]).is_empty());
     }
 }

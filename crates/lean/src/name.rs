@@ -106,6 +106,17 @@ impl Names {
         })
     }
 
+    /// Whether Lean gives such names to parts that it splits off from a declaration, matchers and proofs, and to what is
+    /// private to a module: nobody's target, whatever it is. Unlike [`Names::is_auxiliary`] this leaves out
+    /// what people may call their theorems (`N.Tree.induct`).
+    pub(crate) fn is_split_off(&self, name: NameId) -> bool {
+        let made_up = |part: &Part| match part {
+            Part::Number(_) => true,
+            Part::Text(text) => text.starts_with('_'),
+        };
+        self.is_inlined(name) || self.parts[name.0 as usize].iter().any(made_up)
+    }
+
     /// Whether a constant of this name is a part of what uses it and no thing of its own: matchers, proofs that were split
     /// off. Lean shares them between declarations by content, so that their names depend on what was elaborated before.
     pub(crate) fn is_inlined(&self, name: NameId) -> bool {

@@ -193,7 +193,7 @@ impl Pipeline {
             None => run.report(request)?,
         };
         if asked.certified {
-            reply.diagnostics.extend(gate::judge(&run.checked(request), &request.expectations));
+            reply.diagnostics.extend(gate::judge(&run.checked(request), request));
         }
         let refused = reply.diagnostics.iter().any(is_error);
         reply.set_outcome(if refused { Outcome::Rejected } else { Outcome::Accepted });
@@ -240,7 +240,7 @@ impl<'r> Run<'r> {
     /// The key of a module: its content, what lies below it, and the level.
     fn key(&self, module: &Module<'_>) -> Result<Key, Failure> {
         let level = if self.asked.certified { "certified" } else { "elaborated" };
-        let mut key = Key::new("module 2")
+        let mut key = Key::new("module 3")
             .with(&self.engine.identity())
             .with(module.name)
             .with(module.source)
@@ -369,7 +369,7 @@ impl<'r> Run<'r> {
         if !reply.diagnostics.is_empty() {
             return Ok(reply);
         }
-        let mut key = Key::new("snippet 2").with(&self.engine.identity()).with(snippet);
+        let mut key = Key::new("snippet 3").with(&self.engine.identity()).with(snippet);
         key = self.with_below(key, &library)?;
         if let Some(at) = &request.goals_at {
             key = key.with(&format!("{}:{}", at.line, at.column));

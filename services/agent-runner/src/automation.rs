@@ -60,7 +60,8 @@ pub async fn automate(bus: &Bus, task: &Task, draft: Draft) -> Result<Automated,
         let gate = submit::gate(bus, &proved, task, &format!("{}/{number}/settled", task.attempt)).await?;
         checks += gate.checks;
         if gate.refusal.is_none() {
-            let summary = format!("Closed by `{tactic}`, found by the automation tier.");
+            let given = submit::given(&gate.rests_on);
+            let summary = format!("Closed by `{tactic}`, found by the automation tier.{given}");
             return Ok(Automated { changes: proved.draft().changes(), summary, checks });
         }
     }

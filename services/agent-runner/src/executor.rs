@@ -16,7 +16,8 @@ use atlas_telemetry::trace;
 use parking_lot::Mutex;
 use tracing::Instrument as _;
 
-use crate::machine::{Agent, CallModel, Command, Effect, RunTools, Settlement};
+use crate::command::{CallModel, Command, Effect, RunTools, Settlement};
+use crate::machine::Agent;
 use crate::metrics::AgentMetrics;
 use crate::money::{self, LedgerUnavailable};
 use crate::role::Roles;

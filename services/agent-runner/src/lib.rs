@@ -6,6 +6,7 @@
 
 pub mod automation;
 mod check;
+pub mod command;
 pub mod comments;
 mod conversation;
 pub mod draft;

@@ -8,7 +8,7 @@ use atlas_proto::ledger_reply::Reply;
 use atlas_proto::ledger_request::Request;
 use atlas_proto::{LedgerReply, LedgerRequest, Reserve, Settle, Task};
 
-use crate::machine::Settlement;
+use crate::command::Settlement;
 
 /// How long the ledger may take: it writes to disk before it answers.
 const DEADLINE: Duration = Duration::from_secs(15);

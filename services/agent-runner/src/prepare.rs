@@ -171,6 +171,7 @@ async fn opening(
         source: check::shorten(shown(source).trim_end(), MAX_SOURCE),
         region: shown(region).trim_end().to_owned(),
         context: context(library, &task.context).await?,
+        users: task.users.clone(),
         memory: task.memory.clone(),
         frozen_statement: task.frozen_statement.clone(),
         refute: task.refute,
@@ -256,6 +257,7 @@ async fn elaborated(bus: &Bus, task: &Task, library: &Library) -> Result<Elabora
             statement: facts.statement.clone(),
             axioms: facts.axioms.clone(),
             uses_sorry: facts.uses_sorry,
+            sorry_from: facts.sorry_from.clone(),
         });
     }
     wanted.remove(&name);

@@ -11,10 +11,11 @@ use serde::Serialize;
 const DIVIDER: &str = "<!-- task -->";
 
 /// What prompts may include.
-const PARTS: [(&str, &str); 4] = [
+const PARTS: [(&str, &str); 5] = [
     ("library", include_str!("../roles/_library.md")),
     ("target", include_str!("../roles/_target.md")),
     ("context", include_str!("../roles/_context.md")),
+    ("users", include_str!("../roles/_users.md")),
     ("memory", include_str!("../roles/_memory.md")),
 ];
 
@@ -33,6 +34,8 @@ pub struct Opening {
     pub region: String,
     /// Targets that it rests on.
     pub context: Vec<ContextTarget>,
+    /// Targets whose landed proofs rest on the statement that is to change or go.
+    pub users: Vec<Target>,
     /// Earlier attempts.
     pub memory: Vec<PriorAttempt>,
     /// The elaborated statement once stated.
@@ -106,6 +109,8 @@ pub struct ElaboratedDeclaration {
     pub axioms: Vec<String>,
     /// Whether `sorry` is among it.
     pub uses_sorry: bool,
+    /// Whose `sorry`: library declarations, itself perhaps among them.
+    pub sorry_from: Vec<String>,
 }
 
 /// The source of a definition, without comments.

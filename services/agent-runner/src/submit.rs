@@ -1,8 +1,11 @@
 //! What a draft must show before it is offered: Lean accepts it, the target's declaration is there, a proof is
-//! whole and leaves its statement alone. The merge queue asks all this again, and more; here it spares a round.
+//! complete given the statements that it rests on, and leaves its own alone. The merge queue asks all this again, and
+//! more; here it spares a round.
+
+use std::collections::BTreeSet;
 
 use atlas_bus::Bus;
-use atlas_library::LibraryPath;
+use atlas_library::{LibraryPath, layout};
 use atlas_proto::{CheckReply, DeclarationFacts, Task};
 
 use crate::check::{self, Question};
@@ -21,6 +24,14 @@ pub struct Gate {
     pub checks: u32,
     /// Lean found errors in the draft.
     pub rejected: bool,
+    /// Of a draft that may go: stated targets, not proved yet, that its proof rests on.
+    pub rests_on: Vec<String>,
+}
+
+impl Gate {
+    fn refused(refusal: String, checks: u32) -> Self {
+        Self { refusal: Some(refusal), checks, rejected: false, rests_on: Vec::new() }
+    }
 }
 
 /// The full Lean name of the declaration that an attempt is to deliver.
@@ -41,39 +52,111 @@ pub fn states(task: &Task) -> bool {
 pub async fn gate(bus: &Bus, library: &Library, task: &Task, id: &str) -> Result<Gate, ToolFault> {
     let changes = library.draft().changes();
     if changes.is_empty() {
-        let refusal = Some("Your draft changes nothing. Write the region first.".to_owned());
-        return Ok(Gate { refusal, checks: 0, rejected: false });
+        return Ok(Gate::refused("Your draft changes nothing. Write the region first.".to_owned(), 0));
     }
     let target = task.target.clone().unwrap_or_default();
     let mut modules = vec![target.module.clone()];
     modules.extend(changes.iter().filter_map(|change| LibraryPath::parse(&change.path).ok()?.module()));
+    // Where the statement changes or goes, what rests on it must still hold.
+    modules.extend(task.users.iter().map(|user| user.module.clone()));
     modules.sort();
     modules.dedup();
     let name = declaration(task);
-    let reply = check::ask(bus, question(task, id, library, modules, &name).await?).await?;
-    let rejected = check::rejected(&reply);
+    let mut checks = 1;
+    let mut reply = check::ask(bus, question(task, id, library, modules.clone(), &[]).await?).await?;
+    if check::accepted(&reply) && !reply.declarations.iter().any(|facts| facts.name == name) {
+        // Some names Lean uses itself; what bears them is told of when it is asked for.
+        let module = vec![target.module.clone()];
+        let by_name = question(task, &format!("{id}-name"), library, module, &[&name]).await?;
+        reply.declarations.extend(check::ask(bus, by_name).await?.declarations);
+        checks += 1;
+    }
     if let Some(refusal) = refusal(task, &name, &reply) {
-        return Ok(Gate { refusal: Some(refusal), checks: 1, rejected });
+        return Ok(Gate { rejected: check::rejected(&reply), ..Gate::refused(refusal, checks) });
     }
-    let facts = reply.declarations.iter().find(|facts| facts.name == name);
-    let hash = facts.map(|facts| facts.statement_hash.as_str()).unwrap_or_default();
-    if states(task) || task.refute || hash.is_empty() {
-        return Ok(Gate { refusal: None, checks: 1, rejected });
+    let facts = reply.declarations.iter().find(|facts| facts.name == name).cloned().unwrap_or_default();
+    let own = |open: &&str| *open != name && !task.users.iter().any(|user| user.declaration == *open);
+    let open: Vec<&str> = open(&reply).filter(own).collect();
+    let proves = !states(task) && !task.refute;
+    if !open.is_empty() || (proves && !facts.statement_hash.is_empty()) {
+        // The frozen statement, and what else is stated and not proved, stand in the base; its check comes from the
+        // verifier's cache.
+        let base = library.with_draft(base_draft(library));
+        modules.retain(|module| base.files().contains_key(layout::module_path(module).as_str()));
+        let names: Vec<&str> = open.iter().copied().chain([name.as_str()]).collect();
+        let before = question(task, &format!("{id}-base"), &base, modules, &names).await?;
+        let before = check::ask(bus, before).await?;
+        checks += 1;
+        let refusal =
+            helper(&open, &before).or_else(|| if proves { thawed(&name, &facts, &before) } else { None });
+        if let Some(refusal) = refusal {
+            return Ok(Gate::refused(refusal, checks));
+        }
     }
-    // The frozen statement stands in the base; its check comes from the verifier's cache.
-    let base = library.with_draft(base_draft(library));
-    let module = vec![target.module];
-    let before = check::ask(bus, question(task, &format!("{id}-base"), &base, module, &name).await?).await?;
-    let frozen =
-        before.declarations.iter().find(|facts| facts.name == name && !facts.statement_hash.is_empty());
-    let refusal = frozen.filter(|frozen| frozen.statement_hash != hash).map(|frozen| {
+    let rests_on = facts.sorry_from.into_iter().filter(|from| *from != name).collect();
+    Ok(Gate { refusal: None, checks, rejected: false, rests_on })
+}
+
+/// Names of the declarations whose own proof is `sorry`.
+fn open(reply: &CheckReply) -> impl Iterator<Item = &str> {
+    let open = reply.declarations.iter().filter(|facts| facts.sorry_from.contains(&facts.name));
+    open.map(|facts| facts.name.as_str())
+}
+
+/// Refuses a lemma that the draft leaves open: in the library only stated targets are, and those were before.
+fn helper(open_now: &[&str], before: &CheckReply) -> Option<String> {
+    let before: BTreeSet<&str> = open(before).collect();
+    let helper = open_now.iter().find(|name| !before.contains(*name))?;
+    Some(format!(
+        "Not submitted. `{helper}` rests on `sorry` and is no target of the book, so nobody would ever prove it. Prove it here, or do without it."
+    ))
+}
+
+/// Refuses a draft that changes the frozen statement.
+fn thawed(name: &str, now: &DeclarationFacts, before: &CheckReply) -> Option<String> {
+    let frozen = before.declarations.iter().find(|facts| facts.name == name)?;
+    let same = frozen.statement_hash.is_empty() || frozen.statement_hash == now.statement_hash;
+    (!same).then(|| {
         format!(
             "The statement of `{name}` is frozen and your draft changes it. It must elaborate to\n{}\nand now elaborates to\n{}\nor it rests on a definition that your draft changes. Restore it; only what comes after `:=` is yours.",
-            frozen.statement,
-            facts.map(|facts| facts.statement.as_str()).unwrap_or_default()
+            frozen.statement, now.statement
         )
-    });
-    Ok(Gate { refusal, checks: 2, rejected })
+    })
+}
+
+/// What a check says of the target beyond errors: whether its proof is complete, and what it is given. `None` when Lean
+/// does not accept the module or the target is not in it.
+pub fn remark(task: &Task, reply: &CheckReply) -> Option<String> {
+    let name = declaration(task);
+    let facts =
+        reply.declarations.iter().find(|facts| facts.name == name).filter(|_| check::accepted(reply))?;
+    if !facts.uses_sorry {
+        return None;
+    }
+    let others: Vec<String> = facts.sorry_from.iter().filter(|from| **from != name).cloned().collect();
+    let mut remark = match facts.sorry_from.contains(&name) {
+        true => format!("`{name}` is not proved: there is `sorry` in its own proof."),
+        false => format!("The proof of `{name}` has no `sorry` of its own."),
+    };
+    if !others.is_empty() {
+        remark += &format!(
+            " It rests on the `sorry` of {}. Stated targets of the book may be open: others prove them. A helper lemma may not.",
+            quoted(&others)
+        );
+    }
+    Some(remark)
+}
+
+/// What a proof that may go is given, as a sentence; empty when it is nothing.
+pub fn given(rests_on: &[String]) -> String {
+    if rests_on.is_empty() {
+        return String::new();
+    }
+    format!(" Given {}, which is stated and not proved yet.", quoted(rests_on))
+}
+
+fn quoted(names: &[String]) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }
 
 fn base_draft(library: &Library) -> crate::draft::Draft {
@@ -86,7 +169,7 @@ async fn question(
     id: &str,
     library: &Library,
     check: Vec<String>,
-    declaration: &str,
+    declarations: &[&str],
 ) -> Result<Question, LibraryError> {
     let modules = library.closure(&check).await?;
     let (id, run) = (id.to_owned(), task.run.clone());
@@ -95,7 +178,7 @@ async fn question(
         run,
         modules,
         check,
-        declarations: vec![declaration.to_owned()],
+        declarations: declarations.iter().map(|&name| name.to_owned()).collect(),
         ..Question::default()
     })
 }
@@ -116,17 +199,35 @@ fn refusal(task: &Task, name: &str, reply: &CheckReply) -> Option<String> {
 }
 
 fn sorry(task: &Task, name: &str, facts: &DeclarationFacts) -> Option<String> {
-    if !facts.uses_sorry {
-        return None;
+    let from = |from: &[String]| {
+        let others: Vec<String> = from.iter().filter(|from| *from != name).cloned().collect();
+        if others.is_empty() { "`sorry`".to_owned() } else { format!("the `sorry` of {}", quoted(&others)) }
+    };
+    let said = &facts.statement_sorry_from;
+    if !said.is_empty() {
+        return Some(if facts.kind == "theorem" {
+            format!(
+                "Not submitted. The statement of `{name}` rests on {}; only its proof may. State it without.",
+                from(said)
+            )
+        } else {
+            format!(
+                "Not submitted. `{name}` is a {} and rests on {}; only the proof of a theorem may. Write it whole.",
+                facts.kind,
+                from(said)
+            )
+        });
     }
-    if !states(task) {
+    if facts.sorry_from.iter().any(|from| from == name) && !states(task) {
         return Some(format!(
-            "Not submitted. `{name}`, or what it uses, still rests on `sorry`. Prove what is open, or give up with a reason."
+            "Not submitted. The proof of `{name}` still has `sorry` of its own, or uses a private lemma that has. Prove what is open, or give up with a reason."
         ));
     }
-    let theorem = facts.kind == "theorem";
-    (!theorem).then(|| {
-        format!("Not submitted. `{name}` is a {} and rests on `sorry`; only the proof of a theorem may. Write it whole.", facts.kind)
+    (task.refute && facts.uses_sorry).then(|| {
+        format!(
+            "Not submitted. A refutation may rest on no `sorry` at all, and `{name}` rests on {}. Refute it without.",
+            from(&facts.sorry_from)
+        )
     })
 }
 
@@ -149,37 +250,85 @@ mod tests {
 
     use super::*;
 
-    fn said(role: &str, kind: &str, uses_sorry: bool, axioms: &[&str]) -> Option<String> {
-        let target = Target { declaration: "N.a".into(), ..Target::default() };
-        let task = Task { role: role.into(), target: Some(target), ..Task::default() };
-        let axioms = axioms.iter().map(|&a| a.to_owned()).collect();
-        let facts = DeclarationFacts {
+    fn declared(kind: &str, sorry_from: &[&str], axioms: &[&str]) -> DeclarationFacts {
+        DeclarationFacts {
             name: "N.a".into(),
             kind: kind.into(),
-            uses_sorry,
-            axioms,
+            uses_sorry: !sorry_from.is_empty(),
+            sorry_from: sorry_from.iter().map(|&from| from.to_owned()).collect(),
+            axioms: axioms.iter().map(|&a| a.to_owned()).collect(),
             ..DeclarationFacts::default()
-        };
-        let reply = CheckReply {
-            outcome: Outcome::Accepted.into(),
-            declarations: vec![facts],
-            ..CheckReply::default()
-        };
-        refusal(&task, &declaration(&task), &reply)
+        }
+    }
+
+    fn accepted(declarations: Vec<DeclarationFacts>) -> CheckReply {
+        CheckReply { outcome: Outcome::Accepted.into(), declarations, ..CheckReply::default() }
+    }
+
+    fn task(role: &str) -> Task {
+        let target = Target { declaration: "N.a".into(), ..Target::default() };
+        Task { role: role.into(), target: Some(target), ..Task::default() }
+    }
+
+    fn said(role: &str, facts: DeclarationFacts) -> Option<String> {
+        let task = task(role);
+        refusal(&task, &declaration(&task), &accepted(vec![facts]))
     }
 
     #[test]
     fn sorry_passes_in_the_proof_of_a_statement_and_nowhere_else() {
-        assert_eq!(said("formalizer", "theorem", true, &["sorryAx"]), None);
+        let sorry = |kind| declared(kind, &["N.a"], &["sorryAx"]);
+        let whole = |facts: DeclarationFacts| DeclarationFacts {
+            statement_sorry_from: facts.sorry_from.clone(),
+            ..facts
+        };
+        assert_eq!(said("formalizer", sorry("theorem")), None);
+        let definition = said("formalizer", whole(sorry("def"))).unwrap();
+        assert!(definition.contains("is a def and rests on `sorry`"), "{definition}");
+        let statement = said("formalizer", whole(declared("theorem", &["N.l"], &["sorryAx"]))).unwrap();
+        assert!(statement.contains("The statement of `N.a` rests on the `sorry` of `N.l`"), "{statement}");
+        assert!(said("prover", sorry("theorem")).unwrap().contains("still has `sorry` of its own"));
+        assert_eq!(said("prover", declared("theorem", &[], &["propext", "Quot.sound"])), None);
         assert!(
-            said("formalizer", "def", true, &["sorryAx"]).unwrap().contains("is a def and rests on `sorry`")
-        );
-        assert!(said("prover", "theorem", true, &["sorryAx"]).unwrap().contains("still rests on `sorry`"));
-        assert_eq!(said("prover", "theorem", false, &["propext", "Quot.sound"]), None);
-        assert!(
-            said("prover", "theorem", false, &["Lean.ofReduceBool"])
+            said("prover", declared("theorem", &[], &["Lean.ofReduceBool"]))
                 .unwrap()
                 .contains("rests on Lean.ofReduceBool")
+        );
+    }
+
+    #[test]
+    fn a_proof_is_given_what_was_stated_before_and_nothing_that_it_leaves_open_itself() {
+        let inherits = || declared("theorem", &["N.l"], &["sorryAx"]);
+        assert_eq!(said("prover", inherits()), None);
+        let mut refuting = task("prover");
+        refuting.refute = true;
+        let refuted = DeclarationFacts { name: "N.a_refuted".into(), ..inherits() };
+        let why = refusal(&refuting, "N.a_refuted", &accepted(vec![refuted])).unwrap();
+        assert!(why.contains("rests on the `sorry` of `N.l`"), "{why}");
+
+        let lemma = |name: &str| DeclarationFacts {
+            name: name.into(),
+            sorry_from: vec![name.into()],
+            ..DeclarationFacts::default()
+        };
+        let now = accepted(vec![inherits(), lemma("N.l"), lemma("N.help")]);
+        let open_now: Vec<&str> = open(&now).collect();
+        assert_eq!(open_now, ["N.l", "N.help"]);
+        assert!(
+            helper(&open_now, &accepted(vec![lemma("N.l")])).unwrap().contains("`N.help` rests on `sorry`")
+        );
+        assert_eq!(helper(&["N.l"], &accepted(vec![lemma("N.l")])), None);
+
+        let remark = |facts| remark(&task("prover"), &accepted(vec![facts]));
+        assert_eq!(remark(declared("theorem", &[], &[])), None);
+        let given = remark(inherits()).unwrap();
+        assert!(
+            given.starts_with(
+                "The proof of `N.a` has no `sorry` of its own. It rests on the `sorry` of `N.l`"
+            )
+        );
+        assert!(
+            remark(declared("theorem", &["N.a"], &["sorryAx"])).unwrap().starts_with("`N.a` is not proved")
         );
     }
 

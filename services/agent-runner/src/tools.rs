@@ -9,8 +9,8 @@ use futures::StreamExt as _;
 use tracing::Instrument as _;
 
 use crate::check::{self, Question, Unavailable};
+use crate::command::{Call, RunTools, failed_result};
 use crate::library::{self, Library, LibraryError};
-use crate::machine::{Call, RunTools, failed_result};
 use crate::tool::{Check, FindDeclarations, Request};
 use crate::{search, semconv, submit};
 
@@ -95,7 +95,8 @@ async fn one(
             let checked = check(bus, library, work, ask, id).await?;
             checked.map(|reply| {
                 rejected = u32::from(check::rejected(&reply));
-                check::render(&reply)
+                let remark = submit::remark(&work.task, &reply).map(|remark| format!("\n{remark}"));
+                check::render(&reply) + &remark.unwrap_or_default()
             })
         }
         Ok(Request::Submit(_)) => {
@@ -103,7 +104,8 @@ async fn one(
             checks = gate.checks;
             rejected = u32::from(gate.rejected);
             accepted = gate.refusal.is_none();
-            gate.refusal.map_or_else(|| Ok("Submitted.".to_owned()), Err)
+            let given = submit::given(&gate.rests_on);
+            gate.refusal.map_or_else(|| Ok(format!("Submitted.{given}")), Err)
         }
         Ok(_) => Err(format!("`{}` cannot be run here.", call.tool)),
     };

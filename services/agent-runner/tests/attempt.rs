@@ -99,6 +99,7 @@ impl Lean {
             statement: "∀ (m n : Nat), Even m → Even n → Even (m + n)".into(),
             statement_hash: "5a".into(),
             uses_sorry: source.contains("sorry"),
+            sorry_from: source.contains("sorry").then(|| "Numbers.even_add".to_owned()).into_iter().collect(),
             statement_constants: vec!["Numbers.Even".into()],
             ..DeclarationFacts::default()
         };

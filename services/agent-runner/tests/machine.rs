@@ -4,7 +4,7 @@
 
 use atlas_actor::Machine;
 use atlas_agent_runner::Agent;
-use atlas_agent_runner::machine::{Command, Effect};
+use atlas_agent_runner::command::{Command, Effect};
 use atlas_domain::{ActorId, ActorKind, RunId};
 use atlas_proto::agent_event::Event;
 use atlas_proto::report::Result as Outcome;
@@ -149,7 +149,7 @@ impl World {
                 }))
             }
             Effect::RunTools(work) => {
-                let result = |call: &atlas_agent_runner::machine::Call| {
+                let result = |call: &atlas_agent_runner::command::Call| {
                     let at: usize = call.id.parse().unwrap();
                     let accepted = matches!(self.said(work.turn)[at], Say::Submit { accepted: true });
                     ToolResult { text: "x".repeat(3000), accepted, checks: 1, ..ToolResult::default() }

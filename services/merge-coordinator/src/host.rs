@@ -45,6 +45,7 @@ struct Question {
     tree: String,
     check: Vec<String>,
     expectations: Arc<Vec<Expectation>>,
+    stated: Arc<Vec<String>>,
 }
 
 impl Executor<MergeQueue> for MergeExecutor {
@@ -80,9 +81,9 @@ impl Executor<MergeQueue> for MergeExecutor {
                     Err(Obstacle::Git(error)) => return Err(git(&error)),
                 }))
             }
-            Effect::Certify { id, key, attempt, tree, check, expectations, traceparent } => {
+            Effect::Certify { id, key, attempt, tree, check, expectations, stated, traceparent } => {
                 let span = tracing::info_span!("certify", otel.name = "ask for a certificate", attempt);
-                let question = Question { id, key, attempt, tree, check, expectations };
+                let question = Question { id, key, attempt, tree, check, expectations, stated };
                 self.certify(question).instrument(trace::with_parent(&traceparent, span)).await
             }
             Effect::Land { candidate, head, submissions, assembly, time_ms } => {
@@ -147,7 +148,7 @@ fn land(
 impl MergeExecutor {
     /// Asks the verifier; its answer comes as a letter. Only when none comes in all the time that one may take does this end.
     async fn certify(&self, question: Question) -> Result<Option<Command>, EffectError> {
-        let Question { id, key, attempt, tree, check, expectations } = question;
+        let Question { id, key, attempt, tree, check, expectations, stated } = question;
         let (of, names) = (tree.clone(), check.clone());
         let closure = self.blocking(move |trees| trees.closure(&of, &names)).await?;
         let closure = closure.map_err(|obstacle| match obstacle {
@@ -165,6 +166,7 @@ impl MergeExecutor {
                 .collect(),
             check,
             expectations: expectations.as_ref().clone(),
+            stated: stated.as_ref().clone(),
             reply_to: ActorId::singleton(&self.run, ActorKind::Merge).to_string(),
             ..CheckRequest::default()
         };

@@ -17,8 +17,9 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::watch;
 use tracing::Instrument as _;
 
+use crate::command::{Command, Effect};
 use crate::ledger_service::{LedgerHandle, unix_ms};
-use crate::machine::{Command, Effect, Planner};
+use crate::machine::Planner;
 use crate::skeleton;
 use crate::status::Status;
 

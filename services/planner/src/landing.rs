@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use atlas_domain::{Standing, TargetIx};
+use atlas_domain::{Holding, Standing, TargetIx, TargetKind};
 use atlas_proto::{
     DeclarationFacts, Expectation, Landed, MergeOutcome, MergeRequest, Refused, RunSpec, Submission,
     merge_outcome,
 };
 
-use crate::machine::{Effect, Planner};
+use crate::command::Effect;
+use crate::machine::Planner;
 use crate::role::Role;
 use crate::track::{Frozen, Purpose, Stage};
 
@@ -26,6 +27,8 @@ pub struct MergeOrder {
     pub expectations: Vec<Expectation>,
     /// Frozen statements that it may change.
     pub unfreeze: Vec<String>,
+    /// Landed proofs that may give way to `sorry`: they rest on one of those.
+    pub reopen: Vec<String>,
     /// Of the attempt.
     pub traceparent: String,
 }
@@ -37,6 +40,7 @@ impl MergeOrder {
             submission: Some((*self.submission).clone()),
             expectations: self.expectations.clone(),
             unfreeze: self.unfreeze.clone(),
+            reopen: self.reopen.clone(),
             traceparent: self.traceparent.clone(),
         }
     }
@@ -162,30 +166,47 @@ impl Planner {
                 vec![target.declaration.clone()],
             ),
         };
+        let reopen = match unfreeze.is_empty() {
+            true => Vec::new(),
+            false => self.declarations_of(self.blueprint.users(ix).iter().copied()),
+        };
         Some(MergeOrder {
             submission: front.submission.clone(),
             expectations: vec![expectation],
             unfreeze,
+            reopen,
             traceparent: front.traceparent.clone(),
         })
     }
 
     /// A corrected statement changes, as a term, every frozen statement that rests on it.
     fn unfrozen_with(&self, ix: TargetIx) -> Vec<String> {
-        std::iter::once(ix)
-            .chain(
-                self.blueprint
-                    .statement_cone(ix)
-                    .into_iter()
-                    .filter(|&above| self.track(above).frozen.is_some()),
-            )
-            .map(|ix| self.blueprint.target(ix).declaration.clone())
-            .collect()
+        let above = self.blueprint.statement_cone(ix).into_iter();
+        let frozen = above.filter(|&above| self.track(above).frozen.is_some());
+        self.declarations_of(std::iter::once(ix).chain(frozen))
+    }
+
+    fn declarations_of(&self, targets: impl Iterator<Item = TargetIx>) -> Vec<String> {
+        targets.map(|ix| self.blueprint.target(ix).declaration.clone()).collect()
     }
 
     /// True when the outcome answers something that waits for it.
     pub(crate) fn awaits(&self, outcome: &MergeOutcome) -> bool {
         self.layout_of(&outcome.submission).is_some() || self.candidate_of(outcome).is_some()
+    }
+
+    /// True of a landing that nobody waits for any more, which the library nevertheless holds: its attempt became void
+    /// while it was in the queue.
+    pub(crate) fn is_news(&self, outcome: &MergeOutcome) -> bool {
+        let Some(merge_outcome::Result::Landed(landed)) = &outcome.result else { return false };
+        let known = |facts: &DeclarationFacts| {
+            let ix = self
+                .declarations
+                .get(&facts.name)
+                .or_else(|| self.declarations.get(facts.name.strip_suffix(REFUTED)?));
+            ix.is_none_or(|&ix| self.track(ix).known_at >= landed.sequence)
+        };
+        landed.sequence > self.head_sequence || !landed.declarations.iter().all(known)
     }
 
     fn layout_of(&self, submission: &str) -> Option<usize> {
@@ -201,7 +222,7 @@ impl Planner {
     pub(crate) fn merged(&mut self, outcome: &MergeOutcome) {
         let Some(result) = &outcome.result else { return };
         if let merge_outcome::Result::Landed(landed) = result {
-            self.advance(landed);
+            self.advance(outcome, landed);
         }
         if let Some(at) = self.layout_of(&outcome.submission) {
             match result {
@@ -213,22 +234,95 @@ impl Planner {
                 merge_outcome::Result::Landed(landed) => self.landed(ix, landed),
                 merge_outcome::Result::Refused(refused) => self.refused(ix, refused),
             }
+        } else if let merge_outcome::Result::Landed(landed) = result {
+            self.adopt(outcome, landed);
         }
     }
 
-    /// New attempts start from the newest commit; outcomes may come out of order.
-    fn advance(&mut self, landed: &Landed) {
+    /// The library holds what nobody waits for any more: then that is how far the target has come.
+    fn adopt(&mut self, outcome: &MergeOutcome, landed: &Landed) {
+        let Some(ix) = self.blueprint.find(&outcome.target).filter(|&ix| self.is_newer(ix, landed)) else {
+            return;
+        };
+        let target = self.blueprint.target(ix).clone();
+        let named = |name: &str| landed.declarations.iter().find(|facts| facts.name == name);
+        let (holding, facts) = match (named(&refuted_name(&target.declaration)), named(&target.declaration)) {
+            (Some(negation), _) => (Holding::Negation, negation),
+            (None, Some(facts)) => (as_held(target.kind, facts), facts),
+            (None, None) => return,
+        };
+        let before = self.blueprint.holding(ix);
+        let track = self.track_mut(ix);
+        track.known_at = landed.sequence;
+        track.landed_commit.clone_from(&landed.commit);
+        if holding != Holding::Negation {
+            track.frozen = Some(frozen_as(facts));
+        }
+        if holding != before {
+            track.void("dropped", "");
+            track.begin_anew();
+        }
+        self.say(&format!("{} landed after all: {}", target.id, short(&landed.commit)));
+        self.use_as(ix, holding, facts);
+        self.hold(ix, holding);
+    }
+
+    /// New attempts start from the newest commit, and other targets' declarations are what they now are.
+    fn advance(&mut self, outcome: &MergeOutcome, landed: &Landed) {
         if landed.sequence == 0 || landed.sequence >= self.head_sequence {
             self.head.clone_from(&landed.commit);
             self.head_sequence = landed.sequence;
         }
+        let own = self.blueprint.find(&outcome.target);
         for facts in &landed.declarations {
-            // Statements that rest on a corrected one are frozen anew as they now are.
-            let Some(&ix) = self.declarations.get(&facts.name) else { continue };
-            if let Some(frozen) = &mut self.tracks[ix.index()].frozen {
-                *frozen = frozen_as(facts);
-            }
+            let ix = self.declarations.get(&facts.name).copied().filter(|&ix| Some(ix) != own);
+            let Some(ix) = ix.filter(|&ix| self.is_newer(ix, landed)) else { continue };
+            self.note_news(ix, landed, facts, &outcome.target);
         }
+    }
+
+    /// Outcomes may come out of order: what a later landing said of a target stays.
+    fn is_newer(&self, ix: TargetIx, landed: &Landed) -> bool {
+        landed.sequence == 0 || landed.sequence >= self.track(ix).known_at
+    }
+
+    /// The library holds something else of a target than it did, by a landing for another: a statement below it has
+    /// been corrected or refuted, and its proof mended, replaced by `sorry` or left as it was.
+    fn note_news(&mut self, ix: TargetIx, landed: &Landed, facts: &DeclarationFacts, cause: &str) {
+        let (holding, kind) = (self.blueprint.holding(ix), self.blueprint.target(ix).kind);
+        let track = self.track_mut(ix);
+        let Some(frozen) = &mut track.frozen else { return };
+        *frozen = frozen_as(facts);
+        track.known_at = landed.sequence;
+        let now = as_held(kind, facts);
+        // While a statement is being corrected, nobody builds on what the library holds of it.
+        if !holding.is_usable() {
+            return;
+        }
+        if now != holding {
+            track.landed_commit.clone_from(&landed.commit);
+            track.void("dropped", "");
+            if now == Holding::Statement {
+                track.reopen(&format!("its proof rested on `{cause}`, which has changed: it is open again"));
+            }
+            let label = self.blueprint.target(ix).id.clone();
+            let what = if now == Holding::Statement { "open again" } else { "proved" };
+            self.say(&format!("{label} is {what}, by a landing for {cause}"));
+        }
+        self.use_as(ix, now, facts);
+        self.hold(ix, now);
+    }
+
+    /// What its proof, if it has one, inherits `sorry` from.
+    fn use_as(&mut self, ix: TargetIx, holding: Holding, facts: &DeclarationFacts) {
+        let uses = match holding {
+            Holding::Whole => {
+                facts.sorry_from.iter().filter_map(|name| self.declarations.get(name)).copied().collect()
+            }
+            _ => Vec::new(),
+        };
+        let touched = self.blueprint.set_uses(ix, uses);
+        self.touch(touched);
     }
 
     fn laid_out(&mut self, at: usize) {
@@ -283,43 +377,73 @@ impl Planner {
         if front.purpose != Purpose::Refute {
             track.reason.clear();
         }
+        let is_newer = self.is_newer(ix, landed);
         let facts = landed.declarations.iter().find(|facts| facts.name == target.declaration);
-        let standing = match front.purpose {
+        let unknown = DeclarationFacts {
+            sorry_from: vec![target.declaration.clone()],
+            name: target.declaration.clone(),
+            ..DeclarationFacts::default()
+        };
+        let track = self.track_mut(ix);
+        let holding = match front.purpose {
             Purpose::State => {
-                let whole = facts.is_some_and(|facts| facts.kind == "theorem" && !rests_on_sorry(facts));
                 track.frozen = Some(
                     facts.map_or_else(|| Frozen { statement: String::new(), hash: String::new() }, frozen_as),
                 );
                 track.automation_done = false;
-                if target.kind.is_definition() || whole { Standing::Certified } else { Standing::Stated }
+                as_held(target.kind, facts.unwrap_or(&unknown))
             }
-            Purpose::Prove => Standing::Certified,
-            Purpose::Refute => Standing::Refuted,
+            Purpose::Prove => Holding::Whole,
+            Purpose::Refute => Holding::Negation,
         };
         self.landings += 1;
-        let verb = match (front.purpose, standing) {
-            (Purpose::State, Standing::Stated) => "stated",
-            (Purpose::Refute, _) => "refuted",
-            _ => "certified",
+        let by = format!("{} by {}", short(&landed.commit), front.submission.role);
+        if is_newer {
+            self.track_mut(ix).known_at = landed.sequence;
+            self.use_as(ix, holding, facts.unwrap_or(&unknown));
+            self.hold(ix, holding);
+        }
+        let verb = match self.blueprint.standing(ix) {
+            Standing::Unstated | Standing::Stated => "stated",
+            Standing::Proved => "proved",
+            Standing::Certified => "certified",
+            Standing::Refuted => "refuted",
         };
-        self.say(&format!("{} is {verb}: {} by {}", target.id, short(&landed.commit), front.submission.role));
-        self.stand(ix, standing);
+        self.say(&format!("{} is {verb}: {by}", target.id));
     }
 
     /// Records what the library holds of a target and what follows for its dependants.
-    pub(crate) fn stand(&mut self, ix: TargetIx, standing: Standing) {
-        let touched = self.blueprint.set_standing(ix, standing);
-        if standing == Standing::Refuted {
-            let reason = format!("`{}`, which it depends on, has been refuted", self.blueprint.target(ix).id);
-            for &dependant in touched.iter().filter(|&&dependant| dependant != ix) {
-                if !matches!(self.blueprint.standing(dependant), Standing::Certified | Standing::Refuted) {
+    pub(crate) fn hold(&mut self, ix: TargetIx, holding: Holding) {
+        let touched = self.blueprint.set_holding(ix, holding);
+        self.touch(touched);
+        if holding == Holding::Whole {
+            // It builds without the statements that were refuted, whatever the book says.
+            self.forget_refuted(ix);
+        }
+        if holding != Holding::Negation {
+            return;
+        }
+        // The statement is gone from the library: whatever builds there without `sorry` of its own does without it.
+        for user in self.blueprint.users(ix).to_vec() {
+            let uses = self.blueprint.uses(user).iter().copied().filter(|&used| used != ix).collect();
+            let touched = self.blueprint.set_uses(user, uses);
+            self.touch(touched);
+        }
+        let reason = format!("`{}`, which it depends on, has been refuted", self.blueprint.target(ix).id);
+        for dependant in self.blueprint.dependants(ix) {
+            match self.blueprint.holding(dependant) {
+                Holding::Whole => {
+                    let touched = self.blueprint.unlink(dependant, ix);
+                    self.touch(touched);
+                }
+                Holding::Nothing | Holding::Statement => {
                     let track = self.track_mut(dependant);
                     track.void("dropped", &reason);
                     track.reason.clone_from(&reason);
                 }
+                Holding::Negation => {}
             }
         }
-        self.touch(touched);
     }
 
     fn refused(&mut self, ix: TargetIx, refused: &Refused) {
@@ -356,13 +480,23 @@ impl Planner {
     }
 }
 
+/// What the name of a certified negation ends in.
+const REFUTED: &str = "_refuted";
+
 /// The name that the certified negation of a statement takes.
 pub fn refuted_name(declaration: &str) -> String {
-    format!("{declaration}_refuted")
+    format!("{declaration}{REFUTED}")
 }
 
-fn rests_on_sorry(facts: &DeclarationFacts) -> bool {
-    facts.uses_sorry || facts.axioms.iter().any(|axiom| axiom == "sorryAx")
+/// What the library holds of a target whose declaration it has.
+fn as_held(kind: TargetKind, facts: &DeclarationFacts) -> Holding {
+    // The gate lets no definition land that rests on `sorry`.
+    if kind.is_definition() || !is_open(facts) { Holding::Whole } else { Holding::Statement }
+}
+
+/// Whether the declaration's own proof is `sorry`.
+fn is_open(facts: &DeclarationFacts) -> bool {
+    facts.sorry_from.contains(&facts.name)
 }
 
 fn frozen_as(facts: &DeclarationFacts) -> Frozen {

@@ -5,6 +5,7 @@
 //! what they ask for on the bus.
 
 mod agreement;
+mod command;
 mod extraction;
 mod host;
 mod landing;
@@ -12,6 +13,8 @@ mod ledger;
 mod ledger_service;
 mod machine;
 mod metrics;
+mod opening;
+mod plan;
 mod reports;
 mod role;
 mod service;
@@ -22,9 +25,10 @@ mod track;
 mod triage;
 mod work;
 
+pub use command::{Command, Effect};
 pub use landing::{MergeOrder, refuted_name};
 pub use ledger::{Command as LedgerCommand, Ledger, Refusal};
-pub use machine::{Command, Effect, Planner};
+pub use machine::Planner;
 pub use role::Role;
 pub use service::{Error, Options, STATUS, run};
 pub use status::{AttemptStatus, Budget, Escalation, Finished, Status, TargetStatus};

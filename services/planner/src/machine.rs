@@ -4,106 +4,22 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use atlas_actor::Machine;
-use atlas_domain::{ActorId, ActorKind, Blueprint, RunId, Standing, Target, TargetIx, Usage};
+use atlas_domain::{ActorId, ActorKind, Blueprint, RunId, Standing, Target, TargetIx, TargetState, Usage};
 use atlas_proto::planner_event::Event as Kind;
 use atlas_proto::{
-    Escalated, HumanReply, LedgerOpened, MergeOutcome, PlannerEvent, Policy, Report, RunSpec, Started,
-    Stopped, Submission, Task, report,
+    HumanReply, LedgerOpened, PlannerEvent, Policy, Report, RunSpec, Stopped, Submission, Task, report,
 };
 
+use crate::command::{Command, Effect};
 use crate::extraction::Extraction;
-use crate::landing::{Layout, MergeOrder};
+use crate::landing::Layout;
 use crate::role::Role;
-use crate::skeleton;
 use crate::status::TargetStatus;
-use crate::track::{Stage, Track};
+use crate::track::Track;
 use crate::work::{ReadyKey, Work};
 
 /// Lines of [`crate::Status::recent`].
 const RECENT: usize = 20;
-
-/// What the planner is told.
-#[derive(Debug, Clone)]
-pub enum Command {
-    /// The run, or the same run again, perhaps with other limits.
-    Open(Box<RunSpec>),
-    /// An attempt ended.
-    Report(Box<Report>),
-    /// The merge queue answered.
-    Merged(Box<MergeOutcome>),
-    /// A person answered.
-    Reply(HumanReply),
-    /// Time to decide what starts.
-    Plan,
-    /// The ledger knows the limits of the policy of this number.
-    LedgerOpened(u32),
-    /// targets.yaml is written.
-    TargetsWritten,
-    /// Nothing more may be started.
-    Stop {
-        /// budget or deadline.
-        kind: &'static str,
-        /// In words.
-        reason: String,
-    },
-}
-
-/// What the planner wants done.
-#[derive(Debug, Clone)]
-pub enum Effect {
-    /// Tell the ledger the run's limits.
-    OpenLedger {
-        /// Of the policy.
-        number: u32,
-        /// The limits.
-        policy: Arc<Policy>,
-    },
-    /// Wait until the ledger refuses a reservation.
-    WatchBudget,
-    /// Wait for the deadline.
-    Deadline {
-        /// Unix milliseconds.
-        at_ms: u64,
-    },
-    /// Come back at once with [`Command::Plan`].
-    Plan,
-    /// Send the task to its agent.
-    Start(Arc<Task>),
-    /// Grant no further model call to an attempt whose work has become void: another has won, or the statement
-    /// has changed under it. It ends at its next turn.
-    Revoke {
-        /// The attempt.
-        attempt: String,
-    },
-    /// Write the extracted targets to `targets.yaml`.
-    WriteTargets(Arc<Vec<Target>>),
-    /// Submit the library's first files.
-    Skeleton {
-        /// The submission's id.
-        id: String,
-        /// What it is made of.
-        spec: Arc<RunSpec>,
-        /// The targets, in the book's order.
-        targets: Arc<Vec<Target>>,
-    },
-    /// Submit empty regions for the parts of a decomposed target.
-    MakeRoom {
-        /// The submission's id.
-        id: String,
-        /// The target that was decomposed.
-        parent: String,
-        /// Its module.
-        module: String,
-        /// Label and title of each part, in an order in which each comes after what it depends on.
-        parts: Vec<(String, String)>,
-        /// Modules that the parts depend on.
-        imports: Vec<String>,
-        /// The library's newest commit.
-        base_commit: String,
-    },
-    /// Send an approved submission to the merge queue.
-    Merge(MergeOrder),
-}
 
 /// An attempt at work.
 #[derive(Debug, Clone)]
@@ -137,8 +53,8 @@ pub struct Planner {
     pub(crate) spec: Option<Arc<RunSpec>>,
     pub(crate) policy: Arc<Policy>,
     /// Counts policies; the ledger has taken up those up to `ledger_policy`.
-    policy_number: u32,
-    ledger_policy: u32,
+    pub(crate) policy_number: u32,
+    pub(crate) ledger_policy: u32,
     pub(crate) opened_ms: u64,
     pub(crate) now_ms: u64,
     pub(crate) blueprint: Blueprint,
@@ -146,7 +62,7 @@ pub struct Planner {
     pub(crate) declarations: HashMap<String, TargetIx>,
     pub(crate) extraction: Option<Extraction>,
     /// Extracted targets that are not written to their file yet.
-    unwritten: Option<Arc<Vec<Target>>>,
+    pub(crate) unwritten: Option<Arc<Vec<Target>>>,
     pub(crate) initial: Arc<Vec<Target>>,
     pub(crate) layouts: Vec<Layout>,
     pub(crate) running: BTreeMap<String, Running>,
@@ -263,7 +179,9 @@ impl Machine for Planner {
         let kinds = match command {
             Command::Open(spec) => self.decide_open(*spec),
             Command::Report(report) => self.decide_report(*report, now_ms),
-            Command::Merged(outcome) if self.awaits(&outcome) => vec![Kind::Merged(*outcome)],
+            Command::Merged(outcome) if self.awaits(&outcome) || self.is_news(&outcome) => {
+                vec![Kind::Merged(*outcome)]
+            }
             Command::Reply(reply) if self.is_escalated(&reply.escalation) => vec![Kind::HumanReplied(reply)],
             Command::Plan => self.plan(),
             Command::LedgerOpened(policy) if policy == self.policy_number && policy > self.ledger_policy => {
@@ -370,38 +288,6 @@ impl Planner {
         self.fault = Some(Fault { reason, exit_code });
     }
 
-    /// True until there is something to plan with: targets, a place for them in the library, a ledger.
-    pub(crate) fn is_starting(&self) -> bool {
-        self.ledger_policy < self.policy_number
-            || self.unwritten.is_some()
-            || self.layouts.first().is_some_and(|layout| !layout.landed)
-    }
-
-    pub(crate) fn plan_is_due(&self) -> bool {
-        if self.stopped.is_some() || self.fault.is_some() || self.ledger_policy < self.policy_number {
-            return false;
-        }
-        let free = self.free_agents();
-        match &self.extraction {
-            Some(extraction) => extraction.is_complete() || (free > 0 && extraction.has_work()),
-            None => !self.to_escalate.is_empty() || (free > 0 && !self.ready.is_empty()),
-        }
-    }
-
-    pub(crate) fn free_agents(&self) -> usize {
-        (self.policy.max_agents.max(1) as usize).saturating_sub(self.running.len())
-    }
-
-    fn decide_open(&self, spec: RunSpec) -> Vec<Kind> {
-        match &self.spec {
-            None => vec![Kind::Opened(spec)],
-            Some(_) => match spec.policy {
-                Some(policy) if policy != *self.policy => vec![Kind::PolicyChanged(policy)],
-                _ => Vec::new(),
-            },
-        }
-    }
-
     fn decide_report(&self, report: Report, now_ms: u64) -> Vec<Kind> {
         let Some(running) = self.running.get(&report.attempt) else {
             return Vec::new(); // told before, or not ours
@@ -416,143 +302,6 @@ impl Planner {
             _ => None,
         };
         std::iter::once(Kind::Reported(report)).chain(stop).collect()
-    }
-
-    fn plan(&self) -> Vec<Kind> {
-        if !self.plan_is_due() {
-            return Vec::new();
-        }
-        if let Some(extraction) = &self.extraction {
-            if extraction.is_complete() {
-                let package = self.spec.as_ref().map(|spec| spec.package.as_str()).unwrap_or_default();
-                return vec![Kind::Extracted(extraction.result(package))];
-            }
-            return extraction.starts(self.free_agents()).into_iter().map(Kind::Started).collect();
-        }
-        let mut events: Vec<Kind> = Vec::new();
-        for &ix in &self.to_escalate {
-            let target = self.blueprint.target(ix).id.to_string();
-            events.push(Kind::Escalated(Escalated { target, question: self.standing_question(ix) }));
-        }
-        for &(ix, work) in self.ready.values().take(self.free_agents()) {
-            let role = self.role_for(ix, work);
-            let target = self.blueprint.target(ix).id.as_str();
-            let number = self.track(ix).numbers[role.index()] + 1;
-            events.push(Kind::Started(Started {
-                attempt: format!("{target}.{role}.{number}"),
-                role: role.to_string(),
-                target: target.to_owned(),
-                number,
-                refute: work == Work::Prove && self.track(ix).refuting,
-            }));
-        }
-        events
-    }
-
-    fn set_policy(&mut self, policy: &Policy) {
-        self.policy = Arc::new(policy.clone());
-        self.policy_number += 1;
-    }
-
-    fn opened(&mut self, spec: &RunSpec) {
-        self.opened_ms = self.now_ms;
-        self.set_policy(&spec.policy.clone().unwrap_or_default());
-        self.head.clone_from(&spec.base_commit);
-        self.spec = Some(Arc::new(spec.clone()));
-        if spec.targets.is_empty() {
-            self.say("looks for targets in the book");
-            self.extraction = Some(Extraction::new(&spec.chapters, &self.policy));
-            return;
-        }
-        match spec.targets.iter().cloned().map(Target::try_from).collect::<Result<Vec<_>, _>>() {
-            Ok(targets) => self.begin(targets),
-            Err(e) => self.fail(e.to_string(), 2),
-        }
-    }
-
-    /// Takes up the run's targets and asks for the skeleton.
-    fn begin(&mut self, targets: Vec<Target>) {
-        if targets.is_empty() {
-            return;
-        }
-        match Blueprint::new(targets.clone()) {
-            Ok(blueprint) => self.blueprint = blueprint,
-            Err(errors) => {
-                let words: Vec<String> = errors.iter().map(ToString::to_string).collect();
-                return self.fail(words.join("\n"), 2);
-            }
-        }
-        if let Some(circle) = skeleton::module_circle(&self.blueprint) {
-            return self.fail(circle.to_string(), 2);
-        }
-        self.initial = Arc::new(targets);
-        for (place, ix) in self.blueprint.in_dependency_order().into_iter().enumerate() {
-            let track = Track { place: u32::try_from(place).unwrap_or(u32::MAX), ..Track::default() };
-            if self.tracks.len() <= ix.index() {
-                self.tracks.resize(ix.index() + 1, Track::default());
-            }
-            self.tracks[ix.index()] = track;
-        }
-        self.declarations =
-            self.blueprint.targets().map(|(ix, target)| (target.declaration.clone(), ix)).collect();
-        self.ready_keys = vec![None; self.blueprint.len()];
-        for (ix, _) in self.blueprint.clone().targets() {
-            self.refresh_entry(ix);
-        }
-        self.say(&format!("{} targets in the blueprint", self.blueprint.len()));
-        self.layouts.push(Layout::skeleton());
-        self.touch_all();
-    }
-
-    fn started(&mut self, started: &Started) {
-        let Some(role) = Role::named(&started.role) else { return };
-        let running = match self.blueprint.find(&started.target) {
-            Some(ix) => {
-                let task = Arc::new(self.task(ix, started));
-                let track = self.track_mut(ix);
-                track.numbers[role.index()] = started.number;
-                track.running.insert(started.attempt.clone());
-                match role {
-                    Role::Prover | Role::Automation => track.authors += 1,
-                    Role::MathematicalReviewer | Role::EngineeringReviewer => {
-                        if let Some(front) = track.candidates.front_mut() {
-                            front.stage = Stage::InReview;
-                        }
-                    }
-                    Role::Fixer => {
-                        if let Some(front) = track.candidates.front_mut() {
-                            front.stage = Stage::Fixing;
-                        }
-                    }
-                    _ => {}
-                }
-                let revision = track.revision;
-                Running { role, number: started.number, subject: Subject::Target(ix), task, revision }
-            }
-            None => {
-                let Some((run, policy)) =
-                    self.extraction.as_ref().map(|_| (self.run.clone(), self.policy.clone()))
-                else {
-                    return;
-                };
-                let Some(extraction) = &mut self.extraction else { return };
-                let Some((chunk, task)) = extraction.started(started, run.as_str(), &policy) else { return };
-                let task = Arc::new(task);
-                Running { role, number: started.number, subject: Subject::Chunk(chunk), task, revision: 0 }
-            }
-        };
-        self.running.insert(started.attempt.clone(), running);
-    }
-
-    /// True of attempts whose work no one waits for any more.
-    pub(crate) fn is_void(&self, running: &Running) -> bool {
-        match running.subject {
-            Subject::Target(ix) => {
-                let settled = matches!(self.blueprint.standing(ix), Standing::Certified | Standing::Refuted);
-                settled || running.revision != self.track(ix).revision
-            }
-            Subject::Chunk(_) => self.extraction.is_none(),
-        }
     }
 
     fn is_escalated(&self, target: &str) -> bool {
@@ -583,7 +332,8 @@ impl Planner {
     /// Goes on without dependencies that were refuted.
     pub(crate) fn forget_refuted(&mut self, ix: TargetIx) {
         for edge in self.refuted_edges(ix) {
-            self.blueprint.unlink(ix, edge);
+            let touched = self.blueprint.unlink(ix, edge);
+            self.touch(touched);
         }
         self.dirty.insert(ix);
     }
@@ -596,7 +346,13 @@ impl Planner {
     fn refresh(&mut self) {
         for ix in std::mem::take(&mut self.dirty) {
             self.refresh_work(ix);
+            let before = self.entries.get(ix.index()).map(|entry| entry.state);
             self.refresh_entry(ix);
+            // Nothing landed for it: the last of what it rests on has been certified.
+            if before == Some(TargetState::Proved) && self.state(ix) == TargetState::Certified {
+                let label = self.blueprint.target(ix).id.clone();
+                self.say(&format!("{label} is certified: all that it rests on is"));
+            }
         }
     }
 

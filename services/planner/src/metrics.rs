@@ -45,4 +45,5 @@ impl PlannerMetrics {
 }
 
 /// The names of [`atlas_domain::TargetState`].
-const STATES: [&str; 7] = ["open", "stating", "stated", "proving", "escalated", "refuted", "certified"];
+const STATES: [&str; 8] =
+    ["open", "stating", "stated", "proving", "proved", "escalated", "refuted", "certified"];

@@ -121,7 +121,7 @@ pub struct AttemptStatus {
     pub role: String,
     /// Which of the role's attempts at this target.
     pub number: u32,
-    /// How it ended: submitted, landed, refused, reviewed, approved, gave-up, failed, dropped, out-of-budget, or
+    /// How it ended: submitted, landed, reopened (landed, and `sorry` again), refused, reviewed, approved, gave-up, failed, dropped, out-of-budget, or
     /// what triage decided.
     pub outcome: String,
     /// Why.
@@ -145,6 +145,7 @@ impl Planner {
         let standing = self.blueprint.standing(ix);
         match standing {
             Standing::Certified => return TargetState::Certified,
+            Standing::Proved => return TargetState::Proved,
             Standing::Refuted => return TargetState::Refuted,
             _ if track.escalation.is_some() => return TargetState::Escalated,
             _ => {}
@@ -314,11 +315,23 @@ impl Planner {
 
     /// What keeps a target from going on, in words.
     fn waits_for(&self, ix: TargetIx) -> Option<String> {
-        let edges = self.blueprint.statement_edges(ix).iter().chain(self.blueprint.proof_edges(ix));
-        let waits: Vec<String> = edges
-            .filter(|&&edge| self.blueprint.standing(edge) != Standing::Certified)
-            .map(|&edge| format!("`{}`", self.blueprint.target(edge).id))
-            .collect();
-        (!waits.is_empty()).then(|| format!("waits for {}", waits.join(", ")))
+        let blueprint = &self.blueprint;
+        let named = |list: Vec<TargetIx>| -> String {
+            let labels: Vec<String> =
+                list.iter().map(|&ix| format!("`{}`", blueprint.target(ix).id)).collect();
+            labels.join(", ")
+        };
+        let unusable = |edges: &[TargetIx]| -> Vec<TargetIx> {
+            edges.iter().copied().filter(|&edge| !blueprint.holding(edge).is_usable()).collect()
+        };
+        let (why, waits) = match blueprint.standing(ix) {
+            Standing::Proved => ("rests on what is not certified:", blueprint.open_below(ix)),
+            Standing::Unstated => ("waits for the statement of", unusable(blueprint.statement_edges(ix))),
+            _ => {
+                let edges = [blueprint.statement_edges(ix), blueprint.proof_edges(ix)].concat();
+                ("waits for the statement of", unusable(&edges))
+            }
+        };
+        (!waits.is_empty()).then(|| format!("{why} {}", named(waits)))
     }
 }

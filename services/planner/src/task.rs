@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
-use atlas_domain::TargetIx;
+use atlas_domain::{Holding, TargetIx};
 use atlas_proto::{Policy, Started, Submission, Target, Task};
 
 use crate::machine::Planner;
 use crate::role::Role;
-use crate::track::Stage;
+use crate::track::{Purpose, Stage};
 
 /// Targets that a task quotes beside its own; a statement's whole closure can be half the book.
 const CONTEXT: usize = 40;
@@ -37,6 +37,7 @@ impl Planner {
             excerpt: self.excerpt(ix),
             human_reply: track.human_reply.clone(),
             refute: started.refute,
+            users: self.users(ix, role, started.refute),
             max_turns: limits(&self.policy, &started.role).0,
             max_tokens: limits(&self.policy, &started.role).1,
             ..Task::default()
@@ -56,6 +57,10 @@ impl Planner {
             Some(Role::Fixer) => {
                 if let Some(front) = track.candidates.front() {
                     task.subject = Some((*front.submission).clone());
+                    if front.purpose == Purpose::State {
+                        // What it repairs says anew what is to be frozen.
+                        task.frozen_statement.clear();
+                    }
                     if let Stage::Refused { reason, diagnostics, head } = &front.stage {
                         task.refusal.clone_from(reason);
                         task.diagnostics.clone_from(diagnostics);
@@ -69,6 +74,18 @@ impl Planner {
             _ => task.memory = track.memory(),
         }
         task
+    }
+
+    /// Targets whose landed proofs break, or may, when the role does its work: it changes the statement that they rest on,
+    /// or takes it away.
+    fn users(&self, ix: TargetIx, role: Option<Role>, refute: bool) -> Vec<Target> {
+        let corrected = self.blueprint.holding(ix) == Holding::Nothing;
+        let writes = matches!(role, Some(Role::Formalizer | Role::Prover | Role::Fixer));
+        if !writes || !(refute || corrected) {
+            return Vec::new();
+        }
+        let words = |&user: &TargetIx| Target { proof: String::new(), ..self.blueprint.target(user).into() };
+        self.blueprint.users(ix).iter().map(words).collect()
     }
 
     /// What the target's statement rests on, near to far, and what its proof uses; without their proofs.

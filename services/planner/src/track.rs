@@ -27,7 +27,7 @@ pub(crate) enum Stage {
     Offered,
     /// A reviewer reads it.
     InReview,
-    /// To be landed, as soon as what it rests on is certified.
+    /// To be landed, as soon as what it rests on is stated.
     Approved,
     /// The merge queue said no; a fixer is to be found.
     Refused { reason: String, diagnostics: Vec<Diagnostic>, head: String },
@@ -119,6 +119,8 @@ pub(crate) struct Track {
     pub turns: u64,
     pub checks: u64,
     pub landed_commit: String,
+    /// The landing by which its declaration is known.
+    pub known_at: u64,
     /// Why it is refuted, escalated, or not further.
     pub reason: String,
     /// Since when it has had work that could start.
@@ -156,6 +158,18 @@ impl Track {
                 reason.clone_into(&mut self.reason);
             }
         }
+    }
+
+    /// The proof that landed is `sorry` again; the next attempts are told why.
+    pub fn reopen(&mut self, reason: &str) {
+        if let Some(past) = self.history.iter_mut().rev().find(|past| past.outcome == "landed") {
+            past.outcome = "reopened";
+            past.reason = clipped(reason);
+        }
+        self.begin_anew();
+        self.triages = 0;
+        self.automation_done = false;
+        reason.clone_into(&mut self.reason);
     }
 
     /// All candidates leave and all attempts at work become void.

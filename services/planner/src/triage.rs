@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use atlas_domain::{Blueprint, Standing, Target, TargetId, TargetIx, TargetKind};
+use atlas_domain::{Blueprint, Holding, Target, TargetId, TargetIx, TargetKind};
 use atlas_proto::{Decompose, Report, report, triage};
 
 use crate::landing::Layout;
@@ -56,7 +56,7 @@ impl Planner {
             triage::Action::Retry(advice) => ("advised", advice.clone()),
             triage::Action::CorrectStatement(why) if stated => {
                 self.track_mut(ix).void("dropped", "");
-                self.stand(ix, Standing::Unstated);
+                self.hold(ix, Holding::Nothing);
                 let track = self.track_mut(ix);
                 track.automation_done = false;
                 ("correct-statement", why.clone())

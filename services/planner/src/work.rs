@@ -1,6 +1,6 @@
 //! What each target needs next, and in which order agents take it up.
 
-use atlas_domain::{Standing, TargetIx};
+use atlas_domain::{Holding, Standing, TargetIx};
 
 use crate::machine::Planner;
 use crate::role::Role;
@@ -50,10 +50,7 @@ impl Planner {
     fn work(&self, ix: TargetIx) -> Option<Work> {
         let track = self.track(ix);
         let standing = self.blueprint.standing(ix);
-        if !track.laid_out
-            || track.escalation.is_some()
-            || matches!(standing, Standing::Certified | Standing::Refuted)
-        {
+        if !track.laid_out || track.escalation.is_some() || standing.is_done() {
             return None;
         }
         match track.candidates.front().map(|front| &front.stage) {
@@ -67,9 +64,8 @@ impl Planner {
         if standing == Standing::Unstated {
             return (self.is_idle(track) && self.blueprint.can_state(ix)).then_some(Work::State);
         }
-        // Agents check against the commit that they start from, and the gate takes no proof that rests on `sorry`,
-        // its own or another's: an attempt that began before its lemmas are certified could never be submitted.
-        if !self.blueprint.can_prove(ix) || !self.blueprint.can_land(ix) {
+        // In parallel with the proofs that it rests on: those may come later, or from above.
+        if !self.blueprint.can_prove(ix) {
             return None;
         }
         if self.policy.automation && !track.automation_done && !track.refuting {
@@ -106,13 +102,25 @@ impl Planner {
         }
     }
 
-    /// True when its front candidate is approved and everything that it rests on is there.
+    /// True when the work is on the negation of the target's statement.
+    pub(crate) fn refutes(&self, ix: TargetIx, work: Work) -> bool {
+        let track = self.track(ix);
+        match work {
+            Work::Prove => track.refuting,
+            Work::Review | Work::Fix => {
+                track.candidates.front().is_some_and(|front| front.purpose == Purpose::Refute)
+            }
+            Work::State | Work::Automation | Work::Triage => false,
+        }
+    }
+
+    /// True when its front candidate is approved and everything that it rests on is stated.
     pub(crate) fn can_merge(&self, ix: TargetIx) -> bool {
         match self.track(ix).candidates.front() {
             Some(Candidate { stage: Stage::Approved, purpose: Purpose::State, .. }) => {
                 self.blueprint.can_state(ix)
             }
-            Some(Candidate { stage: Stage::Approved, .. }) => self.blueprint.can_land(ix),
+            Some(Candidate { stage: Stage::Approved, .. }) => self.blueprint.can_prove(ix),
             _ => false,
         }
     }
@@ -138,7 +146,7 @@ impl Planner {
         let escalate = work.is_none()
             && track.escalation.is_none()
             && track.laid_out
-            && !matches!(self.blueprint.standing(ix), Standing::Certified | Standing::Refuted)
+            && !self.blueprint.standing(ix).is_done()
             && self.is_idle(track)
             && self.triage_is_due(ix, track);
         set(&mut self.to_escalate, ix, escalate);
@@ -163,8 +171,8 @@ impl Planner {
     pub(crate) fn standing_question(&self, ix: TargetIx) -> String {
         let track = self.track(ix);
         let target = self.blueprint.target(ix);
-        let what = match self.blueprint.standing(ix) {
-            Standing::Unstated => "stated",
+        let what = match self.blueprint.holding(ix) {
+            Holding::Nothing => "stated",
             _ => "proved",
         };
         let last = match track.reason.lines().next() {

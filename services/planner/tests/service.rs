@@ -17,6 +17,7 @@ use atlas_proto::{
 };
 use atlas_telemetry::{Metrics, Readiness};
 use atlas_testkit::TestNats;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 fn run_id() -> RunId {
@@ -83,8 +84,11 @@ fn reserve(call: String, role: &str, cost: u64) -> ledger_request::Request {
     ledger_request::Request::Reserve(Reserve { call, role: role.into(), target: String::new(), estimate })
 }
 
+/// The attempts that agents have been asked for.
+type Seen = watch::Sender<BTreeSet<String>>;
+
 /// Every agent: asks the ledger for one call, does what its role does, reports.
-async fn agents(bus: Bus, seen: Arc<Mutex<BTreeSet<String>>>) {
+async fn agents(bus: Bus, seen: Seen) {
     let mut inbox = bus.inbox(&run_id(), ActorKind::Agent, 0).await.unwrap();
     loop {
         let delivery = inbox.next().await;
@@ -92,7 +96,7 @@ async fn agents(bus: Bus, seen: Arc<Mutex<BTreeSet<String>>>) {
             panic!("a letter that is no task")
         };
         delivery.ack().await;
-        if !seen.lock().unwrap().insert(task.attempt.clone()) {
+        if !seen.send_if_modified(|seen| seen.insert(task.attempt.clone())) {
             continue;
         }
         let call = format!("{}/1", task.attempt);
@@ -187,7 +191,8 @@ async fn merge_queue(bus: Bus, library: Arc<Mutex<BTreeMap<String, String>>>) {
             name: expected.declaration.clone(),
             statement: "∀ n, …".into(),
             statement_hash: "00".into(),
-            uses_sorry: true,
+            uses_sorry: expected.may_sorry,
+            sorry_from: expected.may_sorry.then(|| expected.declaration.clone()).into_iter().collect(),
             ..DeclarationFacts::default()
         });
         let landed = Landed { commit, declarations: declarations.collect(), sequence: commits };
@@ -228,9 +233,9 @@ fn short_leases() -> Spec {
 async fn a_run_goes_on_after_its_host_was_killed_and_ends_with_everything_certified() {
     let nats = TestNats::start().await;
     let bus = nats.bus_with(&short_leases()).await;
-    let (seen, library) = (Arc::default(), Arc::default());
+    let (seen, library) = (Seen::default(), Arc::default());
     let world = [
-        tokio::spawn(agents(bus.clone(), Arc::clone(&seen))),
+        tokio::spawn(agents(bus.clone(), seen.clone())),
         tokio::spawn(merge_queue(bus.clone(), Arc::clone(&library))),
     ];
     let policy =
@@ -241,9 +246,8 @@ async fn a_run_goes_on_after_its_host_was_killed_and_ends_with_everything_certif
     let first = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let first_bus = nats.bus_with(&short_leases()).await;
     first.spawn(atlas_planner::run(options("first"), first_bus, CancellationToken::new()));
-    while !seen.lock().unwrap().iter().any(|attempt: &String| attempt.contains(".prover.")) {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    let proving = |seen: &BTreeSet<String>| seen.iter().any(|attempt| attempt.contains(".prover."));
+    seen.subscribe().wait_for(proving).await.unwrap();
     first.shutdown_background();
 
     let stop = CancellationToken::new();
@@ -256,7 +260,7 @@ async fn a_run_goes_on_after_its_host_was_killed_and_ends_with_everything_certif
     let end = status.finished.unwrap();
     assert_eq!((end.exit_code, end.reason.as_str()), (0, "all 4 targets are certified"));
     let calls: u64 = status.usage.values().map(|usage| usage.model_calls).sum();
-    assert_eq!(calls, seen.lock().unwrap().len() as u64, "each attempt paid for its one call once");
+    assert_eq!(calls, seen.borrow().len() as u64, "each attempt paid for its one call once");
     let module = library.lock().unwrap()["N/Parity.lean"].clone();
     let order: Vec<usize> = ["even", "halves", "even-add-left", "even-add"]
         .iter()
@@ -285,7 +289,7 @@ async fn at_the_budget_the_run_finishes_what_is_paid_for_and_goes_on_with_a_larg
     let nats = TestNats::start().await;
     let bus = nats.bus_with(&Spec::new(1)).await;
     let world = [
-        tokio::spawn(agents(bus.clone(), Arc::default())),
+        tokio::spawn(agents(bus.clone(), Seen::default())),
         tokio::spawn(merge_queue(bus.clone(), Arc::default())),
     ];
     let stop = CancellationToken::new();

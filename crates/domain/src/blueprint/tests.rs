@@ -71,31 +71,89 @@ fn work_becomes_possible_as_the_library_grows() {
     .unwrap();
     let (even, lemma, sum) = (b.find("even").unwrap(), b.find("lemma").unwrap(), b.find("sum").unwrap());
     assert!(b.can_state(even) && b.can_state(lemma) && !b.can_state(sum));
-    assert_eq!(b.set_standing(even, Standing::Stated), [even, sum]);
+    assert_eq!(b.set_holding(even, Holding::Statement), [even, sum]);
     assert!(b.can_state(sum) && !b.can_prove(sum));
-    b.set_standing(sum, Standing::Stated);
+    b.set_holding(sum, Holding::Statement);
     assert!(!b.can_prove(sum), "its lemma is not stated");
-    b.set_standing(lemma, Standing::Stated);
-    assert!(b.can_prove(sum) && !b.can_land(sum));
-    b.set_standing(lemma, Standing::Certified);
-    b.set_standing(even, Standing::Certified);
-    assert!(b.can_land(sum));
+    b.set_holding(lemma, Holding::Statement);
+    assert!(b.can_prove(sum), "it does not wait for its lemma's proof");
 
-    // Decomposed: the whole waits until its parts hold.
+    // Decomposed: the whole is proved from its parts as soon as they are stated.
     let parts =
         b.decompose(sum, vec![target("sum-1", &["even"], &[]), target("sum-2", &[], &["sum-1"])]).unwrap();
     assert!(!b.can_prove(sum));
     for part in &parts {
-        b.set_standing(*part, Standing::Certified);
+        b.set_holding(*part, Holding::Statement);
     }
-    assert!(b.can_prove(sum) && b.can_land(sum));
+    assert!(b.can_prove(sum));
     assert_eq!(b.target(parts[0]).parent, Some(id("sum")));
 
     // A refuted dependency blocks until the edge goes.
-    b.set_standing(lemma, Standing::Refuted);
+    b.set_holding(lemma, Holding::Negation);
     assert!(!b.can_prove(sum));
     b.unlink(sum, lemma);
-    assert!(b.can_prove(sum) && b.can_land(sum));
+    assert!(b.can_prove(sum));
+}
+
+#[test]
+fn a_proof_is_certified_when_the_last_of_what_it_rests_on_is() {
+    let mut b = Blueprint::new(vec![
+        target("low", &[], &[]),
+        target("unnamed", &[], &[]),
+        target("mid", &[], &["low"]),
+        target("top", &["mid"], &[]),
+    ])
+    .unwrap();
+    let ix = |name: &str| b.find(name).unwrap();
+    let (low, unnamed, mid, top) = (ix("low"), ix("unnamed"), ix("mid"), ix("top"));
+    for target in [low, unnamed, mid, top] {
+        b.set_holding(target, Holding::Statement);
+    }
+    // Proofs come from above; that of `mid` uses a lemma that the book does not name.
+    b.set_holding(top, Holding::Whole);
+    b.set_uses(top, vec![mid]);
+    b.set_holding(mid, Holding::Whole);
+    b.set_uses(mid, vec![unnamed, mid]);
+    assert_eq!((b.uses(mid), b.users(unnamed)), (&[unnamed][..], &[mid][..]));
+    b.set_holding(low, Holding::Whole);
+    let standings = |b: &Blueprint| [low, unnamed, mid, top].map(|ix| b.standing(ix));
+    use Standing::{Certified, Proved, Stated};
+    assert_eq!(standings(&b), [Certified, Stated, Proved, Proved]);
+    assert_eq!(b.open_below(mid), [unnamed]);
+    let touched = b.set_holding(unnamed, Holding::Whole);
+    assert_eq!(standings(&b), [Certified; 4]);
+    assert!(touched.contains(&top), "{touched:?}");
+
+    // A proof that is taken back takes back what rests on it, and no more.
+    b.set_holding(unnamed, Holding::Statement);
+    assert_eq!(standings(&b), [Certified, Stated, Proved, Proved]);
+    b.set_uses(mid, vec![low]);
+    assert_eq!(standings(&b), [Certified, Stated, Certified, Certified]);
+}
+
+#[test]
+fn lean_knows_better_than_the_book_in_which_order_proofs_stand() {
+    let mut b = Blueprint::new(vec![
+        target("first", &[], &[]),
+        target("second", &[], &["first"]),
+        target("third", &[], &["second"]),
+    ])
+    .unwrap();
+    let (first, second, third) =
+        (b.find("first").unwrap(), b.find("second").unwrap(), b.find("third").unwrap());
+    for target in [first, second, third] {
+        b.set_holding(target, Holding::Statement);
+    }
+    b.set_holding(first, Holding::Whole);
+    b.set_uses(first, vec![third]);
+    assert_eq!(
+        b.proof_edges(second).len() + b.proof_edges(third).len(),
+        1,
+        "one of the book's edges is dropped"
+    );
+    b.set_holding(second, Holding::Whole);
+    b.set_holding(third, Holding::Whole);
+    assert!([first, second, third].iter().all(|&ix| b.standing(ix) == Standing::Certified));
 }
 
 #[test]
@@ -125,7 +183,7 @@ proptest! {
     #[test]
     fn increments_agree_with_counting_from_nothing(
         edges in proptest::collection::vec((0usize..30, 0usize..30, any::<bool>()), 0..90),
-        steps in proptest::collection::vec((0usize..30, 0u8..4), 0..60),
+        steps in proptest::collection::vec((0usize..30, 0u8..5, 0usize..30), 0..80),
     ) {
         let mut targets: Vec<Target> = (0..30).map(|i| target(&format!("t{i}"), &[], &[])).collect();
         for (a, b, statement) in edges {
@@ -136,18 +194,32 @@ proptest! {
         }
         let mut b = Blueprint::new(targets.clone()).unwrap();
         let ids: Vec<TargetIx> = b.targets().map(|(ix, _)| ix).collect();
-        for (i, standing) in steps {
-            let standing = [Standing::Unstated, Standing::Stated, Standing::Certified, Standing::Refuted][standing as usize];
-            b.set_standing(ids[i], standing);
+        for (i, what, j) in steps {
+            match what {
+                // As Lean's order has it, uses go down.
+                4 => b.set_uses(ids[i], if j < i { vec![ids[j], ids[j / 2]] } else { vec![] }),
+                what => {
+                    let holdings = [Holding::Nothing, Holding::Statement, Holding::Whole, Holding::Negation];
+                    b.set_holding(ids[i], holdings[what as usize])
+                }
+            };
+        }
+        // In the order of the edges and uses, so that what lies below is known.
+        let mut certified = [false; 30];
+        for (i, &ix) in ids.iter().enumerate() {
+            let below: Vec<TargetIx> =
+                b.statement_edges(ix).iter().chain(b.proof_edges(ix)).chain(b.uses(ix)).copied().collect();
+            certified[i] = b.holding(ix) == Holding::Whole && below.iter().all(|below| certified[below.index()]);
+            prop_assert_eq!(b.standing(ix) == Standing::Certified, certified[i]);
+            prop_assert!(below.iter().all(|below| certified[below.index()] != b.open_below(ix).contains(below)));
         }
         let order = b.in_dependency_order();
         prop_assert_eq!(order.len(), 30);
         for &ix in &ids {
             let (s, p) = (b.statement_edges(ix).to_vec(), b.proof_edges(ix).to_vec());
-            let usable = |e: &TargetIx| b.standing(*e).is_usable();
+            let usable = |e: &TargetIx| b.holding(*e).is_usable();
             prop_assert_eq!(b.can_state(ix), s.iter().all(usable));
-            prop_assert_eq!(b.can_prove(ix), b.standing(ix).is_usable() && s.iter().chain(&p).all(usable));
-            prop_assert_eq!(b.can_land(ix), s.iter().chain(&p).all(|e| b.standing(*e) == Standing::Certified));
+            prop_assert_eq!(b.can_prove(ix), usable(&ix) && s.iter().chain(&p).all(usable));
             let place = |ix: TargetIx| order.iter().position(|o| *o == ix);
             for edge in s.iter().chain(&p) {
                 prop_assert!(place(*edge) < place(ix));

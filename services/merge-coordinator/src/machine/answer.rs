@@ -1,6 +1,6 @@
 //! The event that a command is, if it says anything new.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use atlas_proto::merge_event::Event;
@@ -39,7 +39,8 @@ impl MergeQueue {
                 let requests: Vec<&MergeRequest> = requests.iter().map(AsRef::as_ref).collect();
                 match self.registry.expectations(&assembly.footprint.check, &requests) {
                     Ok(expected) => {
-                        let key = check_key(&assembly.content, &expected);
+                        let stated = self.registry.stated(&assembly.footprint.reads, &requests);
+                        let key = check_key(&assembly.content, &expected, &stated);
                         Event::Assembled(MergeAssembled {
                             candidate,
                             tree: assembly.tree,
@@ -113,13 +114,23 @@ impl MergeQueue {
         let verdict = self.verdict_of(self.candidates.get(&number)?)?;
         let head = commits.last()?.1.clone();
         let mut taken = BTreeSet::new();
+        let requests: Vec<Arc<MergeRequest>> =
+            commits.iter().filter_map(|(id, _)| self.request(id)).collect();
+        let targets: BTreeSet<&str> = requests
+            .iter()
+            .flat_map(|request| &request.expectations)
+            .map(|own| own.declaration.as_str())
+            .collect();
+        let own = verdict.declarations.iter().filter(|facts| targets.contains(facts.name.as_str()));
+        let owned: BTreeMap<&str, &DeclarationFacts> =
+            own.map(|facts| (facts.name.as_str(), facts)).collect();
         let outcomes = commits
             .into_iter()
             .zip(self.landings + 1..)
             .filter_map(|((submission, commit), sequence)| {
                 let request = self.request(&submission)?;
                 let target = request.submission.as_ref().map(|s| s.target.clone()).unwrap_or_default();
-                let declarations = self.own_facts(&request, verdict, &mut taken);
+                let declarations = self.own_facts(&request, verdict, &owned, &mut taken);
                 let result = merge_outcome::Result::Landed(Landed { commit, declarations, sequence });
                 Some(MergeOutcome { submission, target, result: Some(result) })
             })
@@ -128,11 +139,13 @@ impl MergeQueue {
     }
 
     /// A candidate's facts that belong to one of its submissions: its targets' and, of the rest, what is new in the modules
-    /// that it writes and no submission before it has taken.
+    /// that it writes and no submission before it has taken. News of frozen declarations that are no submission's own
+    /// are told with the first: all land at once. `owned`: the facts of the targets of all.
     fn own_facts<'a>(
         &self,
         request: &MergeRequest,
         verdict: &'a MergeVerdict,
+        owned: &BTreeMap<&str, &DeclarationFacts>,
         taken: &mut BTreeSet<&'a str>,
     ) -> Vec<DeclarationFacts> {
         let own = |facts: &DeclarationFacts| request.expectations.iter().any(|e| e.declaration == facts.name);
@@ -145,7 +158,8 @@ impl MergeQueue {
         };
         let mut facts = Vec::new();
         for one in &verdict.declarations {
-            if own(one) || (!taken.contains(one.name.as_str()) && new(one)) {
+            let news = || !owned.contains_key(one.name.as_str()) && self.registry.is_news(one, owned);
+            if own(one) || (!taken.contains(one.name.as_str()) && (new(one) || news())) {
                 taken.insert(&one.name);
                 facts.push(one.clone());
             }
@@ -162,12 +176,15 @@ impl MergeQueue {
 }
 
 /// The id of a check: what it rests on and what is expected, so that the same question has the same name.
-fn check_key(content: &str, expectations: &[Expectation]) -> String {
+fn check_key(content: &str, expectations: &[Expectation], stated: &[String]) -> String {
     use prost::Message as _;
     let mut digest = Sha256::new();
     digest.update(content.as_bytes());
     for expected in expectations {
         digest.update(expected.encode_length_delimited_to_vec());
+    }
+    for name in stated {
+        digest.update(format!("stated {name}\n"));
     }
     hex::encode(digest.finalize())
 }

@@ -61,6 +61,8 @@ pub struct Check {
     pub answered_ms: u64,
     /// What must hold.
     pub expectations: Arc<Vec<Expectation>>,
+    /// Whose `sorry` its proofs may inherit.
+    pub stated: Arc<Vec<String>>,
     /// Of that candidate.
     pub footprint: Arc<Footprint>,
     /// The answer.

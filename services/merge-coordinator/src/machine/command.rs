@@ -96,6 +96,8 @@ pub enum Effect {
         check: Vec<String>,
         /// What must hold.
         expectations: Arc<Vec<Expectation>>,
+        /// Stated theorems whose `sorry` proofs may inherit.
+        stated: Arc<Vec<String>>,
         /// Whose trace it belongs to.
         traceparent: String,
     },

@@ -112,6 +112,7 @@ impl MergeQueue {
             let requests: Vec<_> = requests.iter().map(AsRef::as_ref).collect();
             // The machine assembled this event with the same registry and found the expectations sound.
             let expectations = self.registry.expectations(&footprint.check, &requests).unwrap_or_default();
+            let stated = self.registry.stated(&footprint.reads, &requests);
             self.totals.checks += 1;
             let check = Check {
                 serial: assembled.candidate,
@@ -119,6 +120,7 @@ impl MergeQueue {
                 asked_ms: time_ms,
                 answered_ms: 0,
                 expectations: Arc::new(expectations),
+                stated: Arc::new(stated),
                 footprint: footprint.clone(),
                 verdict: None,
                 used,

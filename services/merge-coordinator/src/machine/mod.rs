@@ -254,6 +254,7 @@ impl Machine for MergeQueue {
                                 tree: assembly.tree.clone(),
                                 check: assembly.footprint.check.iter().cloned().collect(),
                                 expectations: check.expectations.clone(),
+                                stated: check.stated.clone(),
                                 traceparent: last
                                     .map(|request| request.traceparent.clone())
                                     .unwrap_or_default(),

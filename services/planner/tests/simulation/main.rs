@@ -4,11 +4,15 @@
 
 #![allow(clippy::unwrap_used)] // a test may panic
 
+mod library;
+
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 use atlas_actor::Machine;
-use atlas_domain::{ActorId, ActorKind, Blueprint, RunId, Target, TargetId, TargetKind, TargetState};
+use atlas_domain::{
+    ActorId, ActorKind, Blueprint, Holding, RunId, Standing, Target, TargetId, TargetKind, TargetState,
+};
 use atlas_planner::{Command, Effect, Planner};
 use atlas_proto::{
     Decision, DeclarationFacts, Decompose, Extraction, HumanReply, Landed, MergeOutcome, PlannerEvent,
@@ -17,6 +21,8 @@ use atlas_proto::{
 use proptest::prelude::*;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
+
+use crate::library::{Library, Request};
 
 /// How the world treats the run, as chances of 1000.
 #[derive(Debug, Clone, Copy)]
@@ -56,9 +62,9 @@ struct World {
     agents: BTreeSet<String>,
     /// Submissions that the merge queue knows of.
     queue: BTreeSet<String>,
-    commits: u64,
-    stated: BTreeMap<String, u32>,
-    settled: BTreeSet<String>,
+    library: Library,
+    /// Proofs in submissions: what each names.
+    proofs: BTreeMap<String, BTreeSet<String>>,
     spent: u64,
     max_agents: usize,
     steps: u64,
@@ -67,18 +73,14 @@ struct World {
 
 enum Saying {
     Command(Command),
-    /// The merge queue has made up its mind: the library changes now.
-    Lands {
-        submission: Submission,
-        purpose: Purpose,
+    /// The merge queue lays out regions: labels, and the target before whose they go.
+    LaysOut {
+        id: String,
+        regions: Vec<String>,
+        parent: String,
     },
-}
-
-#[derive(Clone, Copy)]
-enum Purpose {
-    Layout,
-    State,
-    Settle,
+    /// The merge queue has made up its mind: the library changes now.
+    Lands(Request),
 }
 
 fn actor() -> ActorId {
@@ -99,9 +101,8 @@ impl World {
             letters: 0,
             agents: BTreeSet::new(),
             queue: BTreeSet::new(),
-            commits: 0,
-            stated: BTreeMap::new(),
-            settled: BTreeSet::new(),
+            library: Library::new(seed),
+            proofs: BTreeMap::new(),
             spent: 0,
             max_agents: max_agents as usize,
             steps: 0,
@@ -137,9 +138,17 @@ impl World {
         let status_agents: u64 =
             if self.steps.is_multiple_of(16) { self.planner.status().agents.values().sum() } else { 0 };
         assert!(status_agents as usize <= self.max_agents, "more agents at work than allowed");
+        if self.looks() {
+            self.check_certified();
+        }
         if self.chance(self.weather.host_dies) {
             self.restart();
         }
+    }
+
+    /// True when the whole blueprint is to be looked at: of a large one not at every step.
+    fn looks(&self) -> bool {
+        self.planner.blueprint().len() < 50 || self.steps.is_multiple_of(256)
     }
 
     /// The host dies: all that it knows is the journal, and it asks for every effect anew.
@@ -167,6 +176,9 @@ impl World {
                 self.perform(effect);
                 continue;
             }
+            if self.looks() {
+                self.check_parallel();
+            }
             if let Some(Reverse((at, letter))) = self.pending.pop() {
                 self.now_ms = self.now_ms.max(at);
                 let Some(saying) = self.says.remove(&letter) else { continue };
@@ -193,41 +205,32 @@ impl World {
     fn hear(&mut self, saying: Saying) {
         match saying {
             Saying::Command(command) => self.tell(command),
-            Saying::Lands { submission, purpose } => {
-                self.commits += 1;
-                let target = submission.target.clone();
-                match purpose {
-                    Purpose::Layout => {}
-                    Purpose::State => {
-                        *self.stated.entry(target.clone()).or_default() += 1;
-                        assert!(
-                            !self.settled.contains(&target),
-                            "`{target}` was settled before it was stated"
-                        );
-                    }
-                    Purpose::Settle => {
-                        assert!(self.settled.insert(target.clone()), "`{target}` landed twice");
-                    }
-                }
-                let outcome = MergeOutcome {
-                    submission: submission.id,
-                    target: target.clone(),
-                    result: Some(merge_outcome::Result::Landed(Landed {
-                        commit: format!("{:040x}", self.commits),
-                        declarations: vec![DeclarationFacts {
-                            name: format!("N.{}", target.replace('-', "_")),
-                            kind: "theorem".into(),
-                            statement: format!("statement of {target}"),
-                            statement_hash: format!("hash of {target}"),
-                            uses_sorry: true,
-                            ..DeclarationFacts::default()
-                        }],
-                        sequence: self.commits,
-                    })),
-                };
-                self.post(1, Command::Merged(Box::new(outcome)));
+            Saying::LaysOut { id, regions, parent } => {
+                self.library.lay_out(regions.into_iter(), &parent);
+                self.library.commits += 1;
+                self.landed(id, String::new(), Vec::new());
             }
+            Saying::Lands(request) => match self.library.land(&request) {
+                Ok(declarations) => self.landed(request.id, request.target, declarations),
+                Err(kind) => self.refuse(1, request.id, request.target, kind),
+            },
         }
+    }
+
+    /// Outcomes are told one by one, and may overtake each other.
+    fn landed(&mut self, submission: String, target: String, declarations: Vec<DeclarationFacts>) {
+        let sequence = self.library.commits;
+        let commit = format!("{sequence:040x}");
+        let landed = merge_outcome::Result::Landed(Landed { commit, declarations, sequence });
+        let outcome = MergeOutcome { submission, target, result: Some(landed) };
+        let wait = self.rng.random_range(1..2_000);
+        self.post(wait, Command::Merged(Box::new(outcome)));
+    }
+
+    fn refuse(&mut self, wait: u64, submission: String, target: String, kind: &str) {
+        let refused = Refused { kind: kind.into(), reason: "it does not fit".into(), ..Refused::default() };
+        let result = Some(merge_outcome::Result::Refused(refused));
+        self.post(wait, Command::Merged(Box::new(MergeOutcome { submission, target, result })));
     }
 
     fn perform(&mut self, effect: Effect) {
@@ -248,46 +251,57 @@ impl World {
             Effect::WriteTargets(_) => self.tell(Command::TargetsWritten),
             Effect::Revoke { attempt } => assert!(self.agents.contains(&attempt)),
             Effect::Start(task) => self.agent(&task),
-            Effect::Skeleton { id, .. } | Effect::MakeRoom { id, .. } => self
-                .merge(Submission { id, role: "planner".into(), ..Submission::default() }, Purpose::Layout),
+            Effect::Skeleton { id, .. } => {
+                let blueprint = self.planner.blueprint();
+                let order = blueprint.in_dependency_order().into_iter();
+                let regions = order.map(|ix| blueprint.target(ix).id.to_string()).collect();
+                self.lay_out(id, regions, String::new());
+            }
+            Effect::MakeRoom { id, parent, parts, .. } => {
+                self.lay_out(id, parts.into_iter().map(|(part, _)| part).collect(), parent);
+            }
             Effect::Merge(order) => {
-                let request = order.request();
-                let expectation = &request.expectations[0];
-                let purpose = if expectation.may_sorry || expectation.definition {
-                    Purpose::State
+                // Offered again after a fault that was not its own, it has another id.
+                let submission = order.submission.id.trim_end_matches(".again");
+                let request = Request::of(&order, self.proofs.get(submission).cloned());
+                let ix = self.planner.blueprint().find(&request.target).unwrap();
+                let expectation = &order.expectations[0];
+                if request.states {
+                    assert!(self.planner.blueprint().can_state(ix), "stated before what it speaks of");
+                    assert!(!request.unfreezes || self.library.entry(&request.target).is_some());
                 } else {
-                    Purpose::Settle
-                };
-                if matches!(purpose, Purpose::Settle) {
-                    assert_eq!(expectation.statement_hash, format!("hash of {}", expectation.target));
-                    let ix = self.planner.blueprint().find(&expectation.target).unwrap();
-                    assert!(self.planner.blueprint().can_land(ix), "landed before what it rests on");
+                    assert!(
+                        self.planner.blueprint().can_prove(ix),
+                        "proved before what it rests on is stated"
+                    );
+                    assert_eq!(expectation.statement_hash, self.library.hash(&request.target));
                 }
-                self.merge(request.submission.unwrap(), purpose);
+                self.merge(request);
             }
         }
     }
 
+    fn lay_out(&mut self, id: String, regions: Vec<String>, parent: String) {
+        if self.queue.insert(id.clone()) {
+            let wait = self.rng.random_range(100..20_000);
+            if id != "skeleton" && self.chance(self.weather.queue_refuses) {
+                return self.refuse(wait, id, String::new(), "environment");
+            }
+            self.say(wait, Saying::LaysOut { id, regions, parent });
+        }
+    }
+
     /// The merge queue: each submission once, however often it is sent.
-    fn merge(&mut self, submission: Submission, purpose: Purpose) {
-        if !self.queue.insert(submission.id.clone()) {
+    fn merge(&mut self, request: Request) {
+        if !self.queue.insert(request.id.clone()) {
             return;
         }
         let wait = self.rng.random_range(100..20_000);
-        if submission.id != "skeleton" && self.chance(self.weather.queue_refuses) {
+        if self.chance(self.weather.queue_refuses) {
             let kind = ["conflict", "build", "statement", "environment"][self.rng.random_range(0..4)];
-            let outcome = MergeOutcome {
-                submission: submission.id,
-                target: submission.target,
-                result: Some(merge_outcome::Result::Refused(Refused {
-                    kind: kind.into(),
-                    reason: "it does not fit".into(),
-                    ..Refused::default()
-                })),
-            };
-            self.post(wait, Command::Merged(Box::new(outcome)));
+            self.refuse(wait, request.id, request.target, kind);
         } else {
-            self.say(wait, Saying::Lands { submission, purpose });
+            self.say(wait, Saying::Lands(request));
         }
     }
 
@@ -318,14 +332,15 @@ impl World {
     fn check_start(&self, task: &Task, target: &str) {
         let blueprint = self.planner.blueprint();
         let Some(ix) = blueprint.find(target) else { return };
-        assert!(!self.settled.contains(target), "work on `{target}`, which is settled");
+        let holding = blueprint.holding(ix);
+        assert!(!blueprint.standing(ix).is_done(), "work on `{target}`, which is done");
         match task.role.as_str() {
             "formalizer" => assert!(blueprint.can_state(ix), "`{target}` cannot be stated yet"),
             "prover" | "automation" => {
                 assert!(blueprint.can_prove(ix), "`{target}` cannot be proved yet");
-                assert!(self.stated.contains_key(target));
+                assert_eq!(holding, Holding::Statement);
                 for &edge in blueprint.statement_edges(ix).iter().chain(blueprint.proof_edges(ix)) {
-                    assert!(self.stated.contains_key(blueprint.target(edge).id.as_str()));
+                    assert!(self.library.entry(blueprint.target(edge).id.as_str()).is_some());
                 }
                 assert!(!task.frozen_statement.is_empty());
             }
@@ -333,7 +348,44 @@ impl World {
             "mathematical-reviewer" | "engineering-reviewer" => assert!(task.subject.is_some()),
             _ => {}
         }
+        // Who changes a statement, or takes it away, hears which proofs rest on it.
+        let changes = task.refute || (task.role == "formalizer" && self.library.entry(target).is_some());
+        if changes && holding != Holding::Whole && !task.role.ends_with("-reviewer") {
+            assert_eq!(task.users.len(), blueprint.users(ix).len(), "{task:?}");
+        }
         assert!(!task.base_commit.is_empty());
+    }
+
+    /// What the planner counts as certified is fully proved in the library, and so is all that the book says is below it.
+    fn check_certified(&self) {
+        let blueprint = self.planner.blueprint();
+        for (ix, target) in blueprint.targets() {
+            if blueprint.standing(ix) == Standing::Certified {
+                let below = blueprint.statement_edges(ix).iter().chain(blueprint.proof_edges(ix));
+                for id in below.map(|&ix| &blueprint.target(ix).id).chain([&target.id]) {
+                    let from = self.library.sorry_from(id.as_str());
+                    assert!(
+                        self.library.is_fully_proved(id.as_str()),
+                        "`{}` counts as certified and rests on {from:?}",
+                        target.id
+                    );
+                }
+            }
+        }
+    }
+
+    /// While agents are free, every statement that is frozen, with all that it speaks of, has its proof under way.
+    fn check_parallel(&self) {
+        let status = self.planner.status();
+        let at_work: u64 = status.agents.values().sum();
+        if status.phase != "working" || at_work as usize >= self.max_agents {
+            return;
+        }
+        let blueprint = self.planner.blueprint();
+        for (entry, (ix, target)) in self.planner.targets().iter().zip(blueprint.targets()) {
+            let idle = entry.state == TargetState::Stated && blueprint.can_prove(ix);
+            assert!(!idle, "`{}` could be proved, and nobody is at it", target.id);
+        }
     }
 
     fn result(&mut self, task: &Task, target: &str) -> Option<report::Result> {
@@ -346,14 +398,18 @@ impl World {
             "formalizer" | "prover" | "fixer" if self.chance(self.weather.author_fails) => {
                 report::Result::GaveUp("no idea".into())
             }
-            "automation" | "formalizer" | "prover" | "fixer" => report::Result::Submission(Submission {
-                id: format!("{}.1", task.attempt),
-                attempt: task.attempt.clone(),
-                target: target.to_owned(),
-                role: task.role.clone(),
-                base_commit: task.base_commit.clone(),
-                ..Submission::default()
-            }),
+            "automation" | "formalizer" | "prover" | "fixer" => {
+                let id = format!("{}.1", task.attempt);
+                self.write(task, target, &id);
+                report::Result::Submission(Submission {
+                    id,
+                    attempt: task.attempt.clone(),
+                    target: target.to_owned(),
+                    role: task.role.clone(),
+                    base_commit: task.base_commit.clone(),
+                    ..Submission::default()
+                })
+            }
             "mathematical-reviewer" | "engineering-reviewer" => {
                 let objects = self.chance(self.weather.reviewer_objects);
                 report::Result::Review(Review {
@@ -381,6 +437,26 @@ impl World {
             "triage" => report::Result::Triage(Triage { action: Some(self.triage(task, target)) }),
             other => panic!("a task for {other}"),
         })
+    }
+
+    /// What a submission holds: a statement with `sorry`, sometimes with its proof; a definition; a proof.
+    fn write(&mut self, task: &Task, target: &str, submission: &str) {
+        let blueprint = self.planner.blueprint();
+        let ix = blueprint.find(target).unwrap();
+        let edges = blueprint.statement_edges(ix).iter().chain(blueprint.proof_edges(ix));
+        let book: Vec<String> = edges.map(|&edge| blueprint.target(edge).id.to_string()).collect();
+        let states = task.role == "formalizer" || (task.role == "fixer" && task.frozen_statement.is_empty());
+        if blueprint.target(ix).kind.is_definition() {
+            // A definition rests on no `sorry`.
+            self.proofs.insert(submission.to_owned(), BTreeSet::new());
+        } else if !states || self.chance(100) {
+            let mut proof = self.library.proof(target, &book);
+            if task.refute && self.chance(900) {
+                // Its author was told that nothing may be open under it.
+                proof.retain(|used| self.library.is_fully_proved(used));
+            }
+            self.proofs.insert(submission.to_owned(), proof);
+        }
     }
 
     fn triage(&mut self, task: &Task, target: &str) -> triage::Action {
@@ -415,15 +491,12 @@ impl World {
         let blueprint = self.planner.blueprint();
         for (ix, target) in blueprint.targets() {
             let state = by_id[target.id.as_str()];
-            assert_eq!(
-                state == TargetState::Certified || state == TargetState::Refuted,
-                self.is_settled(target)
-            );
+            self.check_state(ix, target, state);
             if finished.exit_code == 4 || state.is_final() || state == TargetState::Escalated {
                 continue;
             }
-            let mut edges = blueprint.statement_edges(ix).iter().chain(blueprint.proof_edges(ix));
-            let waits = edges.any(|&edge| !by_id[blueprint.target(edge).id.as_str()].is_final());
+            let mut waits = blueprint.open_below(ix).into_iter();
+            let waits = waits.any(|below| !by_id[blueprint.target(below).id.as_str()].is_final());
             // A part for which no room could be made: its whole waits for a person.
             let roomless =
                 target.parent.as_ref().is_some_and(|parent| by_id[parent.as_str()] == TargetState::Escalated);
@@ -435,9 +508,27 @@ impl World {
         assert_eq!(finished.exit_code == 0, all_settled);
     }
 
-    fn is_settled(&self, target: &Target) -> bool {
+    /// A target's state is what the library holds, no more and no less.
+    fn check_state(&self, ix: atlas_domain::TargetIx, target: &Target, state: TargetState) {
+        let blueprint = self.planner.blueprint();
         let id = target.id.as_str();
-        self.settled.contains(id) || (target.kind.is_definition() && self.stated.contains_key(id))
+        let entry = self.library.entry(id).cloned().unwrap_or_default();
+        assert_eq!(state == TargetState::Refuted, entry.refuted, "`{id}`");
+        let proved = matches!(state, TargetState::Proved | TargetState::Certified);
+        // While its statement is being corrected, what the library holds of it counts for nothing.
+        let corrected = entry.version > 0 && blueprint.holding(ix) == Holding::Nothing;
+        assert!(!(corrected && proved));
+        assert!(corrected || entry.refuted || proved == entry.whole, "`{id}` is {state}: {entry:?}");
+        let book = blueprint.statement_edges(ix).iter().chain(blueprint.proof_edges(ix));
+        let open = |below: &atlas_domain::TargetIx| blueprint.standing(*below) != Standing::Certified;
+        let below = book.copied().filter(open).count() + self.library.sorry_from(id).len();
+        assert!(state != TargetState::Certified || below == 0, "`{id}` is certified with {below} open below");
+        if proved {
+            let uses = blueprint.uses(ix).iter().map(|&used| blueprint.target(used).id.to_string());
+            let told: BTreeSet<String> =
+                entry.told.into_iter().filter(|told| !self.library.is_refuted(told)).collect();
+            assert_eq!(uses.collect::<BTreeSet<_>>(), told, "what the proof of `{id}` rests on");
+        }
     }
 }
 
@@ -571,6 +662,25 @@ fn a_book_without_targets_is_read_by_agents_that_agree() {
     assert_eq!(targets.len(), 2 * 17, "each once, in spite of overlaps and of labels that differ");
     assert!(world.agents.contains("chunk-4.extractor.3") && !world.agents.contains("chunk-5.extractor.1"));
     assert!(targets.iter().all(|target| target.module == format!("N.Chapter{}", &target.chapter[1..])));
+}
+
+#[test]
+fn proofs_are_opened_again_when_a_statement_below_them_changes_and_found_again() {
+    let (mut reopened, mut certified) = (0, 0);
+    for seed in 0..60 {
+        let weather = Weather { author_fails: 550, reviewer_objects: 50, nonsense: 0, ..FAIR };
+        let mut world = World::new(seed, weather, 6);
+        let edges: Vec<_> = (1..16).flat_map(|n| [(n, n / 2, false), (n, n / 3, n % 5 == 0)]).collect();
+        world.run(spec(targets(16, &edges, &[false]), policy(6, 2, true)));
+        world.restart();
+        world.check_end();
+        let ends = world.planner.targets().iter().flat_map(|target| world.planner.attempts(&target.id));
+        let outcomes = ends.filter(|attempt| attempt.outcome == "reopened").count();
+        assert!(outcomes <= world.library.reopened as usize);
+        reopened += outcomes;
+        certified += world.planner.status().counts.get("certified").copied().unwrap_or(0);
+    }
+    assert!(reopened > 20 && certified > 400, "{reopened} reopened, {certified} certified");
 }
 
 #[test]
