@@ -143,6 +143,8 @@ fn policy(spec: &AtlasRunSpec, created_ms: u64) -> Policy {
             created_ms.saturating_add(u64::try_from(deadline.get().as_millis()).unwrap_or(u64::MAX))
         }),
         extractors: agents.extractors,
+        chunk_lines: agents.chunk_lines,
+        chunk_overlap: agents.chunk_overlap,
         triage_limit: 3,
         roles: ROLES
             .iter()

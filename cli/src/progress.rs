@@ -203,8 +203,8 @@ impl Progress {
     }
 
     /// How many targets are in each state, in the order of [`STATES`].
-    pub fn states(&self) -> [u64; 7] {
-        let mut counts = [0; 7];
+    pub fn states(&self) -> [u64; STATES.len()] {
+        let mut counts = [0; STATES.len()];
         for target in &self.planner.targets {
             if let Some(at) = STATES.iter().position(|state| *state == target.state) {
                 counts[at] += 1;

@@ -60,6 +60,7 @@ struct TargetView<'a> {
     question: &'a str,
     reply: &'a str,
     summary: String,
+    ways: Vec<&'static str>,
     history: Vec<AttemptView<'a>>,
     commit: &'a str,
     parent: &'a str,
@@ -74,7 +75,7 @@ struct AttemptView<'a> {
     commit: String,
     reasons: &'a [String],
     turns: u32,
-    checks: u32,
+    checks: String,
     tokens: String,
     cost: String,
 }
@@ -236,6 +237,7 @@ fn view(target: &Target) -> TargetView<'_> {
         question: escalation.map_or("", |e| e.question.as_str()),
         reply: escalation.and_then(|e| e.reply.as_deref()).unwrap_or_default(),
         summary: summary(target),
+        ways: target.ways.iter().map(|way| way.words()).collect(),
         history: target.history.iter().map(attempt).collect(),
         commit: target.landed_commit.as_deref().unwrap_or_default(),
         parent: target.parent.as_deref().unwrap_or_default(),
@@ -260,7 +262,10 @@ fn attempt(attempt: &Attempt) -> AttemptView<'_> {
         commit: attempt.commit.as_deref().map(commit).unwrap_or_default(),
         reasons: &attempt.reasons,
         turns: attempt.turns,
-        checks: attempt.checks,
+        checks: match attempt.rejected {
+            0 => attempt.checks.to_string(),
+            rejected => format!("{} ({rejected} with errors)", attempt.checks),
+        },
         tokens: count(attempt.tokens),
         cost: usd(attempt.cost),
     }

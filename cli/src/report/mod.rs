@@ -3,6 +3,7 @@
 mod html;
 mod lean;
 mod prose;
+mod way;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -12,6 +13,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::failure::{Failure, Result};
 use crate::format::{count, duration, usd};
+
+pub use way::{Way, ways};
 
 /// What came of a run. Field names are the contract of `report.json`; see `docs/cli.md`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -169,6 +172,8 @@ pub struct Target {
     pub parent: Option<String>,
     /// Its region of the library.
     pub lean: String,
+    /// What happened on its way.
+    pub ways: Vec<Way>,
     /// What the human was asked and answered.
     pub escalation: Option<Escalation>,
     /// Each attempt, in the order in which they ended.
@@ -203,6 +208,8 @@ pub struct Attempt {
     pub turns: u32,
     /// Questions to Lean.
     pub checks: u32,
+    /// Of these, those in which Lean found errors.
+    pub rejected: u32,
     /// Tokens used.
     pub tokens: u64,
     /// Cost in US dollars.

@@ -215,7 +215,6 @@ impl AtWork {
                     if stale.remove(&service).is_some_and(|old| old == document) && service == "planner" {
                         // The last process's word, delivered first; shown, but not believed.
                         self.progress.absorb(&service, &without_end(document));
-                        replies.knows(&self.progress.planner);
                         continue;
                     }
                     self.progress.absorb(&service, &document);

@@ -8,7 +8,7 @@ use atlas_bus::Bus;
 use atlas_domain::{ActorId, ActorKind, RunId, Standing, Usage};
 use atlas_library::layout;
 use atlas_planner::{AttemptStatus, Planner, TargetStatus};
-use atlas_proto::{PlannerEvent, merge_outcome, planner_event};
+use atlas_proto::{MergeOutcome, PlannerEvent, merge_outcome, planner_event, report, triage};
 use bytes::Bytes;
 use prost::Message as _;
 
@@ -16,7 +16,7 @@ use crate::directory::{Directory, Identity};
 use crate::failure::{Failure, Result};
 use crate::input::Input;
 use crate::progress::{Finished, Progress};
-use crate::report::{Attempt, Chapter, Cpu, Escalation, Refusal, Report, Target};
+use crate::report::{Attempt, Chapter, Cpu, Escalation, Refusal, Report, Target, ways};
 
 /// Writes the working copy and gathers the report of the run as it stands.
 ///
@@ -43,7 +43,16 @@ pub async fn conclude(
     let modules = modules(bus, planner.head()).await?;
     let mut report = report(&planner, &modules, input, identity, progress);
     report.outcome = finished.map(|finished| finished.reason.clone());
-    report.refusals = refusals(bus, run).await?;
+    let told = Told::read(bus, run).await?;
+    report.refusals = told.refusals;
+    for target in &mut report.targets {
+        // The planner keeps a question until it is answered.
+        if let (Some(escalation), Some(asked)) = (&mut target.escalation, told.questions.get(&target.id))
+            && escalation.question.is_empty()
+        {
+            escalation.question.clone_from(asked);
+        }
+    }
     let (repository, library) = (directory.repository(), directory.library());
     if repository.is_dir() {
         let exported =
@@ -122,7 +131,6 @@ fn target(planner: &Planner, modules: &HashMap<String, Bytes>, status: &TargetSt
     let blueprint = planner.blueprint();
     let found = blueprint.find(&status.id).map(|ix| (blueprint.target(ix), blueprint.standing(ix)));
     let source = modules.get(&status.module).and_then(|bytes| std::str::from_utf8(bytes).ok());
-    let question = status.question.clone().unwrap_or_default();
     let ids = |ids: &[atlas_domain::TargetId]| ids.iter().map(ToString::to_string).collect();
     let mut target = Target {
         id: status.id.clone(),
@@ -143,8 +151,10 @@ fn target(planner: &Planner, modules: &HashMap<String, Bytes>, status: &TargetSt
             .unwrap_or_default()
             .trim()
             .to_owned(),
-        escalation: (status.question.is_some() || status.reply.is_some())
-            .then(|| Escalation { question, reply: status.reply.clone() }),
+        escalation: (status.question.is_some() || status.reply.is_some()).then(|| Escalation {
+            question: status.question.clone().unwrap_or_default(),
+            reply: status.reply.clone(),
+        }),
         history: planner.attempts(&status.id).iter().map(|past| attempt(&status.id, past)).collect(),
         ..Target::default()
     };
@@ -157,6 +167,7 @@ fn target(planner: &Planner, modules: &HashMap<String, Bytes>, status: &TargetSt
         target.statement_depends_on = ids(&book.statement_depends_on);
         target.proof_depends_on = ids(&book.proof_depends_on);
     }
+    target.ways = ways(&target);
     target
 }
 
@@ -170,6 +181,7 @@ fn attempt(target: &str, past: &AttemptStatus) -> Attempt {
         reasons: reasons.collect(),
         turns: past.turns,
         checks: past.checks,
+        rejected: past.rejected,
         tokens: past.usage.tokens(),
         cost: usd(past.usage.cost_microdollars),
         commit: past.commit.clone(),
@@ -180,27 +192,52 @@ fn usd(microdollars: u64) -> f64 {
     microdollars as f64 / 1e6
 }
 
-/// What the merge queue sent back, in order, from the planner's journal.
-async fn refusals(bus: &Bus, run: &RunId) -> Result<Vec<Refusal>> {
-    let records = bus
-        .records(&ActorId::singleton(run, ActorKind::Plan))
-        .await
-        .map_err(|e| Failure::fault(format!("cannot read the planner's journal for the report: {e}")))?;
-    let events = records.iter().flat_map(|(_, record)| &record.events);
-    let outcomes = events.filter_map(|bytes| match PlannerEvent::decode(bytes.as_slice()).ok()?.event? {
-        planner_event::Event::Merged(outcome) => Some(outcome),
-        _ => None,
-    });
-    let refused = outcomes.filter_map(|outcome| match outcome.result? {
-        merge_outcome::Result::Refused(refused) => Some(Refusal {
-            submission: outcome.submission,
-            target: outcome.target,
-            kind: refused.kind,
-            reason: refused.reason,
-        }),
-        merge_outcome::Result::Landed(_) => None,
-    });
-    Ok(refused.collect())
+/// What the planner's journal tells and its state no longer holds.
+struct Told {
+    /// What the merge queue sent back, in order.
+    refusals: Vec<Refusal>,
+    /// The last question to a person about each target.
+    questions: HashMap<String, String>,
+}
+
+impl Told {
+    async fn read(bus: &Bus, run: &RunId) -> Result<Self> {
+        let records = bus
+            .records(&ActorId::singleton(run, ActorKind::Plan))
+            .await
+            .map_err(|e| Failure::fault(format!("cannot read the planner's journal for the report: {e}")))?;
+        let mut told = Self { refusals: Vec::new(), questions: HashMap::new() };
+        for bytes in records.iter().flat_map(|(_, record)| &record.events) {
+            // An event of a newer program tells this one nothing.
+            let event = PlannerEvent::decode(bytes.as_slice()).ok().and_then(|event| event.event);
+            match event {
+                Some(planner_event::Event::Merged(outcome)) => told.merged(outcome),
+                Some(planner_event::Event::Escalated(asked)) => {
+                    told.questions.insert(asked.target, asked.question);
+                }
+                Some(planner_event::Event::Reported(report)) => {
+                    if let Some(report::Result::Triage(triage)) = report.result
+                        && let Some(triage::Action::Escalate(question)) = triage.action
+                    {
+                        told.questions.insert(report.target, question);
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(told)
+    }
+
+    fn merged(&mut self, outcome: MergeOutcome) {
+        if let Some(merge_outcome::Result::Refused(refused)) = outcome.result {
+            self.refusals.push(Refusal {
+                submission: outcome.submission,
+                target: outcome.target,
+                kind: refused.kind,
+                reason: refused.reason,
+            });
+        }
+    }
 }
 
 /// Agents whose model was asked and has not answered: before a process starts, the calls that the last one left under

@@ -48,9 +48,11 @@ pub fn load(input: &Input) -> Result<Recordings> {
 pub struct Replies<'a> {
     recordings: &'a Recordings,
     recorder: Option<Recorder>,
+    /// What the file of `recorder` held when this process began.
+    before: Recording,
     /// Questions that a recorded answer has been posted to.
     posted: HashSet<(String, String)>,
-    /// The last answer to each target that is recorded already.
+    /// The last answer to each target that this process has recorded.
     recorded: HashMap<String, String>,
     /// Whether an answer is not yet with the planner.
     pending: bool,
@@ -60,13 +62,17 @@ impl<'a> Replies<'a> {
     /// Answers from `recordings`; people's answers are recorded in `record`.
     ///
     /// # Errors
-    /// When `record` cannot be written.
+    /// When `record` cannot be written, or is no recording.
     pub fn new(recordings: &'a Recordings, record: Option<&Path>) -> Result<Self> {
-        let recorder = record
-            .map(Recorder::open)
-            .transpose()
-            .map_err(|e| Failure::input(e.to_string()).hint("name another file with `--record`"))?;
-        Ok(Self { recordings, recorder, posted: HashSet::new(), recorded: HashMap::new(), pending: false })
+        let other = |e: String| Failure::input(e).hint("name another file with `--record`");
+        // An answer that came when an earlier process was killed may have been taken up and not recorded: the file says.
+        let before = match record.filter(|path| path.metadata().is_ok_and(|file| file.len() > 0)) {
+            Some(path) => Recording::load(path).map_err(|mistakes| tell(&mistakes.0))?,
+            None => Recording::default(),
+        };
+        let recorder = record.map(Recorder::open).transpose().map_err(|e| other(e.to_string()))?;
+        let (posted, recorded) = (HashSet::new(), HashMap::new());
+        Ok(Self { recordings, recorder, before, posted, recorded, pending: false })
     }
 
     /// Posts recorded answers to the planner's open questions, and records answers that people gave.
@@ -93,20 +99,13 @@ impl<'a> Replies<'a> {
         let Some(recorder) = &self.recorder else { return Ok(()) };
         for target in &planner.targets {
             let Some(reply) = &target.reply else { continue };
-            if self.recorded.insert(target.id.clone(), reply.clone()).as_ref() != Some(reply) {
+            let last = self.recorded.get(&target.id).or_else(|| self.before.replies(&target.id).last());
+            if last != Some(reply) {
                 recorder.reply(&target.id, reply).await.map_err(|e| Failure::fault(e.to_string()))?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Takes what the planner knew before this process for recorded already.
-    pub fn knows(&mut self, planner: &Planner) {
-        for target in &planner.targets {
-            if let Some(reply) = &target.reply {
                 self.recorded.insert(target.id.clone(), reply.clone());
             }
         }
+        Ok(())
     }
 
     /// True when no posted answer is still on its way to the planner.

@@ -1,19 +1,23 @@
-//! `targets.yaml`: our own, which extraction writes and a person may edit, and AutoformBot's.
+//! `targets.yaml`: our own, which extraction writes and a person may edit, and both of AutoformBot's.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use atlas_domain::{Target, TargetKind};
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_saphyr::Spanned;
 
 use crate::assemble::{Draft, DraftTarget};
 use crate::{Problem, markdown, names, source};
 
-/// One entry of either form: ours has `id` and `statement`, AutoformBot's `name` and `description`.
+/// One entry of any form: ours has `id` and `statement`, AutoformBot's `name` and `description`, that of its newer versions
+/// `id`, `type` and `dependencies`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Entry {
     id: Option<String>,
+    #[serde(alias = "type")]
     kind: Option<String>,
     title: Option<String>,
     statement: Option<String>,
@@ -31,6 +35,14 @@ struct Entry {
     name: Option<String>,
     description: Option<String>,
     location: Option<String>,
+    // and those of its newer versions
+    /// Number of the statement in the book, e.g. `Theorem 1.2`.
+    source: Option<String>,
+    #[serde(default)]
+    dependencies: Vec<String>,
+    /// Whether the book has a proof, not which: nothing that a reader of the book does not see.
+    #[serde(default, rename = "proved_in_book")]
+    _proved_in_book: IgnoredAny,
 }
 
 /// Puts the targets of a `targets.yaml` in the place of those found in the text, keeping the book's proofs.
@@ -45,8 +57,21 @@ pub(crate) fn replace(draft: &mut Draft, file: &Path) -> Result<(), Vec<Problem>
             "each entry has id, kind, statement (docs/book-format.md)",
         )]
     })?;
+    let definitions: BTreeSet<String> = entries
+        .iter()
+        .filter(|entry| kind(entry.value.kind.as_deref()).is_some_and(TargetKind::is_definition))
+        .filter_map(|entry| entry.value.id.as_deref().map(names::label))
+        .collect();
     let mut targets = Vec::new();
-    for entry in entries {
+    for mut entry in entries {
+        // Their graph has one kind of edge: a statement speaks of definitions, a proof uses statements.
+        for reference in std::mem::take(&mut entry.value.dependencies) {
+            if definitions.contains(&names::label(&reference)) {
+                entry.value.statement_depends_on.push(reference);
+            } else {
+                entry.value.proof_depends_on.push(reference);
+            }
+        }
         let line = u32::try_from(entry.referenced.line()).unwrap_or(0);
         match target(entry.value, draft, file, line) {
             Ok(target) => targets.push(target),
@@ -57,16 +82,20 @@ pub(crate) fn replace(draft: &mut Draft, file: &Path) -> Result<(), Vec<Problem>
     Ok(())
 }
 
+fn kind(word: Option<&str>) -> Option<TargetKind> {
+    markdown::kind(word?)
+}
+
 fn target(entry: Entry, draft: &Draft, file: &Path, line: u32) -> Result<DraftTarget, Problem> {
     let missing = |field: &str| {
         Problem::new(
             file,
             line,
             format!("an entry lacks `{field}`"),
-            "give id, kind and statement (AutoformBot: name, kind, description)",
+            "give id, kind and statement (AutoformBot: name, kind, description, or id, type, statement)",
         )
     };
-    let title = entry.title.or(entry.name.clone()).unwrap_or_default();
+    let title = entry.title.or(entry.name.clone()).or(entry.source).unwrap_or_default();
     let label = match (entry.id, &entry.name) {
         (Some(id), _) => id,
         (None, Some(name)) => names::label(name.split(" (").next().unwrap_or(name)),

@@ -135,6 +135,66 @@ fn autoformbots_book_and_targets_are_read_as_they_are() {
 }
 
 #[test]
+fn autoformbots_newer_targets_are_read_as_they_are() {
+    let targets = "\
+- id: def-even
+  type: definition
+  source: \"Definition 1.1\"
+  statement: \"A number n is even if n = 2k.\"
+  dependencies: []
+  proved_in_book: false
+
+- id: thm-even-add
+  type: theorem
+  source: \"Theorem 1.2\"
+  statement: \"The sum of even numbers is even.\"
+  dependencies: [def-even]
+  proved_in_book: true
+
+- id: cor-even-double
+  type: corollary
+  source: \"Corollary 1.3\"
+  statement: \"m + m is even for even m.\"
+  dependencies: [def-even, thm-even-add]
+  proved_in_book: no
+";
+    let folder = folder(&[("book.md", "# Even numbers\n\nProse.\n"), ("targets.yaml", targets)]);
+    let book = read(folder.path(), &options("Even")).unwrap();
+    assert_eq!(ids(&book), ["def-even", "thm-even-add", "cor-even-double"]);
+    let double = &book.targets[2];
+    assert_eq!((double.title.as_str(), double.kind), ("Corollary 1.3", TargetKind::Corollary));
+    assert_eq!(double.statement_depends_on[0].as_str(), "def-even");
+    assert_eq!(double.proof_depends_on[0].as_str(), "thm-even-add");
+    assert_eq!((double.statement_depends_on.len(), double.proof_depends_on.len()), (1, 1));
+}
+
+/// A field is read as what it is declared to be, never guessed from its looks: `n` is a label, `yes` a title.
+#[test]
+fn bare_words_of_a_targets_file_are_text() {
+    let folder = folder(&[("01-a.md", "# A\nProse.\n")]);
+    let file = folder.path().join("targets.yaml");
+    let entries = [("n", "yes"), ("y", "No"), ("off", "on"), ("007", "1_000"), ("12", "~1")];
+    let entry = |(id, title): (&str, &str)| {
+        format!("- id: {id}\n  kind: lemma\n  title: {title}\n  statement: yes\n  declaration: a{id}\n")
+    };
+    let dependent = "- {id: last, kind: lemma, statement: NO, statement_depends_on: [n, y, off], proof_depends_on: [007]}\n";
+    std::fs::write(&file, entries.map(entry).concat() + dependent).unwrap();
+    let from = Options { format: Some(Format::Markdown), targets: Some(&file), ..options("Words") };
+    let book = read(folder.path(), &from).unwrap();
+    let read_back: Vec<_> = book.targets.iter().map(|t| (t.id.as_str(), t.title.as_str())).collect();
+    assert_eq!(read_back[..5], entries);
+    assert!(book.targets[..5].iter().all(|target| target.statement == "yes"));
+    let last = &book.targets[5];
+    let on: Vec<&str> = last.statement_depends_on.iter().map(|id| id.as_str()).collect();
+    assert_eq!((last.statement.as_str(), on.as_slice()), ("NO", &["n", "y", "off"][..]));
+    assert_eq!(last.proof_depends_on[0].as_str(), "007");
+
+    // What extraction writes is read back as it was, whatever it looks like.
+    write_targets(&file, &book.targets).unwrap();
+    assert_eq!(read(folder.path(), &from).unwrap().targets, book.targets);
+}
+
+#[test]
 fn repoprovers_manifest_chooses_the_targets_of_its_chapters() {
     let folder = folder(&[
         (
@@ -143,7 +203,7 @@ fn repoprovers_manifest_chooses_the_targets_of_its_chapters() {
         ),
         (
             "tex/basics.tex",
-            "\\section{A}\\begin{definition}\\label{def.double} D \\end{definition}\\section{B}\\begin{theorem}\\label{thm.double-even} By \\ref{def.double} and \\ref{thm.other} \\end{theorem}\\begin{theorem}\\label{thm.other} O \\end{theorem}",
+            "\\section{A}\\begin{definition}\\label{def:double} D \\end{definition}\\section{B}\\begin{theorem}\\label{thm.double-even} By \\ref{def.double} and \\ref{thm.other} \\end{theorem}\\begin{theorem}\\label{thm.other} O \\end{theorem}",
         ),
     ]);
     let book = read(folder.path(), &options("Toy")).unwrap();

@@ -36,6 +36,11 @@ pub struct Agents {
     /// Independent extractors of targets per piece of a book that comes without them.
     #[schemars(range(min = 1))]
     pub extractors: u32,
+    /// Lines of such a piece; a chapter that has more is read in several.
+    #[schemars(range(min = 1))]
+    pub chunk_lines: u32,
+    /// Lines that a piece shares with the next, so that no statement is cut in two unseen; fewer than `chunkLines`.
+    pub chunk_overlap: u32,
     /// Turns that one attempt may take.
     #[schemars(range(min = 1))]
     pub max_turns: u32,
@@ -56,6 +61,8 @@ impl Default for Agents {
             racing: 1,
             automation: true,
             extractors: 2,
+            chunk_lines: 500,
+            chunk_overlap: 50,
             max_turns: 40,
             max_tokens: 400_000,
             roles: BTreeMap::new(),

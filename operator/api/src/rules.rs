@@ -163,6 +163,23 @@ impl Rules<'_> {
                 format!("race at most {attempts}, or raise `attemptsPerTask`"),
             );
         }
+        let lines = spec.at(&["agents", "chunkLines"]);
+        let overlap = spec.at(&["agents", "chunkOverlap"]);
+        let number = |node: Option<&Node>, default: u32| {
+            node.and_then(Node::unsigned).unwrap_or_else(|| u64::from(default))
+        };
+        let piece = number(lines, defaults.chunk_lines);
+        let shared = number(overlap, defaults.chunk_overlap);
+        if piece > 0
+            && shared >= piece
+            && let Some(node) = overlap.or(lines)
+        {
+            self.report(
+                node.place,
+                format!("`chunkOverlap` is {shared}, but must be less than `chunkLines`, which is {piece}"),
+                "pieces of the book share a tenth of their lines by default",
+            );
+        }
         let known: Vec<&str> = names(spec.get("models"));
         for (key, role) in spec.at(&["agents", "roles"]).map_or(&[][..], Node::entries) {
             self.role(key, role, &known);

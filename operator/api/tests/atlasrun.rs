@@ -47,6 +47,28 @@ fn a_whole_file_loads_with_absolute_paths_and_its_own_values() {
 }
 
 #[test]
+fn pieces_of_the_book_must_be_longer_than_what_they_share() {
+    let document = |agents: &str| {
+        format!(
+            "apiVersion: atlasrun.dev/v1alpha1\nkind: AtlasRun\nmetadata: {{name: n}}\nspec:\n  books: [{{path: book.md}}]\n  \
+             library: {{package: N}}\n  agents: {agents}\n  \
+             models: [{{name: m, provider: openai, model: x, baseUrl: 'http://localhost:1/v1'}}]\n"
+        )
+    };
+    let told = |agents: &str| load(&document(agents)).map_err(|problems| problems.0[0].message.clone());
+    assert!(told("{chunkLines: 20, chunkOverlap: 19}").is_ok());
+    assert_eq!(
+        told("{chunkLines: 20, chunkOverlap: 20}").unwrap_err(),
+        "`chunkOverlap` is 20, but must be less than `chunkLines`, which is 20"
+    );
+    assert_eq!(
+        told("{chunkLines: 50}").unwrap_err(),
+        "`chunkOverlap` is 50, but must be less than `chunkLines`, which is 50",
+        "the default counts too"
+    );
+}
+
+#[test]
 fn a_file_with_the_least_gets_the_defaults() {
     let loaded = load(
         "apiVersion: atlasrun.dev/v1alpha1\nkind: AtlasRun\nmetadata: {name: n}\nspec:\n  books: [{path: book.md}]\n  \

@@ -164,6 +164,11 @@ pub fn accepted(reply: &CheckReply) -> bool {
     reply.outcome() == Outcome::Accepted
 }
 
+/// Whether Lean found errors in what it was asked; a check that came to no judgement says nothing of it.
+pub fn rejected(reply: &CheckReply) -> bool {
+    reply.outcome() == Outcome::Rejected
+}
+
 /// A reply as a model reads it: the outcome, then errors, warnings, goals, each shortened with a note.
 pub fn render(reply: &CheckReply) -> String {
     let errors = reply.diagnostics.iter().filter(|d| d.severity() == Severity::Error).count();

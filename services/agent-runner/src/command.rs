@@ -124,5 +124,5 @@ pub enum Command {
 
 /// A result of a tool that failed.
 pub fn failed_result(text: impl Into<String>) -> ToolResult {
-    ToolResult { text: text.into(), is_error: true, accepted: false, checks: 0 }
+    ToolResult { text: text.into(), is_error: true, ..ToolResult::default() }
 }

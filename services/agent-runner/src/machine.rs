@@ -73,6 +73,8 @@ pub struct Agent {
     compactions: u32,
     usage: Usage,
     checks: u32,
+    /// Of these, those in which Lean found errors.
+    rejected: u32,
     unsettled: Option<Settlement>,
     /// How it ends, once that is known.
     outcome: Option<Outcome>,
@@ -259,6 +261,7 @@ impl Machine for Agent {
             compactions: 0,
             usage: Usage::default(),
             checks: 0,
+            rejected: 0,
             unsettled: None,
             outcome: None,
             model: String::new(),

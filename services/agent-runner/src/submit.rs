@@ -22,13 +22,15 @@ pub struct Gate {
     pub refusal: Option<String>,
     /// Questions put to Lean.
     pub checks: u32,
+    /// Lean found errors in the draft.
+    pub rejected: bool,
     /// Of a draft that may go: stated targets, not proved yet, that its proof rests on.
     pub rests_on: Vec<String>,
 }
 
 impl Gate {
     fn refused(refusal: String, checks: u32) -> Self {
-        Self { refusal: Some(refusal), checks, rests_on: Vec::new() }
+        Self { refusal: Some(refusal), checks, rejected: false, rests_on: Vec::new() }
     }
 }
 
@@ -70,7 +72,7 @@ pub async fn gate(bus: &Bus, library: &Library, task: &Task, id: &str) -> Result
         checks += 1;
     }
     if let Some(refusal) = refusal(task, &name, &reply) {
-        return Ok(Gate::refused(refusal, checks));
+        return Ok(Gate { rejected: check::rejected(&reply), ..Gate::refused(refusal, checks) });
     }
     let facts = reply.declarations.iter().find(|facts| facts.name == name).cloned().unwrap_or_default();
     let own = |open: &&str| *open != name && !task.users.iter().any(|user| user.declaration == *open);
@@ -92,7 +94,7 @@ pub async fn gate(bus: &Bus, library: &Library, task: &Task, id: &str) -> Result
         }
     }
     let rests_on = facts.sorry_from.into_iter().filter(|from| *from != name).collect();
-    Ok(Gate { refusal: None, checks, rests_on })
+    Ok(Gate { refusal: None, checks, rejected: false, rests_on })
 }
 
 /// Names of the declarations whose own proof is `sorry`.

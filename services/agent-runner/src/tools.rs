@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use atlas_bus::Bus;
 use atlas_library::LibraryPath;
-use atlas_proto::{BaseFile, Position, ToolResult, ToolsAnswered};
+use atlas_proto::{BaseFile, CheckReply, Position, ToolResult, ToolsAnswered};
 use futures::StreamExt as _;
 use tracing::Instrument as _;
 
@@ -82,7 +82,7 @@ async fn one(
     id: &str,
 ) -> Result<ToolResult, ToolFault> {
     let hide = work.setup.hide_comments;
-    let mut checks = 0;
+    let (mut checks, mut rejected) = (0, 0);
     let mut accepted = false;
     let found = match &call.request {
         Err(why) => Err(why.clone()),
@@ -92,11 +92,17 @@ async fn one(
         Ok(Request::FindDeclarations(ask)) => find(bus, library, work, ask).await?,
         Ok(Request::Check(ask)) => {
             checks = 1;
-            check(bus, library, work, ask, id).await?
+            let checked = check(bus, library, work, ask, id).await?;
+            checked.map(|reply| {
+                rejected = u32::from(check::rejected(&reply));
+                let remark = submit::remark(&work.task, &reply).map(|remark| format!("\n{remark}"));
+                check::render(&reply) + &remark.unwrap_or_default()
+            })
         }
         Ok(Request::Submit(_)) => {
             let gate = submit::gate(bus, library, &work.task, id).await?;
             checks = gate.checks;
+            rejected = u32::from(gate.rejected);
             accepted = gate.refusal.is_none();
             let given = submit::given(&gate.rests_on);
             gate.refusal.map_or_else(|| Ok(format!("Submitted.{given}")), Err)
@@ -104,8 +110,14 @@ async fn one(
         Ok(_) => Err(format!("`{}` cannot be run here.", call.tool)),
     };
     Ok(match found {
-        Ok(text) => ToolResult { text: check::shorten(&text, MAX_RESULT), is_error: false, accepted, checks },
-        Err(text) => ToolResult { checks, ..failed_result(check::shorten(&text, MAX_RESULT)) },
+        Ok(text) => ToolResult {
+            text: check::shorten(&text, MAX_RESULT),
+            is_error: false,
+            accepted,
+            checks,
+            rejected,
+        },
+        Err(text) => ToolResult { checks, rejected, ..failed_result(check::shorten(&text, MAX_RESULT)) },
     })
 }
 
@@ -133,7 +145,7 @@ async fn check(
     work: &RunTools,
     ask: &Check,
     id: &str,
-) -> Result<search::Found, ToolFault> {
+) -> Result<Result<CheckReply, String>, ToolFault> {
     let path = ask.path.as_deref().unwrap_or_else(|| library.draft().module_path());
     let module = match LibraryPath::parse(path) {
         Err(error) => return Ok(Err(format!("{error}."))),
@@ -162,7 +174,5 @@ async fn check(
         goals_at,
         ..Question::default()
     };
-    let reply = check::ask(bus, question).await?;
-    let remark = submit::remark(&work.task, &reply).map(|remark| format!("\n{remark}")).unwrap_or_default();
-    Ok(Ok(check::render(&reply) + &remark))
+    Ok(Ok(check::ask(bus, question).await?))
 }

@@ -152,7 +152,7 @@ impl World {
                 let result = |call: &atlas_agent_runner::command::Call| {
                     let at: usize = call.id.parse().unwrap();
                     let accepted = matches!(self.said(work.turn)[at], Say::Submit { accepted: true });
-                    ToolResult { text: "x".repeat(3000), is_error: false, accepted, checks: 1 }
+                    ToolResult { text: "x".repeat(3000), accepted, checks: 1, ..ToolResult::default() }
                 };
                 let loaded =
                     work.load.iter().map(|path| BaseFile { path: path.clone(), text: Some("old".into()) });

@@ -15,8 +15,12 @@ pub(crate) struct Finding {
     pub votes: usize,
 }
 
-/// Sorts what the extractors of one piece found into what all have and what only some have.
-pub(crate) fn compare(found: &[Vec<Target>]) -> (Vec<Finding>, Vec<Finding>) {
+/// Sorts what the extractors of one piece found into what all have and what only some have. A finding's words are the first
+/// extractor's; it rests on what any of them saw it rest on, and has a proof if one of them saw one.
+pub(crate) fn compare<'a>(
+    found: impl ExactSizeIterator<Item = &'a Vec<Target>>,
+) -> (Vec<Finding>, Vec<Finding>) {
+    let extractors = found.len();
     let mut findings: Vec<Finding> = Vec::new();
     for extractor in found {
         let mut voted: BTreeSet<usize> = BTreeSet::new();
@@ -29,6 +33,7 @@ pub(crate) fn compare(found: &[Vec<Target>]) -> (Vec<Finding>, Vec<Finding>) {
                         finding.votes += 1;
                     }
                     finding.aliases.push(target.id.clone());
+                    finding.learn(target);
                 }
                 None => {
                     voted.insert(findings.len());
@@ -37,7 +42,26 @@ pub(crate) fn compare(found: &[Vec<Target>]) -> (Vec<Finding>, Vec<Finding>) {
             }
         }
     }
-    findings.into_iter().partition(|finding| finding.votes == found.len())
+    findings.into_iter().partition(|finding| finding.votes == extractors)
+}
+
+impl Finding {
+    /// Takes up what another extractor saw of the same target.
+    fn learn(&mut self, other: &Target) {
+        let own = &mut self.target;
+        let more = |own: &mut Vec<String>, other: &[String]| {
+            for reference in other {
+                if !own.contains(reference) {
+                    own.push(reference.clone());
+                }
+            }
+        };
+        more(&mut own.statement_depends_on, &other.statement_depends_on);
+        more(&mut own.proof_depends_on, &other.proof_depends_on);
+        if own.proof.is_empty() {
+            own.proof.clone_from(&other.proof);
+        }
+    }
 }
 
 /// What the referee decided on, with the labels that it is known by.
@@ -188,11 +212,33 @@ mod tests {
             ],
             vec![target("thm-1", 11, "if m and n are even, m + n is even"), target("extra", 40, "A remark.")],
         ];
-        let (agreed, disputed) = compare(&found);
+        let (agreed, disputed) = compare(found.iter());
         let ids = |f: &[Finding]| f.iter().map(|f| f.target.id.clone()).collect::<Vec<_>>();
         assert_eq!(ids(&agreed), ["even-sum"]);
         assert_eq!(agreed[0].aliases, ["thm-1"]);
         assert_eq!(ids(&disputed), ["odd", "extra"]);
+    }
+
+    #[test]
+    fn a_target_rests_on_what_any_extractor_saw_it_rest_on() {
+        let one = Target {
+            statement_depends_on: vec!["even".into()],
+            proof_depends_on: vec!["halves".into()],
+            ..target("sum", 10, "Sums of even numbers are even.")
+        };
+        let other = Target {
+            statement_depends_on: vec!["number".into(), "even".into()],
+            proof: "Add the halves.".into(),
+            ..target("even-sum", 10, "The sum of even numbers.")
+        };
+        let (agreed, _) = compare([vec![one], vec![other]].iter());
+        let sum = &agreed[0].target;
+        assert_eq!((sum.id.as_str(), sum.statement.as_str()), ("sum", "Sums of even numbers are even."));
+        assert_eq!(sum.statement_depends_on, ["even", "number"]);
+        assert_eq!(
+            (sum.proof_depends_on.as_slice(), sum.proof.as_str()),
+            (&["halves".to_owned()][..], "Add the halves.")
+        );
     }
 
     #[test]

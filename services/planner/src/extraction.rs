@@ -1,6 +1,8 @@
 //! Targets found by agents: pieces of the book that overlap, several extractors for each, a referee for
 //! what they disagree on.
 
+use std::collections::BTreeMap;
+
 use atlas_proto::{Chapter, Extracted, Policy, Report, Started, Target, Task, report};
 
 use crate::agreement::{self, Finding};
@@ -8,9 +10,9 @@ use crate::reports::{OUT_OF_BUDGET, shortfall};
 use crate::role::Role;
 use crate::task::{limits, numbered};
 
-/// Lines of a piece: what an extractor reads with care in one go.
+/// Lines of a piece when the run does not say: what an extractor reads with care in one go.
 const CHUNK_LINES: u32 = 500;
-/// Lines that a piece shares with the next, so that no statement is cut in two unseen.
+/// Lines that a piece of that length shares with the next, so that no statement is cut in two unseen.
 const OVERLAP_LINES: u32 = 50;
 /// Attempts at one piece that may come to nothing, beyond which it is left with what has been found.
 const LOST_ATTEMPTS: u32 = 3;
@@ -22,8 +24,8 @@ struct Chunk {
     chapter: usize,
     first_line: u32,
     last_line: u32,
-    /// What each extractor found.
-    found: Vec<Vec<Target>>,
+    /// What each extractor found, by its number: agreement does not depend on who was faster.
+    found: BTreeMap<u32, Vec<Target>>,
     attempts: u32,
     running: u32,
     lost: u32,
@@ -52,21 +54,27 @@ pub(crate) struct Extraction {
 }
 
 impl Extraction {
-    pub fn new(chapters: &[Chapter], extractors: u32) -> Self {
+    /// Cuts the chapters into pieces as the run's policy says.
+    pub fn new(chapters: &[Chapter], policy: &Policy) -> Self {
+        let extractors = policy.extractors.max(1);
+        let (lines, overlap) = match policy.chunk_lines {
+            0 => (CHUNK_LINES, OVERLAP_LINES),
+            lines => (lines, policy.chunk_overlap.min(lines - 1)),
+        };
         let mut chunks = Vec::new();
         for (chapter, one) in chapters.iter().enumerate() {
             let first = one.first_line.max(1);
-            let lines = u32::try_from(one.text.lines().count()).unwrap_or(u32::MAX);
-            let last = first.saturating_add(lines).saturating_sub(1);
+            let length = u32::try_from(one.text.lines().count()).unwrap_or(u32::MAX);
+            let last = first.saturating_add(length).saturating_sub(1);
             let mut from = first;
             while from <= last {
-                let to = last.min(from.saturating_add(CHUNK_LINES - 1));
+                let to = last.min(from.saturating_add(lines - 1));
                 chunks.push(Chunk {
                     name: format!("chunk-{}", chunks.len() + 1),
                     chapter,
                     first_line: from,
                     last_line: to,
-                    found: Vec::new(),
+                    found: BTreeMap::new(),
                     attempts: 0,
                     running: 0,
                     lost: 0,
@@ -75,7 +83,7 @@ impl Extraction {
                 if to == last {
                     break;
                 }
-                from = to + 1 - OVERLAP_LINES;
+                from = to + 1 - overlap;
             }
         }
         Self { chapters: chapters.to_vec(), extractors, chunks }
@@ -168,11 +176,13 @@ impl Extraction {
             (false, found) => {
                 chunk.running = chunk.running.saturating_sub(1);
                 match found {
-                    Ok(targets) => chunk.found.push(targets),
+                    Ok(targets) => {
+                        chunk.found.insert(report.number, targets);
+                    }
                     Err((outcome, _)) => chunk.lost += u32::from(outcome != OUT_OF_BUDGET),
                 }
                 if chunk.running == 0 && chunk.wants(extractors) == 0 {
-                    let (agreed, disputed) = agreement::compare(&chunk.found);
+                    let (agreed, disputed) = agreement::compare(chunk.found.values());
                     chunk.referee = if disputed.is_empty() {
                         Referee::Done(agreed)
                     } else {

@@ -35,7 +35,7 @@ impl Planner {
         self.spec = Some(Arc::new(spec.clone()));
         if spec.targets.is_empty() {
             self.say("looks for targets in the book");
-            self.extraction = Some(Extraction::new(&spec.chapters, self.policy.extractors.max(1)));
+            self.extraction = Some(Extraction::new(&spec.chapters, &self.policy));
             return;
         }
         match spec.targets.iter().cloned().map(Target::try_from).collect::<Result<Vec<_>, _>>() {

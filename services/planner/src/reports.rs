@@ -33,6 +33,7 @@ impl Planner {
             number: running.number,
             turns: report.turns,
             checks: report.checks,
+            rejected: report.rejected,
             usage,
         };
         let track = self.track_mut(ix);

@@ -132,6 +132,8 @@ pub struct AttemptStatus {
     pub turns: u32,
     /// Questions to Lean.
     pub checks: u32,
+    /// Of these, those in which Lean found errors.
+    pub rejected: u32,
     /// What it used.
     pub usage: Usage,
 }
@@ -214,6 +216,7 @@ impl Planner {
             commit: (!past.commit.is_empty()).then(|| past.commit.clone()),
             turns: past.ended.turns,
             checks: past.ended.checks,
+            rejected: past.ended.rejected,
             usage: past.ended.usage,
         };
         self.track(ix).history.iter().map(attempt).collect()

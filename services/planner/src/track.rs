@@ -60,6 +60,7 @@ pub(crate) struct Ended {
     pub number: u32,
     pub turns: u32,
     pub checks: u32,
+    pub rejected: u32,
     pub usage: Usage,
 }
 

@@ -57,6 +57,7 @@ impl Agent {
             usage: Some(self.usage.into()),
             turns: self.usage.model_calls.min(u64::from(u32::MAX)) as u32,
             checks: self.checks,
+            rejected: self.rejected,
             traceparent: String::new(), // the host's, when it is sent
             result: Some(outcome),
         }

@@ -111,6 +111,7 @@ impl Agent {
         let calls = Arc::clone(&self.calls);
         for result in &answered.results {
             self.checks += result.checks;
+            self.rejected += result.rejected;
             let Phase::Working { next } = &mut self.phase else { return };
             let Some(call) = calls.get(*next) else { return };
             if let (Ok(Request::Submit(submit)), true) = (&call.request, result.accepted) {
