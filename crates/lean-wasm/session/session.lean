@@ -336,7 +336,7 @@ abbrev Handed := Array ConstantInfo × Array ModuleData
 /-- What a check goes on from. -/
 structure Origin where
   /-- `Init` as it was read from the disk, for further imports on top of it. -/
-  read : ImportState
+  read : ImportState := default
   /-- The environment as imported. -/
   base : Environment
   /-- Of a module whose beginning has been elaborated: the state behind it, with the messages so far, and where that is. -/

@@ -176,7 +176,7 @@ def dump (handed : Handed) : String :=
 def answer (folder : String) : IO Unit := do
   let r := Request.parse (← IO.FS.readFile (folder ++ "/request"))
   let env ← importModules (importsOf r.uses #[{ module := `Init }]) {} (loadExts := true)
-  let out ← check env r fun handed => IO.FS.writeFile (folder ++ "/objects") (dump handed)
+  let out ← check { base := env } r fun handed => IO.FS.writeFile (folder ++ "/objects") (dump handed)
   IO.FS.writeFile (folder ++ "/answer") out
 
 end Atlas.Native

@@ -33,6 +33,18 @@ pub(crate) enum ExportError {
 
 /// The declarations whose `ConstantInfo`s lie at `constants`, as text.
 pub(crate) fn export(heap: &dyn Objects, constants: &[u32]) -> Result<Vec<u8>, ExportError> {
+    write(heap, constants, Twice::Refused)
+}
+
+/// A constant that is met again.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Twice {
+    Refused,
+    /// Of a toolchain: Lean derives equations where it needs them, so several modules may have the same.
+    LeftOut,
+}
+
+fn write(heap: &dyn Objects, constants: &[u32], twice: Twice) -> Result<Vec<u8>, ExportError> {
     let base = Base::empty();
     let mut walk = Walk {
         heap,
@@ -44,7 +56,7 @@ pub(crate) fn export(heap: &dyn Objects, constants: &[u32]) -> Result<Vec<u8>, E
     let mut declarations = Declarations::over(&base);
     let mut blocks = Blocks::default();
     for constant in constants {
-        walk.constant(*constant, &mut declarations, &mut blocks)?;
+        walk.constant(*constant, twice, &mut declarations, &mut blocks)?;
     }
     for block in blocks.finish()? {
         declarations.add(&walk.terms, Declaration::Inductive(block))?;
@@ -61,7 +73,7 @@ pub(crate) fn export_modules(heap: &dyn Objects, address: u32) -> Result<Vec<u8>
     for module in heap.array(heap.field(address, 1)?)? {
         constants.extend(heap.array(heap.field(module, 2)?)?);
     }
-    export(heap, &constants)
+    write(heap, &constants, Twice::LeftOut)
 }
 
 /// A buffer that refuses to grow beyond [`MAX_BYTES`].
@@ -124,10 +136,19 @@ struct Walk<'h> {
 type Walked<T> = Result<T, ExportError>;
 
 impl Walk<'_> {
-    fn constant(&mut self, at: u32, declarations: &mut Declarations, blocks: &mut Blocks) -> Walked<()> {
+    fn constant(
+        &mut self,
+        at: u32,
+        twice: Twice,
+        declarations: &mut Declarations,
+        blocks: &mut Blocks,
+    ) -> Walked<()> {
         let heap = self.heap;
         let info = heap.field(at, 0)?;
         let signature = self.signature(heap.field(info, 0)?)?;
+        if twice == Twice::LeftOut && declarations.declares(signature.name) {
+            return Ok(());
+        }
         let declaration = match heap.constructor(at)? {
             0 if heap.scalar_byte(info, 0)? == 0 => Declaration::Axiom(signature),
             // `DefinitionSafety`: unsafe, safe, partial.
@@ -259,7 +280,9 @@ impl Walk<'_> {
             name = if heap.constructor(here)? == 1 {
                 self.terms.name_str(name, heap.string(part)?)?
             } else {
-                self.terms.name_num(name, self.count(part)?.into())?
+                let number = u64::try_from(BigUint::from_bytes_le(&heap.natural(part)?));
+                let large = |_| Malformed { address: part, what: "a number in a name that is too large" };
+                self.terms.name_num(name, number.map_err(large)?)?
             };
             self.names.insert(here, name);
         }

@@ -172,10 +172,10 @@ async fn question(
     declarations: &[&str],
 ) -> Result<Question, LibraryError> {
     let modules = library.closure(&check).await?;
-    // Whether all that stands behind it still holds is for the merge queue to find out.
-    let alone =
-        matches!(&check[..], [module] if layout::module_path(module) == library.draft().module_path());
-    let focus = if alone { library.focus().await? } else { None };
+    // Whether all that stands behind it still holds is for the merge queue to find out; but where landed proofs rest on the target,
+    // that is the attempt's own concern.
+    let own = matches!(&check[..], [module] if layout::module_path(module) == library.draft().module_path());
+    let focus = if own && task.users.is_empty() { library.focus().await? } else { None };
     let (id, run) = (id.to_owned(), task.run.clone());
     Ok(Question {
         id,
