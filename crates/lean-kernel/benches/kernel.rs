@@ -39,9 +39,13 @@ fn files(c: &mut Criterion) {
 /// `ATLAS_KERNEL_SUBMISSION`, for they are too big to keep.
 fn submission(c: &mut Criterion) {
     let open = |name: &str| std::env::var_os(name).and_then(|p| File::open(p).ok()).map(BufReader::new);
-    let (Some(mut base), Some(mut kinds)) = (open("ATLAS_KERNEL_BASE"), open("ATLAS_KERNEL_KINDS")) else { return };
+    let (Some(mut base), Some(mut kinds)) = (open("ATLAS_KERNEL_BASE"), open("ATLAS_KERNEL_KINDS")) else {
+        return;
+    };
     let Ok(base) = Base::load(&mut base, Some(&mut kinds), &Bounds::default()) else { return };
-    let Some(text) = std::env::var_os("ATLAS_KERNEL_SUBMISSION").and_then(|p| std::fs::read(p).ok()) else { return };
+    let Some(text) = std::env::var_os("ATLAS_KERNEL_SUBMISSION").and_then(|p| std::fs::read(p).ok()) else {
+        return;
+    };
     c.bench_function("a submission, read and checked", |b| {
         b.iter(|| {
             let mut reader = Reader::new(&base, &Bounds::default());

@@ -27,7 +27,9 @@ pub(crate) fn of_layer(below: &Environment, layer: &Layer, terms: &Terms) -> Vec
         for n in named {
             let of = match layer.by_name.get(&n) {
                 // Declarations are in order, so what comes later is not there yet (and will be refused).
-                Some(i) => layer.consts.get(*i as usize).and_then(|c| found.get((c.decl - layer.first) as usize)),
+                Some(i) => {
+                    layer.consts.get(*i as usize).and_then(|c| found.get((c.decl - layer.first) as usize))
+                }
                 None => below.find(n).and_then(|c| below.axioms_of(c.decl)),
             };
             if let Some(of) = of

@@ -44,7 +44,9 @@ pub(crate) fn meaning(c: &Const) -> Vec<ExprId> {
 /// Constants that come with this one: a block is one declaration, and the quotient's computation rules involve all its constants.
 fn companions(declarations: &Declarations, c: &Const) -> Vec<NameId> {
     match &c.kind {
-        Kind::Induct(_) | Kind::Ctor(_) | Kind::Rec(_) => declarations.siblings(c).iter().map(|c| c.name).collect(),
+        Kind::Induct(_) | Kind::Ctor(_) | Kind::Rec(_) => {
+            declarations.siblings(c).iter().map(|c| c.name).collect()
+        }
         _ => Vec::new(),
     }
 }

@@ -79,7 +79,9 @@ impl Declarations {
                 self.add_one(terms, &signature, Kind::Def { value, height })
             }
             Declaration::Theorem { signature, value } => self.add_one(terms, &signature, Kind::Thm { value }),
-            Declaration::Opaque { signature, value } => self.add_one(terms, &signature, Kind::Opaque { value }),
+            Declaration::Opaque { signature, value } => {
+                self.add_one(terms, &signature, Kind::Opaque { value })
+            }
             Declaration::Quotient { signature, part } => self.add_one(terms, &signature, Kind::Quot(part)),
             Declaration::Inductive(block) => self.add_block(terms, &block),
         }
@@ -251,7 +253,12 @@ fn valid(terms: &Terms, c: &Const) -> Result<(), DeclareError> {
             counts.extend([r.nparams, r.nindices, r.nmotives, r.nminors]);
             counts.extend(r.rules.iter().map(|r| r.num_fields));
         }
-        Kind::Axiom | Kind::Given | Kind::Def { .. } | Kind::Thm { .. } | Kind::Opaque { .. } | Kind::Quot(_) => {}
+        Kind::Axiom
+        | Kind::Given
+        | Kind::Def { .. }
+        | Kind::Thm { .. }
+        | Kind::Opaque { .. }
+        | Kind::Quot(_) => {}
     }
     let exprs = c.exprs();
     if names.iter().any(|n| !terms.has_name(*n)) || exprs.iter().any(|e| !terms.has_expr(*e)) {

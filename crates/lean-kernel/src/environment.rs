@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::declaration::{Constructor, Height, Inductive, InductiveType, QuotientPart, Recursor, RecursorRule, Signature};
+use crate::declaration::{
+    Constructor, Height, Inductive, InductiveType, QuotientPart, Recursor, RecursorRule, Signature,
+};
 use crate::term::{ExprId, Map, NameId, Terms, merge_layers};
 
 /// An inductive type.
@@ -51,9 +53,16 @@ pub(crate) enum Kind {
     Axiom,
     /// A theorem, definition or opaque constant of a trusted library that came without its value. It does not unfold.
     Given,
-    Def { value: ExprId, height: Height },
-    Thm { value: ExprId },
-    Opaque { value: ExprId },
+    Def {
+        value: ExprId,
+        height: Height,
+    },
+    Thm {
+        value: ExprId,
+    },
+    Opaque {
+        value: ExprId,
+    },
     Quot(QuotientPart),
     Induct(Induct),
     Ctor(Ctor),
@@ -73,7 +82,13 @@ pub(crate) struct Const {
 
 impl Const {
     pub fn new(signature: &Signature, kind: Kind, decl: u32) -> Const {
-        Const { name: signature.name, params: signature.universe_params.clone(), ty: signature.ty, kind, decl }
+        Const {
+            name: signature.name,
+            params: signature.universe_params.clone(),
+            ty: signature.ty,
+            kind,
+            decl,
+        }
     }
 
     pub fn signature(&self) -> Signature {
@@ -209,11 +224,15 @@ impl Environment {
 
     /// Makes few layers of many.
     pub fn merge(&mut self) {
-        merge_layers(&mut self.layers, |l| l.consts.len(), |below, above| {
-            let mut merged = below.clone();
-            merged.absorb(above);
-            merged
-        });
+        merge_layers(
+            &mut self.layers,
+            |l| l.consts.len(),
+            |below, above| {
+                let mut merged = below.clone();
+                merged.absorb(above);
+                merged
+            },
+        );
     }
 
     fn layer_of(&self, decl: u32) -> Option<&Layer> {
@@ -276,7 +295,12 @@ pub(crate) fn block(consts: &[Const]) -> Inductive {
                 rules: r.rules.clone(),
                 k: r.k,
             }),
-            Kind::Axiom | Kind::Given | Kind::Def { .. } | Kind::Thm { .. } | Kind::Opaque { .. } | Kind::Quot(_) => {}
+            Kind::Axiom
+            | Kind::Given
+            | Kind::Def { .. }
+            | Kind::Thm { .. }
+            | Kind::Opaque { .. }
+            | Kind::Quot(_) => {}
         }
     }
     block

@@ -93,8 +93,20 @@ impl Known {
     /// compared (comparator's list).
     pub fn special(&self) -> Vec<NameId> {
         let mut names = vec![
-            self.nat, self.string, self.of_list, self.string_mk, self.char, self.char_of_nat, self.list, self.boolean,
-            self.quot, self.quot_mk, self.quot_lift, self.quot_ind, self.eager, self.pred,
+            self.nat,
+            self.string,
+            self.of_list,
+            self.string_mk,
+            self.char,
+            self.char_of_nat,
+            self.list,
+            self.boolean,
+            self.quot,
+            self.quot_mk,
+            self.quot_lift,
+            self.quot_ind,
+            self.eager,
+            self.pred,
         ];
         names.extend(self.ops);
         names

@@ -47,7 +47,8 @@ pub use check::{Report, check, examine};
 pub use closure::{closure, digest};
 pub use compare::{Aspect, Difference, compare};
 pub use declaration::{
-    Constructor, Declaration, Height, Inductive, InductiveType, QuotientPart, Recursor, RecursorRule, Signature,
+    Constructor, Declaration, Height, Inductive, InductiveType, QuotientPart, Recursor, RecursorRule,
+    Signature,
 };
 pub use declarations::{Added, Declarations, DeclareError};
 pub use digest::Digest;

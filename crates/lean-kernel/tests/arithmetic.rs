@@ -7,7 +7,9 @@ use std::fs::File;
 use std::io::BufReader;
 
 use atlas_lean_kernel::ndjson::{Bounds, Reader};
-use atlas_lean_kernel::{AllowedAxioms, Base, Declaration, Declarations, Limits, Policy, Signature, Terms, Verdict, check};
+use atlas_lean_kernel::{
+    AllowedAxioms, Base, Declaration, Declarations, Limits, Policy, Signature, Terms, Verdict, check,
+};
 
 fn library() -> (Terms, Declarations) {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/arithmetic.ndjson");
@@ -41,13 +43,16 @@ fn claim(t: &mut Terms, ds: &mut Declarations, name: &str, f: &str, args: &[u64]
     let ty = apply("Eq", &[nat, lhs, rhs]);
     let value = apply("Eq.refl", &[nat, rhs]);
     let name = t.name_path(name).unwrap();
-    ds.add(t, Declaration::Theorem { signature: Signature { name, universe_params: vec![], ty }, value }).unwrap();
+    ds.add(t, Declaration::Theorem { signature: Signature { name, universe_params: vec![], ty }, value })
+        .unwrap();
 }
 
 /// The same definition under another name, which is unfolded and never computed.
 fn copy(t: &mut Terms, ds: &mut Declarations, of: &str, name: &str) {
     let of = t.name_path(of).unwrap();
-    let Some(Declaration::Definition { mut signature, value, height }) = ds.get(of) else { panic!("no definition") };
+    let Some(Declaration::Definition { mut signature, value, height }) = ds.get(of) else {
+        panic!("no definition")
+    };
     signature.name = t.name_path(name).unwrap();
     ds.add(t, Declaration::Definition { signature, value, height }).unwrap();
 }
@@ -69,7 +74,13 @@ fn expected(op: &str, args: &[u64]) -> u64 {
 }
 
 const OPS: [(&str, usize); 7] = [
-    ("Nat.div", 2), ("Nat.mod", 2), ("Nat.log2", 1), ("Nat.shiftLeft", 2), ("Nat.shiftRight", 2), ("Nat.sub", 2), ("Nat.pow", 2),
+    ("Nat.div", 2),
+    ("Nat.mod", 2),
+    ("Nat.log2", 1),
+    ("Nat.shiftLeft", 2),
+    ("Nat.shiftRight", 2),
+    ("Nat.sub", 2),
+    ("Nat.pow", 2),
 ];
 
 #[test]

@@ -37,7 +37,11 @@ fn accept_reject_decline() {
     let right = file(dir.path(), "right", "theorem t : True := True.intro");
     let wrong = file(dir.path(), "wrong", "theorem t : False := True.intro");
     let axiom = file(dir.path(), "axiom", "axiom a : True");
-    let slow = file(dir.path(), "slow", "theorem t : Eq.{1} Nat (Nat.rec.{1} (fun (n : Nat) => Nat) 0 (fun (n ih : Nat) => ih) 1000000000) 0 := Eq.refl.{1} Nat 0");
+    let slow = file(
+        dir.path(),
+        "slow",
+        "theorem t : Eq.{1} Nat (Nat.rec.{1} (fun (n : Nat) => Nat) 0 (fun (n ih : Nat) => ih) 1000000000) 0 := Eq.refl.{1} Nat 0",
+    );
     let [right, wrong, axiom, slow] = [&right, &wrong, &axiom, &slow].map(|p| p.to_str().unwrap());
     let cut = dir.path().join("cut");
     std::fs::write(&cut, &std::fs::read(right).unwrap()[..100]).unwrap();
@@ -81,7 +85,9 @@ fn help_answers() {
     let out = kernel(&["--help"]);
     let text = String::from_utf8(out.stdout).unwrap();
     assert_eq!(out.status.code(), Some(0));
-    for word in ["Exit status: 0 accepted, 1 rejected, 2 declined", "--base", "--axioms", "--threads", "--memory"] {
+    for word in
+        ["Exit status: 0 accepted, 1 rejected, 2 declined", "--base", "--axioms", "--threads", "--memory"]
+    {
         assert!(text.contains(word), "{word} is not in\n{text}");
     }
 }
@@ -96,7 +102,11 @@ fn json() {
     assert_eq!(v["rejected"][0]["declaration"], "t");
     assert_eq!(v["rejected"][0]["rule"], "value-type");
     assert_eq!(v["sound"], v["declarations"].as_u64().unwrap() - 1);
-    let stated = file(dir.path(), "stated", "axiom sorryAx.{u} : (α : Sort u) -> α theorem t : False := sorryAx.{0} False");
+    let stated = file(
+        dir.path(),
+        "stated",
+        "axiom sorryAx.{u} : (α : Sort u) -> α theorem t : False := sorryAx.{0} False",
+    );
     let out = kernel(&["-o", "json", "--stated", "t,sorryAx", stated.to_str().unwrap()]);
     let v: serde_json::Value = serde_json::from_slice(&out.stdout).unwrap();
     assert_eq!(v["verdict"], "accepted");
@@ -126,11 +136,18 @@ fn a_base_and_what_was_asked() {
 #[test]
 fn limits_of_the_process() {
     let dir = tempfile::tempdir().unwrap();
-    let slow = file(dir.path(), "slow", "theorem t : Eq.{1} Nat (Nat.rec.{1} (fun (n : Nat) => Nat) 0 (fun (n ih : Nat) => ih) 1000000000) 0 := Eq.refl.{1} Nat 0");
+    let slow = file(
+        dir.path(),
+        "slow",
+        "theorem t : Eq.{1} Nat (Nat.rec.{1} (fun (n : Nat) => Nat) 0 (fun (n ih : Nat) => ih) 1000000000) 0 := Eq.refl.{1} Nat 0",
+    );
     let slow = slow.to_str().unwrap();
     let many = u64::MAX.to_string();
-    let out = kernel(&["--memory", "40", "--depth", "1000000", "--steps", &many, slow]);
+    let out = kernel(&["--memory", "64", "--steps", &many, slow]);
     assert_eq!(out.status.code(), Some(2), "{out:?}");
-    let out = kernel(&["--seconds", "1", "--depth", "4000000", "--steps", &many, slow]);
+    assert!(String::from_utf8_lossy(&out.stdout).contains("out of memory"), "{out:?}");
+    let out = kernel(&["--seconds", "1", "--steps", &many, slow]);
+    assert_eq!(out.status.code(), Some(2), "{out:?}");
+    let out = kernel(&["--memory", "1", slow]);
     assert_eq!(out.status.code(), Some(2), "{out:?}");
 }

@@ -69,7 +69,10 @@ fn number(r: &mut StdRng, depth: u32, scope: &mut Vec<(String, u64)>) -> (String
         // Recursion that looks at the predecessor.
         9 => {
             let (a, v) = number(r, d, scope);
-            (format!("(Nat.rec.{{1}} (fun (n : Nat) => Nat) 7 (fun (n ih : Nat) => n) {a})"), if v == 0 { 7 } else { v - 1 })
+            (
+                format!("(Nat.rec.{{1}} (fun (n : Nat) => Nat) 7 (fun (n ih : Nat) => n) {a})"),
+                if v == 0 { 7 } else { v - 1 },
+            )
         }
         10 => {
             let ((a, v), (b, w)) = (number(r, d, scope), number(r, d, scope));
@@ -83,10 +86,20 @@ fn number(r: &mut StdRng, depth: u32, scope: &mut Vec<(String, u64)>) -> (String
         _ => {
             let (a, v) = number(r, d, scope);
             if r.random_bool(0.5) {
-                (format!("(Eq.rec.{{1, 1}} Nat 0 (fun (b : Nat) (h : Eq.{{1}} Nat 0 b) => Nat) {a} 0 (Eq.refl.{{1}} Nat 0))"), v)
+                (
+                    format!(
+                        "(Eq.rec.{{1, 1}} Nat 0 (fun (b : Nat) (h : Eq.{{1}} Nat 0 b) => Nat) {a} 0 (Eq.refl.{{1}} Nat 0))"
+                    ),
+                    v,
+                )
             } else {
                 let rel = "(fun (a b : Nat) => Eq.{1} Nat a b)";
-                (format!("(Quot.lift.{{1, 1}} Nat {rel} Nat (fun (n : Nat) => n) (fun (a b : Nat) (h : Eq.{{1}} Nat a b) => h) (Quot.mk.{{1}} Nat {rel} {a}))"), v)
+                (
+                    format!(
+                        "(Quot.lift.{{1, 1}} Nat {rel} Nat (fun (n : Nat) => n) (fun (a b : Nat) (h : Eq.{{1}} Nat a b) => h) (Quot.mk.{{1}} Nat {rel} {a}))"
+                    ),
+                    v,
+                )
             }
         }
     }
@@ -103,7 +116,9 @@ fn equations_hold_if_and_only_if_the_values_are_equal() {
             // The same by a longer way: two expressions against each other.
             let (b, w) = number(&mut r, 4, &mut Vec::new());
             if v == w {
-                right.say(&format!("theorem both{i} : Eq.{{1}} Nat {a} {b} := Eq.refl.{{1}} Nat {a}")).unwrap();
+                right
+                    .say(&format!("theorem both{i} : Eq.{{1}} Nat {a} {b} := Eq.refl.{{1}} Nat {a}"))
+                    .unwrap();
             } else if i % 4 == 0 {
                 let wrong = format!("theorem wrong : Eq.{{1}} Nat {a} {b} := Eq.refl.{{1}} Nat {a}");
                 assert!(judge(&wrong).is_err(), "round {round}: {wrong}");

@@ -6,7 +6,9 @@ use std::fs::File;
 use std::io::{BufReader, Cursor};
 
 use atlas_lean_kernel::ndjson::{Bounds, ReadError, ReadErrorKind, Reader, write};
-use atlas_lean_kernel::{AllowedAxioms, Base, Declarations, Limits, Policy, Terms, Verdict, check, digest, examine};
+use atlas_lean_kernel::{
+    AllowedAxioms, Base, Declarations, Limits, Policy, Terms, Verdict, check, digest, examine,
+};
 use support::World;
 
 fn read_with(text: &[u8], bounds: &Bounds) -> Result<(Terms, Declarations), ReadError> {
@@ -50,7 +52,13 @@ fn what_is_wrong_is_refused_with_its_line() {
     let cases: &[(&str, &str, u64, ReadErrorKind, &str)] = &[
         ("{\"bvar\":0,\"ie\":2}", "{\"bvar\":0,\"ie\":3}", 7, Malformed, "one after another"),
         ("{\"bvar\":0,\"ie\":2}", "{\"bvar\":0,\"ie\":1}", 7, Malformed, "one after another"),
-        ("{\"bvar\":0,\"ie\":2}", "{\"bvar\":0,\"ie\":18446744073709551615}", 7, Malformed, "one after another"),
+        (
+            "{\"bvar\":0,\"ie\":2}",
+            "{\"bvar\":0,\"ie\":18446744073709551615}",
+            7,
+            Malformed,
+            "one after another",
+        ),
         ("{\"bvar\":0,\"ie\":2}", "{\"bvar\":0,\"ie\":18446744073709551616}", 7, Malformed, "too big"),
         ("{\"bvar\":0,\"ie\":2}", "{\"bvar\":-1,\"ie\":2}", 7, Malformed, "no value"),
         ("{\"bvar\":0,\"ie\":2}", "{\"bvar\":0.5,\"ie\":2}", 7, Malformed, "expected"),
@@ -64,11 +72,35 @@ fn what_is_wrong_is_refused_with_its_line() {
         ("{\"bvar\":0,\"ie\":2}", "[0]", 7, Malformed, "object"),
         ("{\"bvar\":0,\"ie\":2}", "{\"bvar\":null,\"ie\":2}", 7, Malformed, "no value"),
         ("{\"bvar\":0,\"ie\":2}", "{\"bvar\":[[[[[[[[[[0]]]]]]]]]],\"ie\":2}", 7, Malformed, "nested"),
-        ("\"body\":2,\"binderInfo\":\"default\"},\"ie\":3", "\"body\":3,\"binderInfo\":\"default\"},\"ie\":3", 8, Malformed, "not been given out"),
-        ("\"body\":2,\"binderInfo\":\"default\"},\"ie\":3", "\"body\":9,\"binderInfo\":\"default\"},\"ie\":3", 8, Malformed, "not been given out"),
+        (
+            "\"body\":2,\"binderInfo\":\"default\"},\"ie\":3",
+            "\"body\":3,\"binderInfo\":\"default\"},\"ie\":3",
+            8,
+            Malformed,
+            "not been given out",
+        ),
+        (
+            "\"body\":2,\"binderInfo\":\"default\"},\"ie\":3",
+            "\"body\":9,\"binderInfo\":\"default\"},\"ie\":3",
+            8,
+            Malformed,
+            "not been given out",
+        ),
         ("\"binderInfo\":\"default\"},\"ie\":3", "\"binderInfo\":\"odd\"},\"ie\":3", 8, Malformed, "binder"),
-        ("\"binderInfo\":\"default\"},\"ie\":3", "\"binderInfo\":\"default\",\"more\":1},\"ie\":3", 8, Unsupported, "unknown key more"),
-        (",\"body\":2,\"binderInfo\":\"default\"},\"ie\":3", ",\"binderInfo\":\"default\"},\"ie\":3", 8, Malformed, "body is missing"),
+        (
+            "\"binderInfo\":\"default\"},\"ie\":3",
+            "\"binderInfo\":\"default\",\"more\":1},\"ie\":3",
+            8,
+            Unsupported,
+            "unknown key more",
+        ),
+        (
+            ",\"body\":2,\"binderInfo\":\"default\"},\"ie\":3",
+            ",\"binderInfo\":\"default\"},\"ie\":3",
+            8,
+            Malformed,
+            "body is missing",
+        ),
         ("\"pre\":0,\"str\":\"T\"", "\"pre\":1,\"str\":\"T\"", 2, Malformed, "not been given out"),
         ("\"pre\":0,\"str\":\"T\"", "\"pre\":0,\"str\":\"\\ud800\"", 2, Malformed, "surrogate"),
         ("\"pre\":0,\"str\":\"T\"", "\"pre\":0,\"str\":\"\\x\"", 2, Malformed, "escape"),
@@ -93,7 +125,11 @@ fn what_is_wrong_is_refused_with_its_line() {
     for (from, to, line, kind, message) in cases {
         assert!(right.contains(from), "{from}");
         let e = read(right.replacen(from, to, 1).as_bytes()).err().unwrap_or_else(|| panic!("{to}: read"));
-        assert!(e.line == *line && e.kind == *kind && e.message.contains(message), "{to}: {e} ({:?})", e.kind);
+        assert!(
+            e.line == *line && e.kind == *kind && e.message.contains(message),
+            "{to}: {e} ({:?})",
+            e.kind
+        );
     }
     let long = right.replace("18446744073709551616", &"9".repeat(200_001));
     assert_eq!(read(long.as_bytes()).err().unwrap().kind, TooBig);
@@ -153,7 +189,13 @@ fn bounds_hold_before_memory_is_taken() {
 #[test]
 fn absurd_counts_are_refused() {
     let block = r#"{"inductive":{"types":[{"name":1,"levelParams":[],"type":1,"numParams":COUNT,"numIndices":0,"all":[1],"ctors":[],"numNested":0,"isRec":false,"isUnsafe":false,"isReflexive":false}],"ctors":[],"recs":[]}}"#;
-    for (n, ok) in [("0", true), ("1000", true), ("1000000000", false), ("4294967295", false), ("18446744073709551615", false)] {
+    for (n, ok) in [
+        ("0", true),
+        ("1000", true),
+        ("1000000000", false),
+        ("4294967295", false),
+        ("18446744073709551615", false),
+    ] {
         let text = format!("{META}{}{}\n", FILE.split("{\"def\"").next().unwrap(), block.replace("COUNT", n));
         assert_eq!(read(text.as_bytes()).is_ok(), ok, "{n}");
     }
@@ -233,7 +275,9 @@ fn a_base_and_the_kinds_of_its_axiom_lines() {
     assert!(verdict("theorem t : Eq.{1} Nat 0 0 := lemma").is_accepted());
     assert!(!verdict("theorem t : Eq.{1} Nat 0 0 := real").is_accepted());
     assert!(verdict("theorem t : Eq.{1} Nat (Nat.add 2 2) 4 := Eq.refl.{1} Nat 4").is_accepted());
-    let bad = |list: &str| Base::load(&mut Cursor::new(&text), Some(&mut Cursor::new(list)), &Bounds::default()).err().unwrap();
+    let bad = |list: &str| {
+        Base::load(&mut Cursor::new(&text), Some(&mut Cursor::new(list)), &Bounds::default()).err().unwrap()
+    };
     assert_eq!(bad("#base thm 999999 lemma\n").kind, ReadErrorKind::Malformed);
     assert_eq!(bad("#base odd 1 lemma\n").kind, ReadErrorKind::Unsupported);
     assert_eq!(bad("thm 1\n").line, 1);

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::io::Cursor;
 
 use atlas_lean_kernel::ndjson::{Bounds, Reader};
-use atlas_lean_kernel::{AllowedAxioms, Base, Declaration, Declarations, Limit, Limits, Policy, Terms, Verdict, check};
+use atlas_lean_kernel::{
+    AllowedAxioms, Base, Declaration, Declarations, Limit, Limits, Policy, Terms, Verdict, check,
+};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use serde_json::Value;
@@ -44,9 +46,14 @@ fn places(v: &mut Value) -> Vec<&mut Value> {
 /// One change to one line: an id moved, a flag turned, a line gone, two lines swapped, a list cut or turned round.
 fn mutate(r: &mut StdRng, lines: &mut Vec<String>) {
     // Declarations are few and matter most.
-    let declarations: Vec<usize> =
-        (1..lines.len()).filter(|i| !["\"in\":", "\"il\":", "\"ie\":"].iter().any(|k| lines[*i].contains(k))).collect();
-    let at = if r.random_bool(0.5) { declarations[r.random_range(0..declarations.len())] } else { r.random_range(1..lines.len()) };
+    let declarations: Vec<usize> = (1..lines.len())
+        .filter(|i| !["\"in\":", "\"il\":", "\"ie\":"].iter().any(|k| lines[*i].contains(k)))
+        .collect();
+    let at = if r.random_bool(0.5) {
+        declarations[r.random_range(0..declarations.len())]
+    } else {
+        r.random_range(1..lines.len())
+    };
     let mut v: Value = serde_json::from_str(&lines[at]).unwrap();
     match r.random_range(0..12) {
         0 => {
@@ -123,7 +130,10 @@ fn meanings(terms: &Terms, declarations: &Declarations) -> BTreeMap<String, Decl
 fn justified(old: &Declaration, new: &Declaration) -> Result<(), String> {
     let (Declaration::Inductive(a), Declaration::Inductive(b)) = (old, new) else { return Ok(()) };
     let names = |b: &atlas_lean_kernel::Inductive| {
-        (b.types.iter().map(|t| t.signature.clone()).collect::<Vec<_>>(), b.constructors.iter().map(|c| c.signature.clone()).collect::<Vec<_>>())
+        (
+            b.types.iter().map(|t| t.signature.clone()).collect::<Vec<_>>(),
+            b.constructors.iter().map(|c| c.signature.clone()).collect::<Vec<_>>(),
+        )
     };
     if names(a) != names(b) || a.types.iter().zip(&b.types).any(|(x, y)| x.num_params != y.num_params) {
         return Ok(());
@@ -137,8 +147,12 @@ fn justified(old: &Declaration, new: &Declaration) -> Result<(), String> {
         return Err("a constructor's numbers differ".into());
     }
     for (x, y) in a.recursors.iter().zip(&b.recursors) {
-        let facts = |r: &atlas_lean_kernel::Recursor| (r.num_params, r.num_indices, r.num_motives, r.num_minors, r.k, r.rules.len());
-        let rules = |r: &atlas_lean_kernel::Recursor| r.rules.iter().map(|r| (r.constructor, r.num_fields)).collect::<Vec<_>>();
+        let facts = |r: &atlas_lean_kernel::Recursor| {
+            (r.num_params, r.num_indices, r.num_motives, r.num_minors, r.k, r.rules.len())
+        };
+        let rules = |r: &atlas_lean_kernel::Recursor| {
+            r.rules.iter().map(|r| (r.constructor, r.num_fields)).collect::<Vec<_>>()
+        };
         if facts(x) != facts(y) || rules(x) != rules(y) {
             return Err("a recursor's numbers or rules differ".into());
         }

@@ -123,9 +123,11 @@ fn exploding_numbers() {
     }
     let mut w = World::new();
     w.limits.bits = 1000;
-    w.say("theorem t : Eq.{1} Nat (Nat.pow 2 999) (Nat.pow 2 999) := Eq.refl.{1} Nat (Nat.pow 2 999)").unwrap();
+    w.say("theorem t : Eq.{1} Nat (Nat.pow 2 999) (Nat.pow 2 999) := Eq.refl.{1} Nat (Nat.pow 2 999)")
+        .unwrap();
     assert!(w.verdict().is_accepted());
-    w.say("theorem s : Eq.{1} Nat (Nat.pow 2 1001) (Nat.pow 2 1000) := Eq.refl.{1} Nat (Nat.pow 2 1000)").unwrap();
+    w.say("theorem s : Eq.{1} Nat (Nat.pow 2 1001) (Nat.pow 2 1000) := Eq.refl.{1} Nat (Nat.pow 2 1000)")
+        .unwrap();
     assert_eq!(limit(&w.verdict()), Some(Limit::NumberSize));
 }
 

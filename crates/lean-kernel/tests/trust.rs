@@ -3,7 +3,7 @@
 mod support;
 
 use atlas_lean_kernel::Rule::{self, *};
-use atlas_lean_kernel::{AllowedAxioms, Aspect, DeclareError, Declaration, Verdict, check, compare, digest};
+use atlas_lean_kernel::{AllowedAxioms, Aspect, Declaration, DeclareError, Verdict, check, compare, digest};
 use support::{World, parse, rule, table};
 
 #[test]
@@ -11,7 +11,11 @@ fn axioms() {
     table(&[
         ("an axiom", "axiom a : True", Err(Axiom)),
         ("False with a standard name", "axiom propext : False", Err(Axiom)),
-        ("the standard axiom's text, but not its Iff", "def Iff : Prop -> Prop -> Prop := fun (a b : Prop) => True axiom propext : (a b : Prop) -> Iff a b -> Eq.{1} Prop a b", Err(Axiom)),
+        (
+            "the standard axiom's text, but not its Iff",
+            "def Iff : Prop -> Prop -> Prop := fun (a b : Prop) => True axiom propext : (a b : Prop) -> Iff a b -> Eq.{1} Prop a b",
+            Err(Axiom),
+        ),
         ("a one-part name that prints like an axiom's", "axiom «Quot.sound» : False", Err(Axiom)),
         ("sorry", "axiom sorryAx.{u} : (α : Sort u) -> α theorem t : False := sorryAx.{0} False", Err(Axiom)),
     ]);
@@ -30,7 +34,8 @@ fn a_listed_axiom_is_allowed_and_reported_through_what_uses_it() {
 
 #[test]
 fn only_named_declarations_may_rest_on_sorry() {
-    let script = "axiom sorryAx.{u} : (α : Sort u) -> α theorem t : False := sorryAx.{0} False theorem s : False := t";
+    let script =
+        "axiom sorryAx.{u} : (α : Sort u) -> α theorem t : False := sorryAx.{0} False theorem s : False := t";
     let mut w = World::new().with(script);
     w.policy.stated = vec!["sorryAx".to_owned(), "t".to_owned()];
     let v = w.verdict();
@@ -96,7 +101,8 @@ fn look_alikes_of_what_the_kernel_knows() {
 #[test]
 fn comparison_needs_the_real_booleans() {
     // `Nat.beq` over a Bool whose constructors are the other way round must not be computed as if they were not.
-    let prelude = support::PRELUDE.replace("Bool.false : Bool | Bool.true : Bool", "Bool.true : Bool | Bool.false : Bool");
+    let prelude = support::PRELUDE
+        .replace("Bool.false : Bool | Bool.true : Bool", "Bool.true : Bool | Bool.false : Bool");
     let mut w = World::empty();
     let v = match w.say(&prelude) {
         Err(v) => v,
@@ -120,7 +126,8 @@ fn what_a_string_literal_means_does_not_change() {
     );
     let mut w = World::empty().with(&script);
     assert!(w.verdict().is_accepted());
-    w.say("theorem b : Eq.{1} String \"x\" (String.mk (List.nil.{0} Char)) := Eq.refl.{1} String \"x\"").unwrap();
+    w.say("theorem b : Eq.{1} String \"x\" (String.mk (List.nil.{0} Char)) := Eq.refl.{1} String \"x\"")
+        .unwrap();
     assert_eq!(rule(&w.verdict()), Some(ValueType));
 }
 
@@ -177,12 +184,20 @@ fn the_base_cannot_be_declared_anew() {
     let Verdict::Accepted(a) = w.verdict() else { panic!("not accepted") };
     let base = w.base.extend(&a.certified).unwrap();
     let mut w = World::over(&base);
-    let same = parse("def Nat.pred : Nat -> Nat := fun (n : Nat) => Nat.rec.{1} (fun (n : Nat) => Nat) Nat.zero (fun (n ih : Nat) => n) n");
+    let same = parse(
+        "def Nat.pred : Nat -> Nat := fun (n : Nat) => Nat.rec.{1} (fun (n : Nat) => Nat) Nat.zero (fun (n ih : Nat) => n) n",
+    );
     let d = same[0].declaration(&mut w.terms);
     let Declaration::Definition { signature, value, height } = d else { panic!() };
-    assert!(w.declarations.add(&w.terms, Declaration::Definition { signature: signature.clone(), value, height }).is_ok());
+    assert!(
+        w.declarations
+            .add(&w.terms, Declaration::Definition { signature: signature.clone(), value, height })
+            .is_ok()
+    );
     let add = Declaration::Theorem { signature, value };
-    assert!(matches!(w.declarations.add(&w.terms, add), Err(DeclareError::DiffersFromBase(n)) if n == "Nat.pred"));
+    assert!(
+        matches!(w.declarations.add(&w.terms, add), Err(DeclareError::DiffersFromBase(n)) if n == "Nat.pred")
+    );
     let d = parse("axiom Nat.add : False")[0].declaration(&mut w.terms);
     assert!(matches!(w.declarations.add(&w.terms, d), Err(DeclareError::DiffersFromBase(_))));
     let mut block = w.raw_block("inductive Nat : Type | Nat.other : Nat");
@@ -209,7 +224,8 @@ fn difference(asked: &str, said: &str, name: &str) -> Option<(String, Aspect)> {
 #[test]
 fn statements_are_compared_with_all_that_they_rest_on() {
     let asked = "def Even : Nat -> Prop := fun (n : Nat) => Exists.{1} Nat (fun (k : Nat) => Eq.{1} Nat n (Nat.add k k)) theorem t : Even 0 := Exists.intro.{1} Nat (fun (k : Nat) => Eq.{1} Nat 0 (Nat.add k k)) 0 (Eq.refl.{1} Nat 0)";
-    let same = asked.replace("fun (n : Nat) => Exists", "fun (m : Nat) => Exists").replace("Nat n (", "Nat m (");
+    let same =
+        asked.replace("fun (n : Nat) => Exists", "fun (m : Nat) => Exists").replace("Nat n (", "Nat m (");
     assert_eq!(difference(asked, &same, "t"), None, "names of bound variables do not count");
     let helper = format!("theorem h : True := True.intro {asked}");
     assert_eq!(difference(asked, &helper, "t"), None, "helpers do not count");
@@ -217,7 +233,8 @@ fn statements_are_compared_with_all_that_they_rest_on() {
     assert_eq!(difference(asked, other, "t"), Some(("Even".into(), Aspect::Value)));
     let weaker = asked.replace("theorem t : Even 0", "theorem t : Even (Nat.mul 0 1)");
     assert_eq!(difference(asked, &weaker, "t"), Some(("t".into(), Aspect::Type)));
-    let opaque = asked.replace("def Even", "opaque Even").split("theorem").next().unwrap().to_owned() + "axiom t : Even 0";
+    let opaque = asked.replace("def Even", "opaque Even").split("theorem").next().unwrap().to_owned()
+        + "axiom t : Even 0";
     assert_eq!(difference(asked, &opaque, "t"), Some(("t".into(), Aspect::Kind)));
     let gone = "theorem s : True := True.intro";
     assert_eq!(difference(asked, gone, "t"), Some(("t".into(), Aspect::Missing)));

@@ -93,7 +93,9 @@ impl Checker<'_> {
                 let n = self.t.get_nat(n).clone();
                 if n == BigUint::ZERO { None } else { Some(self.number(n - 1u32)) }
             }
-            Expr::App(f, x) => matches!(self.t.get(f), Expr::Const(n, _) if n == self.t.known.succ).then_some(x),
+            Expr::App(f, x) => {
+                matches!(self.t.get(f), Expr::Const(n, _) if n == self.t.known.succ).then_some(x)
+            }
             _ => None,
         }
     }

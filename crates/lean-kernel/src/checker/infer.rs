@@ -44,7 +44,11 @@ impl Checker<'_> {
             return wrong(Rule::LooseVariable, "a bound variable without a binder");
         }
         let r = nested!(self, self.infer_new(e, check))?;
-        if check { self.caches.checked.insert(e, r) } else { self.caches.inferred.insert(e, r) };
+        if check {
+            self.caches.checked.insert(e, r)
+        } else {
+            self.caches.inferred.insert(e, r)
+        };
         Ok(r)
     }
 
@@ -108,7 +112,8 @@ impl Checker<'_> {
                 let same = self.defeq(dom, arg);
                 self.eager = outer;
                 if !same? {
-                    let name = self.t.head_const(f).map_or_else(|| "a function".to_owned(), |c| self.t.show(c.0));
+                    let name =
+                        self.t.head_const(f).map_or_else(|| "a function".to_owned(), |c| self.t.show(c.0));
                     return wrong(
                         Rule::Application,
                         format!("argument {k} of {name} has another type than its function expects"),
@@ -200,8 +205,12 @@ impl Checker<'_> {
         if args.len() != (ind.nparams + ind.nindices) as usize {
             return refuse("out of a type with a wrong number of arguments");
         }
-        let Some(found_ctor) = self.find(ctor) else { return refuse("out of a type whose constructor is unknown") };
-        let Kind::Ctor(c) = &found_ctor.kind else { return refuse("out of a type whose constructor is none") };
+        let Some(found_ctor) = self.find(ctor) else {
+            return refuse("out of a type whose constructor is unknown");
+        };
+        let Kind::Ctor(c) = &found_ctor.kind else {
+            return refuse("out of a type whose constructor is none");
+        };
         if i >= c.nfields {
             return refuse("of a field that is not there");
         }

@@ -27,7 +27,9 @@ impl Checker<'_> {
             return Ok(None);
         }
         let Some(ind) = self.taken_apart(found.ty, at) else { return Ok(None) };
-        if rec.k && let Some(m) = self.k_constructor(ind, rec.nparams as usize, major)? {
+        if rec.k
+            && let Some(m) = self.k_constructor(ind, rec.nparams as usize, major)?
+        {
             major = m;
         }
         major = self.whnf(major)?;

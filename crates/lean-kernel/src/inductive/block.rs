@@ -67,7 +67,12 @@ pub(super) struct Block<'c, 'a> {
 }
 
 /// Checks a block with everything that was handed in for it.
-pub(crate) fn check(ck: &mut Checker<'_>, types: &[&Const], ctors: &[&Const], recs: &[&Const]) -> Checked<()> {
+pub(crate) fn check(
+    ck: &mut Checker<'_>,
+    types: &[&Const],
+    ctors: &[&Const],
+    recs: &[&Const],
+) -> Checked<()> {
     let mut b = Block::open(ck, types, ctors)?;
     b.analyse(types, ctors)?;
     for t in types {
@@ -217,8 +222,13 @@ impl<'c, 'a> Block<'c, 'a> {
                 is_rec: self.is_rec,
                 is_reflexive: self.is_reflexive,
             };
-            let c =
-                Const { name: t.name, params: self.uparams.clone(), ty: t.ty, kind: Kind::Induct(ind), decl: 0 };
+            let c = Const {
+                name: t.name,
+                params: self.uparams.clone(),
+                ty: t.ty,
+                kind: Kind::Induct(ind),
+                decl: 0,
+            };
             self.ck.bring(c);
         }
         Ok(())

@@ -26,7 +26,11 @@ impl Block<'_, '_> {
             // the price is paid in elimination.
             let l = self.ck.sort_of(d, false)?;
             if !prop && !universe::leq(&mut self.ck.t, l, self.level)? {
-                return self.refuse(Rule::FieldUniverse, name, "a field lives in a universe too big for the type");
+                return self.refuse(
+                    Rule::FieldUniverse,
+                    name,
+                    "a field lives in a universe too big for the type",
+                );
             }
             let x = self.ck.var(d);
             recursive.extend(self.recursive(name, x, d)?);

@@ -185,7 +185,11 @@ impl Block<'_, '_> {
             return Ok(self.ck.t.apps(h, &out));
         };
         let real = self.aux.iter().find_map(|a| {
-            if a.name == n { Some((a.app, None)) } else { a.ctors.iter().find(|c| c.0 == n).map(|c| (a.app, Some(c.1))) }
+            if a.name == n {
+                Some((a.app, None))
+            } else {
+                a.ctors.iter().find(|c| c.0 == n).map(|c| (a.app, Some(c.1)))
+            }
         });
         let Some((app, ctor)) = real else { return Ok(self.ck.t.apps(h, &out)) };
         let np = self.params.len();

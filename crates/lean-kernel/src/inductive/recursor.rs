@@ -59,7 +59,9 @@ impl Block<'_, '_> {
             let Some(c) = recs.iter().find(|r| r.name == frame.names[k]) else {
                 return wrong(Rule::Recursor, format!("no recursor {shown}"));
             };
-            let Kind::Rec(g) = &c.kind else { return wrong(Rule::Recursor, format!("{shown} is no recursor")) };
+            let Kind::Rec(g) = &c.kind else {
+                return wrong(Rule::Recursor, format!("{shown} is no recursor"));
+            };
             if c.params != frame.uparams || !self.numbers_agree(&frame, k, g) {
                 return wrong(Rule::Recursor, format!("{shown}: facts about the recursor are wrong"));
             }

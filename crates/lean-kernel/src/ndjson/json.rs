@@ -220,7 +220,10 @@ impl<'l> Json<'l> {
     }
     /// A number of arguments or the like.
     pub fn small(&self) -> Read<u32> {
-        u32::try_from(self.num()?).ok().filter(|n| *n < 1 << 30).ok_or_else(|| Refusal::malformed("a number is too big"))
+        u32::try_from(self.num()?)
+            .ok()
+            .filter(|n| *n < 1 << 30)
+            .ok_or_else(|| Refusal::malformed("a number is too big"))
     }
     pub fn bool(&self) -> Read<bool> {
         match self {

@@ -34,7 +34,12 @@ impl Kinds {
                     given.insert(name);
                 }
                 "axiom" => {}
-                _ => return Err(refuse(ReadErrorKind::Unsupported, format!("an unknown kind of constant: {kind}"))),
+                _ => {
+                    return Err(refuse(
+                        ReadErrorKind::Unsupported,
+                        format!("an unknown kind of constant: {kind}"),
+                    ));
+                }
             }
         }
         Ok(Kinds { given })

@@ -6,7 +6,8 @@ use super::bounds::{Read, Refusal, malformed};
 use super::json::Json;
 use super::reader::Reader;
 use crate::declaration::{
-    Constructor, Declaration, Height, Inductive, InductiveType, QuotientPart, Recursor, RecursorRule, Signature,
+    Constructor, Declaration, Height, Inductive, InductiveType, QuotientPart, Recursor, RecursorRule,
+    Signature,
 };
 use crate::term::{ExprId, LevelId, NameId};
 
@@ -103,7 +104,8 @@ impl Reader {
                 v.only(&["name", "type", "value", "body", "nondep"])?;
                 self.name(v.at("name")?)?;
                 v.get("nondep").map(Json::bool).transpose()?;
-                let (t, x, b) = (self.expr(v.at("type")?)?, self.expr(v.at("value")?)?, self.expr(v.at("body")?)?);
+                let (t, x, b) =
+                    (self.expr(v.at("type")?)?, self.expr(v.at("value")?)?, self.expr(v.at("body")?)?);
                 self.terms.expr_let(t, x, b)?
             }
             "proj" => {
@@ -197,8 +199,17 @@ impl Reader {
 
     fn inductive_type(&self, v: &Json<'_>) -> Read<InductiveType> {
         v.only(&[
-            "name", "levelParams", "type", "numParams", "numIndices", "all", "ctors", "numNested", "isRec",
-            "isUnsafe", "isReflexive",
+            "name",
+            "levelParams",
+            "type",
+            "numParams",
+            "numIndices",
+            "all",
+            "ctors",
+            "numNested",
+            "isRec",
+            "isUnsafe",
+            "isReflexive",
         ])?;
         Ok(InductiveType {
             signature: self.signature(v)?,
@@ -225,8 +236,17 @@ impl Reader {
 
     fn recursor(&self, v: &Json<'_>) -> Read<Recursor> {
         v.only(&[
-            "name", "levelParams", "type", "all", "numParams", "numIndices", "numMotives", "numMinors", "rules",
-            "k", "isUnsafe",
+            "name",
+            "levelParams",
+            "type",
+            "all",
+            "numParams",
+            "numIndices",
+            "numMotives",
+            "numMinors",
+            "rules",
+            "k",
+            "isUnsafe",
         ])?;
         let rule = |r: &Json<'_>| {
             r.only(&["ctor", "nfields", "rhs"])?;

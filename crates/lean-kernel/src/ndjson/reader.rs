@@ -6,7 +6,7 @@ use super::bounds::{Bounds, Read, ReadError, ReadErrorKind, Refusal, malformed};
 use super::json::{self, Json};
 use super::kinds::Kinds;
 use crate::base::Base;
-use crate::declarations::{DeclareError, Declarations};
+use crate::declarations::{Declarations, DeclareError};
 use crate::limits::Limits;
 use crate::term::{ExprId, LevelId, NameId, TermError, Terms};
 
@@ -123,10 +123,10 @@ impl Reader {
     /// Reads a line without its end. False: there is none.
     fn next_line(&self, input: &mut dyn BufRead, line: &mut Vec<u8>, left: &mut u64) -> Read<bool> {
         let most = (self.bounds.line as u64 + 1).min(*left);
-        let n = input.take(most).read_until(b'\n', line).map_err(|e| Refusal {
-            kind: ReadErrorKind::Io,
-            message: format!("cannot be read: {e}"),
-        })?;
+        let n = input
+            .take(most)
+            .read_until(b'\n', line)
+            .map_err(|e| Refusal { kind: ReadErrorKind::Io, message: format!("cannot be read: {e}") })?;
         *left -= n as u64;
         if line.pop_if(|c| *c == b'\n').is_some() {
             return Ok(true);
@@ -161,7 +161,10 @@ impl Reader {
             _ => self.exprs.len(),
         };
         if id.num()? != len as u64 {
-            return malformed(format!("the id {} where {len} is next: ids must come one after another", id.num()?));
+            return malformed(format!(
+                "the id {} where {len} is next: ids must come one after another",
+                id.num()?
+            ));
         }
         if self.names.len() + self.levels.len() + self.exprs.len() >= self.bounds.nodes as usize {
             return Err(Refusal::too_big("too many nodes"));

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::declaration::{Declaration, Height, QuotientPart, Signature};
 use crate::declarations::Declarations;
-use crate::term::{Expr, ExprId, Level, LevelId, Map, Name, NameId, Set, Terms, ANONYMOUS, ZERO};
+use crate::term::{ANONYMOUS, Expr, ExprId, Level, LevelId, Map, Name, NameId, Set, Terms, ZERO};
 
 /// Writes the declarations of `names` and everything that they rest on, what is needed first, in format 3.1.0.
 ///
@@ -17,8 +17,14 @@ use crate::term::{Expr, ExprId, Level, LevelId, Map, Name, NameId, Set, Terms, A
 ///
 /// # Errors
 /// Those of `out`.
-pub fn write(terms: &Terms, declarations: &Declarations, names: &[NameId], out: &mut dyn Write) -> io::Result<()> {
-    let mut w = Writer { t: terms, out, names: Map::default(), levels: Map::default(), exprs: Map::default() };
+pub fn write(
+    terms: &Terms,
+    declarations: &Declarations,
+    names: &[NameId],
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    let mut w =
+        Writer { t: terms, out, names: Map::default(), levels: Map::default(), exprs: Map::default() };
     w.names.insert(ANONYMOUS, 0);
     w.levels.insert(ZERO, 0);
     w.line(&json!({"meta": {
@@ -163,7 +169,9 @@ impl Writer<'_> {
             Expr::Let(t, v, b) => json!({"letE": {
                 "name": 0, "type": self.id(t), "value": self.id(v), "body": self.id(b), "nondep": false,
             }}),
-            Expr::Proj(n, i, s) => json!({"proj": {"typeName": self.name(n)?, "idx": i, "struct": self.id(s)}}),
+            Expr::Proj(n, i, s) => {
+                json!({"proj": {"typeName": self.name(n)?, "idx": i, "struct": self.id(s)}})
+            }
             Expr::Nat(n) => json!({"natVal": self.t.get_nat(n).to_string()}),
             Expr::Str(s) => json!({"strVal": self.t.get_text(s)}),
         })

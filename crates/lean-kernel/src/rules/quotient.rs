@@ -42,7 +42,11 @@ pub(super) fn check(ck: &mut Checker<'_>, c: &Const, part: QuotientPart) -> Chec
     if part == QuotientPart::Lift && !equality_is_real(ck) {
         return wrong(Rule::Quotient, "quotients without the real equality");
     }
-    if expected(ck, c, part) == c.ty { Ok(()) } else { wrong(Rule::Quotient, "a quotient constant with a wrong type") }
+    if expected(ck, c, part) == c.ty {
+        Ok(())
+    } else {
+        wrong(Rule::Quotient, "a quotient constant with a wrong type")
+    }
 }
 
 fn expected(ck: &mut Checker<'_>, c: &Const, part: QuotientPart) -> ExprId {
@@ -102,7 +106,8 @@ fn expected(ck: &mut Checker<'_>, c: &Const, part: QuotientPart) -> ExprId {
 fn equality_is_real(ck: &mut Checker<'_>) -> bool {
     let k = ck.t.known;
     let (Some(e), Some(r)) = (ck.find(k.eq), ck.find(k.eq_refl)) else { return false };
-    let family = matches!(&e.kind, Kind::Induct(i) if i.ctors == [k.eq_refl] && i.nparams == 2 && i.nindices == 1);
+    let family =
+        matches!(&e.kind, Kind::Induct(i) if i.ctors == [k.eq_refl] && i.nparams == 2 && i.nindices == 1);
     if !family || e.params.len() != 1 || r.params != e.params {
         return false;
     }

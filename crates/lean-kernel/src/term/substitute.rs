@@ -21,7 +21,12 @@ impl Terms {
             Expr::Pi(t, b) => Expr::Pi(f(self, t, at), f(self, b, at + 1)),
             Expr::Let(t, v, b) => Expr::Let(f(self, t, at), f(self, v, at), f(self, b, at + 1)),
             Expr::Proj(n, i, s) => Expr::Proj(n, i, f(self, s, at)),
-            Expr::BVar(_) | Expr::FVar(..) | Expr::Sort(_) | Expr::Const(..) | Expr::Nat(_) | Expr::Str(_) => return e,
+            Expr::BVar(_)
+            | Expr::FVar(..)
+            | Expr::Sort(_)
+            | Expr::Const(..)
+            | Expr::Nat(_)
+            | Expr::Str(_) => return e,
         };
         self.mk(rebuilt)
     }
@@ -153,7 +158,8 @@ impl Terms {
             }
             Expr::Const(n, ls) => {
                 let ls: Vec<LevelId> = self.get_levels(ls).to_vec();
-                let ls: Vec<LevelId> = ls.into_iter().map(|l| self.subst_level_memo(l, ps, us, levels)).collect();
+                let ls: Vec<LevelId> =
+                    ls.into_iter().map(|l| self.subst_level_memo(l, ps, us, levels)).collect();
                 let ls = self.levels(&ls);
                 self.constant(n, ls)
             }

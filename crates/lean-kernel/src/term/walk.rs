@@ -43,7 +43,12 @@ impl Terms {
                 f(c);
             }
             Expr::Proj(_, _, a) => f(a),
-            Expr::BVar(_) | Expr::FVar(..) | Expr::Sort(_) | Expr::Const(..) | Expr::Nat(_) | Expr::Str(_) => {}
+            Expr::BVar(_)
+            | Expr::FVar(..)
+            | Expr::Sort(_)
+            | Expr::Const(..)
+            | Expr::Nat(_)
+            | Expr::Str(_) => {}
         }
     }
 
@@ -67,7 +72,11 @@ impl Terms {
     }
 
     /// The constants that terms name, those of projections and literals included.
-    pub(crate) fn constants(&self, roots: impl IntoIterator<Item = ExprId>, seen: &mut Set<ExprId>) -> Vec<NameId> {
+    pub(crate) fn constants(
+        &self,
+        roots: impl IntoIterator<Item = ExprId>,
+        seen: &mut Set<ExprId>,
+    ) -> Vec<NameId> {
         let mut found = Vec::new();
         self.visit(roots, seen, &mut |e| {
             match e {

@@ -1,7 +1,9 @@
 //! A world of declarations to test with, and a small language to write them in.
 #![allow(dead_code)] // each test binary uses its own part
 
+mod lower;
 mod notation;
+mod tokens;
 
 use atlas_lean_kernel::{
     Base, Declaration, Declarations, Inductive, Limits, NameId, Policy, Rule, Terms, Verdict, check, complete,
@@ -36,7 +38,12 @@ impl World {
 
     /// Over another base.
     pub fn over(base: &Base) -> World {
-        World { terms: base.terms(), declarations: Declarations::over(base), base: base.clone(), ..World::empty() }
+        World {
+            terms: base.terms(),
+            declarations: Declarations::over(base),
+            base: base.clone(),
+            ..World::empty()
+        }
     }
 
     /// Adds what `script` says; blocks are completed.

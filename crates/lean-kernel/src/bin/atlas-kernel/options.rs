@@ -49,7 +49,13 @@ pub struct Options {
     pub challenge: Option<PathBuf>,
 
     /// Names to compare with the challenge.
-    #[arg(long, value_delimiter = ',', value_name = "NAMES", requires = "challenge", help_heading = "What was asked")]
+    #[arg(
+        long,
+        value_delimiter = ',',
+        value_name = "NAMES",
+        requires = "challenge",
+        help_heading = "What was asked"
+    )]
     pub compare: Vec<String>,
 
     /// Steps for one declaration.
@@ -61,7 +67,7 @@ pub struct Options {
     pub total_steps: u64,
 
     /// Expressions that checking one declaration may make.
-    #[arg(long, default_value_t = 60_000_000, value_name = "N", help_heading = "Limits")]
+    #[arg(long, default_value_t = 20_000_000, value_name = "N", help_heading = "Limits")]
     pub terms: u32,
 
     /// Nested calls of the checker.
@@ -149,7 +155,9 @@ impl Options {
         let axioms = match self.axioms.as_str() {
             "any" => AllowedAxioms::Any,
             "standard" => AllowedAxioms::standard(),
-            list => AllowedAxioms::Listed(list.split(',').filter(|n| !n.is_empty()).map(str::to_owned).collect()),
+            list => {
+                AllowedAxioms::Listed(list.split(',').filter(|n| !n.is_empty()).map(str::to_owned).collect())
+            }
         };
         Policy { axioms, stated: self.stated.clone(), trust_arithmetic: self.trust_arithmetic }
     }
