@@ -45,12 +45,15 @@ pub enum Nm {
 /// `(name, universe parameters, type)`
 pub type Head = (Nm, Vec<String>, Tm);
 
+/// `(head, number of parameters, constructors)`
+pub type TypeOfBlock = (Head, u32, Vec<(Nm, Tm)>);
+
 /// A declaration as it is written.
 #[derive(Clone, Debug)]
 pub enum Command {
     One(String, Head, Option<Tm>),
     Quot(String, Head),
-    Inductive(Vec<(Head, u32, Vec<(Nm, Tm)>)>),
+    Inductive(Vec<TypeOfBlock>),
 }
 
 struct Parser {
@@ -155,7 +158,7 @@ impl Parser {
         self.need(":");
         (name, universes, self.term())
     }
-    fn inductive_type(&mut self) -> (Head, u32, Vec<(Nm, Tm)>) {
+    fn inductive_type(&mut self) -> TypeOfBlock {
         let (name, universes) = (self.name(), self.universes());
         let nparams = if let Some(Token::Number(_)) = self.peek() { self.number() } else { 0 };
         self.need(":");
