@@ -14,15 +14,15 @@ use crate::options::Options;
 
 /// Reads, checks and says what came out.
 pub fn answer(options: &Options) -> Answer {
-    let statement = restrict(options).and_then(|()| run(options)).unwrap_or_else(|s| s);
+    let statement = restrict(options).and_then(|()| run(options)).unwrap_or_else(|s| *s);
     statement.print(options.output)
 }
 
 /// An early end.
-type Early<T> = Result<T, Statement>;
+type Early<T> = Result<T, Box<Statement>>;
 
-fn declined(reason: String) -> Statement {
-    Statement::because(Answer::Declined, reason)
+fn declined(reason: String) -> Box<Statement> {
+    Box::new(Statement::because(Answer::Declined, reason))
 }
 
 fn limit(what: &str, resource: Resource, soft: u64, hard: u64) -> Early<()> {
@@ -76,10 +76,10 @@ fn open(path: &Path) -> Early<Box<dyn BufRead>> {
 }
 
 /// Only what is wrong by the format is a ground to reject, and only in the file that is checked.
-fn unread(path: &Path, e: &ReadError, checked: bool) -> Statement {
+fn unread(path: &Path, e: &ReadError, checked: bool) -> Box<Statement> {
     let verdict =
         if checked && e.kind == ReadErrorKind::Malformed { Answer::Rejected } else { Answer::Declined };
-    Statement::because(verdict, format!("{}: {e}", path.display()))
+    Box::new(Statement::because(verdict, format!("{}: {e}", path.display())))
 }
 
 fn base(options: &Options) -> Early<Base> {
@@ -132,7 +132,7 @@ fn compare_with(
         let id = terms.name_path(name).map_err(|e| declined(format!("{name}: {e}")))?;
         if let Err(difference) = compare(&terms, &challenge, solution, id) {
             let reason = format!("{name} is not what was asked: {difference}");
-            return Err(Statement::because(Answer::Rejected, reason));
+            return Err(Box::new(Statement::because(Answer::Rejected, reason)));
         }
     }
     Ok(terms)
