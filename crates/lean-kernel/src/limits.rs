@@ -11,7 +11,7 @@ pub struct Limits {
     pub steps: u64,
     /// Steps for all declarations of one check together.
     pub total_steps: u64,
-    /// Expressions that the check of one declaration may make (about 60 bytes each).
+    /// Expressions that the check of one declaration may make (about 100 bytes each, what is remembered about them included).
     pub terms: u32,
     /// Nested calls of the checker. The stack of a checking thread is sized by this and by `term_depth`.
     pub depth: u32,
@@ -28,7 +28,7 @@ impl Default for Limits {
         Limits {
             steps: 1_000_000_000,
             total_steps: u64::MAX,
-            terms: 60_000_000,
+            terms: 20_000_000,
             depth: 50_000,
             term_depth: 100_000,
             bits: 1 << 26,
@@ -38,8 +38,9 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// Bytes of stack that a checking thread reserves (it uses what it needs): enough for `depth` nested calls of the checker and, below the last of them, one
-    /// walk over a term of `term_depth`. The factors are more than twice what the deepest tests need in an unoptimized build.
+    /// Bytes of stack that a checking thread reserves (it uses what it needs) for `depth` nested calls of the checker and, below
+    /// the last of them, one walk over a term of `term_depth`. The factors are generous guesses at the frames' sizes;
+    /// `tests/limits.rs` reaches the default `depth` without overflow. An overflow ends the process: no verdict.
     pub fn stack_bytes(&self) -> usize {
         (16 << 20) + self.depth as usize * (24 << 10) + self.term_depth as usize * (2 << 10)
     }

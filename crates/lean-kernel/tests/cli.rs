@@ -1,4 +1,5 @@
 //! The program as an entrant of the kernel arena: a file in, 0, 1 or 2 out.
+#![allow(clippy::unwrap_used, clippy::expect_used)] // a failed test is a panic
 
 mod support;
 
@@ -143,8 +144,11 @@ fn limits_of_the_process() {
     );
     let slow = slow.to_str().unwrap();
     let many = u64::MAX.to_string();
-    let out = kernel(&["--memory", "40", "--depth", "1000000", "--steps", &many, slow]);
+    let out = kernel(&["--memory", "256", "--steps", &many, slow]);
     assert_eq!(out.status.code(), Some(2), "{out:?}");
-    let out = kernel(&["--seconds", "1", "--depth", "4000000", "--steps", &many, slow]);
+    assert!(String::from_utf8_lossy(&out.stdout).contains("out of memory"), "{out:?}");
+    let out = kernel(&["--seconds", "1", "--steps", &many, slow]);
+    assert_eq!(out.status.code(), Some(2), "{out:?}");
+    let out = kernel(&["--memory", "1", slow]);
     assert_eq!(out.status.code(), Some(2), "{out:?}");
 }

@@ -1,5 +1,6 @@
 //! A hunt for `False`. What it takes to prove `False` is one equation between different numbers, or one inductive type that should
 //! not be. Both are generated at random, and judged by code that knows nothing of the kernel.
+#![allow(clippy::unwrap_used, clippy::expect_used)] // a failed test is a panic
 
 mod support;
 

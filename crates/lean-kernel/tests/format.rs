@@ -1,4 +1,5 @@
 //! The file format: what is refused, with which line; and that what is written is read back.
+#![allow(clippy::unwrap_used, clippy::expect_used)] // a failed test is a panic
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! Mutations of right files. Nothing may panic; what is still accepted must be justified.
+#![allow(clippy::unwrap_used, clippy::expect_used)] // a failed test is a panic
 
 use std::collections::BTreeMap;
 use std::io::Cursor;

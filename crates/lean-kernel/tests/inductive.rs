@@ -1,4 +1,5 @@
 //! Inductive types: which blocks are allowed, and that nothing but their own recursors is.
+#![allow(clippy::unwrap_used, clippy::expect_used)] // a failed test is a panic
 
 mod support;
 

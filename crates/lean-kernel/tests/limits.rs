@@ -1,4 +1,5 @@
 //! Inputs that are made to cost too much end, and end without a verdict.
+#![allow(clippy::unwrap_used, clippy::expect_used)] // a failed test is a panic
 
 mod support;
 

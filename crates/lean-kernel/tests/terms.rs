@@ -1,4 +1,5 @@
 //! Typing, reduction and definitional equality: right and wrong uses of each rule.
+#![allow(clippy::unwrap_used, clippy::expect_used)] // a failed test is a panic
 
 mod support;
 

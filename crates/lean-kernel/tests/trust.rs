@@ -1,4 +1,5 @@
 //! What is trusted and what is not: axioms, look-alikes of what the kernel knows, bases, statements.
+#![allow(clippy::unwrap_used, clippy::expect_used)] // a failed test is a panic
 
 mod support;
 

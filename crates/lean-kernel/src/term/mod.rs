@@ -1,5 +1,6 @@
 //! Names, universe levels and expressions.
 
+mod build;
 mod facts;
 mod id;
 mod node;
@@ -9,9 +10,10 @@ mod table;
 mod terms;
 mod walk;
 
+pub use build::TermError;
 pub use id::{ExprId, LevelId, LevelsId, NameId, NatId, StrId};
 pub use node::{Expr, Level, Name};
-pub use terms::{TermError, Terms};
+pub use terms::Terms;
 
 pub(crate) use facts::Facts;
 pub(crate) use id::{ANONYMOUS, ZERO};

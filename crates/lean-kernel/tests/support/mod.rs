@@ -1,7 +1,9 @@
 //! A world of declarations to test with, and a small language to write them in.
 #![allow(dead_code)] // each test binary uses its own part
 
+mod lower;
 mod notation;
+mod tokens;
 
 use atlas_lean_kernel::{
     Base, Declaration, Declarations, Inductive, Limits, NameId, Policy, Rule, Terms, Verdict, check, complete,

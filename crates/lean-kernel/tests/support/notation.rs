@@ -11,65 +11,7 @@
 //! Terms: `fun (x y : A) => b`, `(x : A) -> B`, `A -> B`, `let x : A := v; b`, `f a b`, `c.{u, v+1}`, `Sort u`, `Type u`, `Type`,
 //! `Prop`, `5`, `"text"`, `S#0 x` (field 0 of `x` of structure `S`), `«odd name»`. Levels: `0`, `u`, `u+1`, `(max u v)`, `(imax u v)`.
 
-use atlas_lean_kernel::{
-    Constructor, Declaration, ExprId, Height, Inductive, InductiveType, LevelId, NameId, QuotientPart,
-    Signature, Terms,
-};
-
-#[derive(Clone, PartialEq, Debug)]
-enum Token {
-    Word(String),
-    /// A quoted name: one part, whatever is in it.
-    Quoted(String),
-    Number(String),
-    Text(String),
-    Symbol(&'static str),
-}
-
-const SYMBOLS: [&str; 17] =
-    ["->", "=>", ":=", ".{", "(", ")", "{", "}", ":", ";", ",", "|", "#", "+", "=", "[", "]"];
-
-fn tokens(script: &str) -> Vec<Token> {
-    let mut found = Vec::new();
-    let mut rest = script;
-    loop {
-        rest = rest.trim_start();
-        if let Some(r) = rest.strip_prefix("--") {
-            rest = r.split_once('\n').map_or("", |r| r.1);
-            continue;
-        }
-        let Some(c) = rest.chars().next() else { return found };
-        let take = |f: fn(char) -> bool| rest.find(|c| !f(c)).unwrap_or(rest.len());
-        let token = if let Some(s) = SYMBOLS.iter().find(|s| rest.starts_with(**s)) {
-            rest = &rest[s.len()..];
-            Token::Symbol(s)
-        } else if let Some(r) = rest.strip_prefix('"') {
-            let (text, r) = r.split_once('"').expect("a closing quote");
-            rest = r;
-            Token::Text(text.to_owned())
-        } else if let Some(r) = rest.strip_prefix('«') {
-            let (text, r) = r.split_once('»').expect("a closing quote");
-            rest = r;
-            Token::Quoted(text.to_owned())
-        } else if c.is_ascii_digit() {
-            let n = take(|c| c.is_ascii_digit());
-            let t = rest[..n].to_owned();
-            rest = &rest[n..];
-            Token::Number(t)
-        } else {
-            let mut n = take(|c| c.is_alphanumeric() || "_.'?!".contains(c));
-            assert!(n > 0, "what is this: {rest:.40}");
-            // `c.{u}`: the dot belongs to the brace.
-            if rest[..n].ends_with('.') && rest[n..].starts_with('{') {
-                n -= 1;
-            }
-            let t = rest[..n].to_owned();
-            rest = &rest[n..];
-            Token::Word(t)
-        };
-        found.push(token);
-    }
-}
+use super::tokens::{Token, tokens};
 
 #[derive(Clone, Debug)]
 pub enum Lvl {
@@ -101,14 +43,17 @@ pub enum Nm {
 }
 
 /// `(name, universe parameters, type)`
-type Head = (Nm, Vec<String>, Tm);
+pub type Head = (Nm, Vec<String>, Tm);
+
+/// `(head, number of parameters, constructors)`
+pub type TypeOfBlock = (Head, u32, Vec<(Nm, Tm)>);
 
 /// A declaration as it is written.
 #[derive(Clone, Debug)]
 pub enum Command {
     One(String, Head, Option<Tm>),
     Quot(String, Head),
-    Inductive(Vec<(Head, u32, Vec<(Nm, Tm)>)>),
+    Inductive(Vec<TypeOfBlock>),
 }
 
 struct Parser {
@@ -213,7 +158,7 @@ impl Parser {
         self.need(":");
         (name, universes, self.term())
     }
-    fn inductive_type(&mut self) -> (Head, u32, Vec<(Nm, Tm)>) {
+    fn inductive_type(&mut self) -> TypeOfBlock {
         let (name, universes) = (self.name(), self.universes());
         let nparams = if let Some(Token::Number(_)) = self.peek() { self.number() } else { 0 };
         self.need(":");
@@ -370,165 +315,6 @@ impl Parser {
                 Some(l)
             }
             _ => None,
-        }
-    }
-}
-
-// ---- into ids ----
-
-impl Nm {
-    pub fn id(&self, t: &mut Terms) -> NameId {
-        match self {
-            Nm::Path(p) => t.name_path(p).unwrap(),
-            Nm::Quoted(q) => {
-                let root = t.name_anonymous();
-                t.name_str(root, q).unwrap()
-            }
-        }
-    }
-}
-
-impl Lvl {
-    pub fn id(&self, t: &mut Terms) -> LevelId {
-        match self {
-            Lvl::Number(n) => (0..*n).fold(t.level_zero(), |l, _| t.level_succ(l).unwrap()),
-            Lvl::Param(p) => {
-                let n = t.name_path(p).unwrap();
-                t.level_param(n).unwrap()
-            }
-            Lvl::Add(l, n) => {
-                let l = l.id(t);
-                (0..*n).fold(l, |l, _| t.level_succ(l).unwrap())
-            }
-            Lvl::Max(a, b) => {
-                let (a, b) = (a.id(t), b.id(t));
-                t.level_max(a, b).unwrap()
-            }
-            Lvl::IMax(a, b) => {
-                let (a, b) = (a.id(t), b.id(t));
-                t.level_imax(a, b).unwrap()
-            }
-        }
-    }
-}
-
-impl Tm {
-    pub fn id(&self, t: &mut Terms) -> ExprId {
-        self.at(t, &mut Vec::new())
-    }
-
-    fn at(&self, t: &mut Terms, scope: &mut Vec<String>) -> ExprId {
-        let under = |x: &String, b: &Tm, t: &mut Terms, scope: &mut Vec<String>| {
-            scope.push(x.clone());
-            let b = b.at(t, scope);
-            scope.pop();
-            b
-        };
-        match self {
-            Tm::Name(n, levels) => {
-                if let Nm::Path(p) = n
-                    && let Some(i) = scope.iter().rev().position(|x| x == p)
-                {
-                    return t.expr_bvar(i as u32).unwrap();
-                }
-                let us: Vec<LevelId> = levels.iter().map(|l| l.id(t)).collect();
-                let n = n.id(t);
-                t.expr_const(n, &us).unwrap()
-            }
-            Tm::Sort(l) => {
-                let l = l.id(t);
-                t.expr_sort(l).unwrap()
-            }
-            Tm::App(f, a) => {
-                let (f, a) = (f.at(t, scope), a.at(t, scope));
-                t.expr_app(f, a).unwrap()
-            }
-            Tm::Lam(x, d, b) => {
-                let (d, b) = (d.at(t, scope), under(x, b, t, scope));
-                t.expr_lam(d, b).unwrap()
-            }
-            Tm::Pi(x, d, b) => {
-                let (d, b) = (d.at(t, scope), under(x, b, t, scope));
-                t.expr_pi(d, b).unwrap()
-            }
-            Tm::Let(x, ty, v, b) => {
-                let (ty, v, b) = (ty.at(t, scope), v.at(t, scope), under(x, b, t, scope));
-                t.expr_let(ty, v, b).unwrap()
-            }
-            Tm::Proj(n, i, x) => {
-                let (n, x) = (n.id(t), x.at(t, scope));
-                t.expr_proj(n, *i, x).unwrap()
-            }
-            Tm::Nat(n) => t.expr_nat(n.parse().unwrap()).unwrap(),
-            Tm::Str(s) => t.expr_str(s).unwrap(),
-        }
-    }
-}
-
-fn signature(t: &mut Terms, (name, universes, ty): &Head) -> Signature {
-    Signature {
-        name: name.id(t),
-        universe_params: universes.iter().map(|u| t.name_path(u).unwrap()).collect(),
-        ty: ty.id(t),
-    }
-}
-
-impl Command {
-    /// The declaration; blocks without what [`atlas_lean_kernel::complete`] fills in.
-    pub fn declaration(&self, t: &mut Terms) -> Declaration {
-        match self {
-            Command::One(kind, head, value) => {
-                let signature = signature(t, head);
-                let Some(value) = value else { return Declaration::Axiom(signature) };
-                let value = value.id(t);
-                match kind.as_str() {
-                    "theorem" => Declaration::Theorem { signature, value },
-                    "opaque" => Declaration::Opaque { signature, value },
-                    "abbrev" => Declaration::Definition { signature, value, height: Height::Abbreviation },
-                    _ => Declaration::Definition { signature, value, height: Height::Regular(1) },
-                }
-            }
-            Command::Quot(part, head) => Declaration::Quotient {
-                signature: signature(t, head),
-                part: match part.as_str() {
-                    "type" => QuotientPart::Type,
-                    "ctor" => QuotientPart::Constructor,
-                    "lift" => QuotientPart::Lift,
-                    "ind" => QuotientPart::Induction,
-                    p => panic!("what is this: {p}"),
-                },
-            },
-            Command::Inductive(types) => {
-                let mut block = Inductive::default();
-                let all: Vec<NameId> = types.iter().map(|(head, ..)| head.0.id(t)).collect();
-                for (head, nparams, ctors) in types {
-                    let signature = signature(t, head);
-                    for (i, (name, ty)) in ctors.iter().enumerate() {
-                        block.constructors.push(Constructor {
-                            signature: Signature {
-                                name: name.id(t),
-                                universe_params: signature.universe_params.clone(),
-                                ty: ty.id(t),
-                            },
-                            inductive: signature.name,
-                            index: i as u32,
-                            num_params: *nparams,
-                            num_fields: 0,
-                        });
-                    }
-                    block.types.push(InductiveType {
-                        constructors: ctors.iter().map(|c| c.0.id(t)).collect(),
-                        signature,
-                        num_params: *nparams,
-                        num_indices: 0,
-                        all: all.clone(),
-                        num_nested: 0,
-                        is_recursive: false,
-                        is_reflexive: false,
-                    });
-                }
-                Declaration::Inductive(block)
-            }
         }
     }
 }

@@ -67,7 +67,7 @@ pub struct Options {
     pub total_steps: u64,
 
     /// Expressions that checking one declaration may make.
-    #[arg(long, default_value_t = 60_000_000, value_name = "N", help_heading = "Limits")]
+    #[arg(long, default_value_t = 20_000_000, value_name = "N", help_heading = "Limits")]
     pub terms: u32,
 
     /// Nested calls of the checker.
@@ -90,8 +90,8 @@ pub struct Options {
     #[arg(long, default_value_t = 16 << 30, value_name = "N", help_heading = "Limits")]
     pub bytes: u64,
 
-    /// Mebibytes of memory, stacks not counted; 0: no limit.
-    #[arg(long, default_value_t = 16_384, value_name = "MIB", help_heading = "Limits")]
+    /// Mebibytes of memory, stacks not counted, at least 256; 0: no limit.
+    #[arg(long, default_value_t = 16_384, value_parser = memory, value_name = "MIB", help_heading = "Limits")]
     pub memory: u64,
 
     /// Seconds of CPU time, all threads together; 0: no limit.
@@ -129,6 +129,14 @@ pub enum Output {
     Text,
     /// One JSON object.
     Json,
+}
+
+/// With less the allocator has no room for its arenas and asks the system for every block: a minute for what takes a second.
+fn memory(text: &str) -> Result<u64, String> {
+    match text.parse::<u64>() {
+        Ok(n) if n == 0 || n >= 256 => Ok(n),
+        _ => Err("0, or a number from 256 on, is expected".to_owned()),
+    }
 }
 
 impl Options {

@@ -13,7 +13,12 @@ pub fn answer(options: &Options) -> Answer {
         Ok(p) => p,
         Err(e) => return declined(format!("cannot find this program's own file: {e}")),
     };
-    let status = Command::new(program).arg("--worker").args(std::env::args_os().skip(1)).status();
+    // Without backtraces: to make one out of memory takes half a minute and says nothing.
+    let status = Command::new(program)
+        .arg("--worker")
+        .args(std::env::args_os().skip(1))
+        .env("RUST_BACKTRACE", "0")
+        .status();
     match status {
         Err(e) => declined(format!("cannot start the checking process: {e}")),
         Ok(s) => match (s.code(), s.signal()) {

@@ -14,31 +14,57 @@ use crate::options::Options;
 
 /// Reads, checks and says what came out.
 pub fn answer(options: &Options) -> Answer {
-    let statement = restrict(options).and_then(|()| run(options)).unwrap_or_else(|s| s);
+    let statement = restrict(options).and_then(|()| run(options)).unwrap_or_else(|s| *s);
     statement.print(options.output)
 }
 
 /// An early end.
-type Early<T> = Result<T, Statement>;
+type Early<T> = Result<T, Box<Statement>>;
 
-fn declined(reason: String) -> Statement {
-    Statement::because(Answer::Declined, reason)
+fn declined(reason: String) -> Box<Statement> {
+    Box::new(Statement::because(Answer::Declined, reason))
+}
+
+fn limit(what: &str, resource: Resource, soft: u64, hard: u64) -> Early<()> {
+    setrlimit(resource, soft, hard).map_err(|e| declined(format!("cannot limit {what}: {e}")))
+}
+
+/// Bytes of stack that so many threads reserve.
+fn stacks(options: &Options, threads: usize) -> u64 {
+    options.limits().stack_bytes() as u64 * threads as u64
 }
 
 /// Limits that nothing this process reads can lift.
 fn restrict(options: &Options) -> Early<()> {
-    let set = |what, resource, limit: u64| {
-        setrlimit(resource, limit, limit).map_err(|e| declined(format!("cannot limit {what}: {e}")))
-    };
     if options.memory > 0 {
-        // Stacks are reserved, not used, but they count: one a checking thread, and one to spare.
-        let stacks = options.limits().stack_bytes() as u64 * (options.threads.get() as u64 + 1);
-        set("memory", Resource::RLIMIT_AS, (options.memory << 20).saturating_add(stacks))?;
+        let memory = options.memory << 20;
+        limit(
+            "memory",
+            Resource::RLIMIT_AS,
+            memory,
+            memory.saturating_add(stacks(options, options.threads.get())),
+        )?;
     }
     if options.seconds > 0 {
-        set("time", Resource::RLIMIT_CPU, options.seconds)?;
+        limit("time", Resource::RLIMIT_CPU, options.seconds, options.seconds)?;
     }
-    set("core dumps", Resource::RLIMIT_CORE, 0)
+    limit("core dumps", Resource::RLIMIT_CORE, 0, 0)
+}
+
+/// Checking threads reserve stacks, which count as memory though little of them is used. They get what they reserve and no more, so
+/// that the rest of the process still has what was allowed.
+fn make_room_for_stacks(options: &Options, declarations: usize) -> Early<()> {
+    if options.memory == 0 {
+        return Ok(());
+    }
+    let (memory, all) = (options.memory << 20, options.threads.get());
+    let used = stacks(options, all.min(declarations.max(1)));
+    limit(
+        "memory",
+        Resource::RLIMIT_AS,
+        memory.saturating_add(used),
+        memory.saturating_add(stacks(options, all)),
+    )
 }
 
 fn open(path: &Path) -> Early<Box<dyn BufRead>> {
@@ -50,10 +76,10 @@ fn open(path: &Path) -> Early<Box<dyn BufRead>> {
 }
 
 /// Only what is wrong by the format is a ground to reject, and only in the file that is checked.
-fn unread(path: &Path, e: &ReadError, checked: bool) -> Statement {
+fn unread(path: &Path, e: &ReadError, checked: bool) -> Box<Statement> {
     let verdict =
         if checked && e.kind == ReadErrorKind::Malformed { Answer::Rejected } else { Answer::Declined };
-    Statement::because(verdict, format!("{}: {e}", path.display()))
+    Box::new(Statement::because(verdict, format!("{}: {e}", path.display())))
 }
 
 fn base(options: &Options) -> Early<Base> {
@@ -77,6 +103,7 @@ fn run(options: &Options) -> Early<Statement> {
         terms = compare_with(path, options, &base, terms, &declarations)?;
     }
     let read = started.elapsed();
+    make_room_for_stacks(options, declarations.len())?;
     let (policy, limits) = (options.policy(), options.limits());
     let mut statement = if options.all {
         say(examine(&mut terms, &declarations, &policy, &limits))
@@ -105,7 +132,7 @@ fn compare_with(
         let id = terms.name_path(name).map_err(|e| declined(format!("{name}: {e}")))?;
         if let Err(difference) = compare(&terms, &challenge, solution, id) {
             let reason = format!("{name} is not what was asked: {difference}");
-            return Err(Statement::because(Answer::Rejected, reason));
+            return Err(Box::new(Statement::because(Answer::Rejected, reason)));
         }
     }
     Ok(terms)
