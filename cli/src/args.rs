@@ -221,11 +221,11 @@ pub struct CheckArgs {
 /// `atlas certify`.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\
-Each accepted module gets DIR/MODULE.json; DIR/keys.json has the public keys. `atlas receipt verify`
-looks at them anywhere, without Lean and without the network.
+Each accepted module gets DIR/MODULE.json; DIR/keys.json has the public keys. `atlas receipt
+verify` looks at them anywhere, without Lean and without the network.
 
-Exit codes: 0 accepted, receipts written; 3 Lean refuses it or it uses `sorry` (accepted modules get
-their receipts, which say whose `sorry`); 2 bad input; 1 fault, or this Lean gives no receipts.")]
+Exit codes: 0 accepted, receipts written; 3 Lean refuses it or it uses `sorry` (accepted modules
+get their receipts, which say whose `sorry`); 2 bad input; 1 fault, or this Lean gives no receipts.")]
 pub struct CertifyArgs {
     /// What, and by which Lean.
     #[command(flatten)]
@@ -256,11 +256,11 @@ pub enum ReceiptCommand {
 /// `atlas receipt verify`.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\
-Works offline and without Lean. Keys that lie beside a receipt show that it is whole, not whose it is:
-take --keys from somebody you trust.
+Works offline and without Lean. Keys that lie beside a receipt show that it is whole, not whose
+it is: take --keys from somebody you trust.
 
-Exit codes: 0 it holds; 3 it does not: changed, unknown key, stale, other sources; 2 bad input: no
-receipt, no keys.")]
+Exit codes: 0 it holds; 3 it does not: changed, unknown key, stale, other sources; 2 bad input:
+no receipt, no keys.")]
 pub struct ReceiptVerifyArgs {
     /// The receipt, as a run's receipts/ or `atlas certify` has it
     #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]

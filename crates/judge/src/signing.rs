@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use ed25519_dalek::Signer as _;
 use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
-use ed25519_dalek::pkcs8::{DecodePrivateKey as _, EncodePrivateKey as _};
+use ed25519_dalek::pkcs8::{DecodePrivateKey as _, EncodePrivateKey as _, KeypairBytes};
 use rand::TryRngCore as _;
 
 use crate::receipt::{Malformed, Receipt};
@@ -140,8 +140,10 @@ impl SigningKey {
         let mut seed = [0; 32];
         rand::rngs::OsRng.try_fill_bytes(&mut seed).map_err(|error| failed(io::Error::other(error)))?;
         let key = ed25519_dalek::SigningKey::from_bytes(&seed);
+        // Without the public key, which OpenSSL does not read beside the private one.
+        let pair = KeypairBytes { secret_key: seed, public_key: None };
         let pem =
-            key.to_pkcs8_pem(LineEnding::LF).map_err(|error| failed(io::Error::other(error.to_string())))?;
+            pair.to_pkcs8_pem(LineEnding::LF).map_err(|error| failed(io::Error::other(error.to_string())))?;
         // A temporary file has mode 0600 from its first byte; it gets its name only when it is whole.
         let mut new = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
         new.write_all(pem.as_bytes()).and_then(|()| new.as_file().sync_all()).map_err(failed)?;

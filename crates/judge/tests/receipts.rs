@@ -425,6 +425,24 @@ fn a_key_is_made_on_first_use_and_is_its_owners_alone() {
 }
 
 #[test]
+fn a_key_that_openssl_made_is_used_and_ours_has_its_form() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join(SIGNING_FILE);
+    // RFC 8410, section 10.3, and its public key of section 10.1.
+    let rfc = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC\n-----END PRIVATE KEY-----\n";
+    std::fs::write(&file, rfc).unwrap();
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o400)).unwrap();
+    let key = SigningKey::open_or_make(folder.path(), 1).unwrap();
+    assert_eq!(key.public().to_hex(), "19bf44096984cdfe8541bac167dc3b96c85086aa30b6b6cb0c5c38ad703166e1");
+    std::fs::remove_file(&file).unwrap();
+    SigningKey::open_or_make(folder.path(), 2).unwrap();
+    let ours = std::fs::read_to_string(&file).unwrap();
+    let shape = |pem: &str| pem.lines().map(str::len).collect::<Vec<_>>();
+    // Algorithm and framing, to the 16th byte; what follows is the secret.
+    assert_eq!((shape(&ours), &ours[28..48]), (shape(rfc), &rfc[28..48]));
+}
+
+#[test]
 fn processes_that_make_a_key_at_once_have_one() {
     let folder = tempfile::tempdir().unwrap();
     let ids: std::collections::BTreeSet<String> = std::thread::scope(|scope| {

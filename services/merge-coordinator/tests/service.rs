@@ -9,6 +9,7 @@ use std::path::Path;
 use atlas_library::layout;
 use atlas_merge_coordinator::{STATUS, export};
 use atlas_proto::merge_outcome;
+use futures::StreamExt as _;
 
 use stage::{Stage, assert_contains, change, landed, refused};
 
