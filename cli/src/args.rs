@@ -50,6 +50,10 @@ pub enum Command {
     Report(ReportArgs),
     /// Check a Lean file, or a whole library from nothing, with real Lean
     Check(CheckArgs),
+    /// Certify a Lean file or a whole library from nothing, and write signed receipts
+    Certify(CertifyArgs),
+    /// Look at receipts of certified verdicts
+    Receipt(ReceiptArgs),
     /// Answer a question that a run has asked you
     Reply(ReplyArgs),
     /// List the agents of a run, or show what one said and did
@@ -209,6 +213,74 @@ pub struct CheckArgs {
     /// Where the embedded Lean is [default: .cache of the project]
     #[arg(long, value_name = "DIR", env = "ATLAS_CACHE", value_hint = ValueHint::DirPath)]
     pub cache: Option<PathBuf>,
+    /// How to print.
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+/// `atlas certify`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Each accepted module gets DIR/MODULE.json; DIR/keys.json has the public keys. `atlas receipt
+verify` looks at them anywhere, without Lean and without the network.
+
+Exit codes: 0 accepted, receipts written; 3 Lean refuses it or it uses `sorry` (accepted modules
+get their receipts, which say whose `sorry`); 2 bad input; 1 fault, or this Lean gives no receipts.")]
+pub struct CertifyArgs {
+    /// What, and by which Lean.
+    #[command(flatten)]
+    pub check: CheckArgs,
+    /// Where to write the receipts
+    #[arg(long, default_value = "receipts", value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub receipts: PathBuf,
+    /// The folder of the key that signs, made on first use [default: receipt-keys of the cache]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub keys: Option<PathBuf>,
+}
+
+/// `atlas receipt`.
+#[derive(Debug, Clone, Args)]
+pub struct ReceiptArgs {
+    /// What to do with it.
+    #[command(subcommand)]
+    pub what: ReceiptCommand,
+}
+
+/// What can be done with a receipt.
+#[derive(Debug, Clone, Subcommand)]
+pub enum ReceiptCommand {
+    /// Verify a receipt: signature, policy and, with --library, that it is of the sources there
+    Verify(ReceiptVerifyArgs),
+}
+
+/// `atlas receipt verify`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Works offline and without Lean. Keys that lie beside a receipt show that it is whole, not whose
+it is: take --keys from somebody you trust.
+
+Exit codes: 0 it holds; 3 it does not: changed, unknown key, stale, other sources; 2 bad input:
+no receipt, no keys.")]
+pub struct ReceiptVerifyArgs {
+    /// The receipt, as a run's receipts/ or `atlas certify` has it
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub file: PathBuf,
+    /// The public keys that count [default: keys.json beside FILE]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub keys: Option<PathBuf>,
+    /// A library's folder: the module there, and all that it imports, must be what was certified; the receipts of what it imports are
+    /// looked for beside FILE
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub library: Option<PathBuf>,
+    /// The Lean that must have checked, by its full name [default: any]
+    #[arg(long, value_name = "NAME")]
+    pub toolchain: Option<String>,
+    /// The judge that must have judged, by its full name [default: any]
+    #[arg(long, value_name = "NAME")]
+    pub judge: Option<String>,
+    /// How many independent kernels must have accepted
+    #[arg(long, default_value_t = atlas_judge::KERNELS, value_name = "N")]
+    pub kernels: usize,
     /// How to print.
     #[command(flatten)]
     pub output: OutputArgs,

@@ -8,6 +8,8 @@
 //!   nats/             JetStream's files: journals, work, objects
 //!   library.git/      the library's bare repository
 //!   library/          its working copy, written at the end
+//!   receipts/         of what was certified: one for each module, and the public keys
+//!   keys/             the key that signs receipts (readable by its owner alone), and the public keys
 //!   report/           index.html, report.json
 //!   logs/             atlas.log
 //! ```
@@ -154,6 +156,16 @@ impl Directory {
     /// The library's working copy.
     pub fn library(&self) -> PathBuf {
         self.root.join("library")
+    }
+
+    /// Receipts of the library's modules.
+    pub fn receipts(&self) -> PathBuf {
+        self.root.join("receipts")
+    }
+
+    /// Where the key is that signs receipts.
+    pub fn keys(&self) -> PathBuf {
+        self.root.join("keys")
     }
 
     /// The report's folder.

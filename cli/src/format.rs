@@ -59,6 +59,13 @@ pub fn commit(id: &str) -> String {
     id.chars().take(10).collect()
 }
 
+/// A moment, e.g. `Sun, 06 Nov 1994 08:49:37 GMT`.
+pub fn date(time: std::time::SystemTime) -> String {
+    // That format has four digits for the year, and the crate no answer beyond them.
+    let year_9999 = std::time::UNIX_EPOCH + std::time::Duration::from_secs(253_402_300_799);
+    if time > year_9999 { "after the year 9999".to_owned() } else { httpdate::fmt_http_date(time) }
+}
+
 /// Now, in Unix milliseconds.
 pub fn now_ms() -> u64 {
     std::time::SystemTime::now()

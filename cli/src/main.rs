@@ -44,6 +44,8 @@ fn dispatch(command: Command) -> Result<Exit> {
         Command::Run(args) => wait(run::run(&args)),
         Command::Status(args) => wait(commands::status::status(&args)),
         Command::Check(args) => commands::check::check(&args),
+        Command::Certify(args) => commands::certify::certify(&args),
+        Command::Receipt(args) => commands::receipt::receipt(&args.what),
         Command::Reply(args) => wait(commands::reply::reply(&args)),
         Command::Logs(args) => wait(commands::logs::logs(&args)),
         Command::Bench(args) => commands::bench::bench(&args.what),

@@ -218,5 +218,9 @@ fn help_lists_commands_and_exit_codes() {
     let folder = tempfile::tempdir().unwrap();
     insta::assert_snapshot!("help", stdout(&atlas(folder.path(), &["--help"])));
     insta::assert_snapshot!("help_run", stdout(&atlas(folder.path(), &["run", "--help"])));
+    insta::assert_snapshot!(
+        "help_receipt_verify",
+        stdout(&atlas(folder.path(), &["receipt", "verify", "--help"]))
+    );
     assert_eq!(atlas(folder.path(), &["frobnicate"]).status.code(), Some(2));
 }

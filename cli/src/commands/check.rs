@@ -24,27 +24,50 @@ const MOST_BYTES: u64 = 4 << 20;
 const AXIOMS: [&str; 3] = ["propext", "Classical.choice", "Quot.sound"];
 
 /// A module to check.
-struct Module {
-    name: String,
-    path: PathBuf,
-    source: String,
+pub(super) struct Module {
+    pub(super) name: String,
+    pub(super) path: PathBuf,
+    pub(super) source: String,
 }
 
 /// What came of one module.
-struct Checked<'a> {
-    module: &'a Module,
-    reply: CheckReply,
-    ms: u64,
+pub(super) struct Checked<'a> {
+    pub(super) module: &'a Module,
+    pub(super) reply: CheckReply,
+    pub(super) ms: u64,
+}
+
+/// What came of all that was asked about.
+pub(super) struct Answer<'a> {
+    pub(super) toolchain: String,
+    pub(super) results: Vec<Checked<'a>>,
+    pub(super) ms: u64,
+    pub(super) exit: Exit,
 }
 
 /// Checks a file or a library.
 pub fn check(args: &CheckArgs) -> Result<Exit> {
-    let which = match (&args.file, &args.library) {
-        (Some(file), _) => vec![read(file, file_module(file))?],
-        (None, Some(library)) => library_modules(library)?,
-        (None, None) => return Err(Failure::input("name a Lean file, or a library with `--library DIR`")),
-    };
-    let order = order(&which)?;
+    let modules = modules(args)?;
+    let answer = ask(args, &modules)?;
+    match args.output.output {
+        Output::Json => print::json(&as_json(&answer))?,
+        Output::Text => summary(&answer),
+    }
+    Ok(answer.exit)
+}
+
+/// The modules that the arguments name.
+pub(super) fn modules(args: &CheckArgs) -> Result<Vec<Module>> {
+    match (&args.file, &args.library) {
+        (Some(file), _) => Ok(vec![read(file, file_module(file))?]),
+        (None, Some(library)) => library_modules(library),
+        (None, None) => Err(Failure::input("name a Lean file, or a library with `--library DIR`")),
+    }
+}
+
+/// Asks Lean about them, each from nothing, and tells what it says as it does.
+pub(super) fn ask<'a>(args: &CheckArgs, which: &'a [Module]) -> Result<Answer<'a>> {
+    let order = order(which)?;
     let toolchain =
         crate::toolchain::open(&args.toolchain.clone().into(), args.cache.as_deref(), Memory::Fresh)?;
     let text = args.output.output == Output::Text;
@@ -54,18 +77,14 @@ pub fn check(args: &CheckArgs) -> Result<Exit> {
     let begun = Instant::now();
     let mut results = Vec::new();
     for &at in &order {
-        let checked = one(&*toolchain, &which, at, args);
+        let checked = one(&*toolchain, which, at, args);
         if text {
             tell(&checked);
         }
         results.push(checked);
     }
-    let exit = verdict(&results);
-    match args.output.output {
-        Output::Json => print::json(&as_json(&toolchain.name(), &results, exit))?,
-        Output::Text => summary(&results, exit, begun.elapsed().as_millis() as u64),
-    }
-    Ok(exit)
+    let (exit, ms) = (verdict(&results), begun.elapsed().as_millis() as u64);
+    Ok(Answer { toolchain: toolchain.name(), results, ms, exit })
 }
 
 /// Checks one module from fresh state, with the sources of all that it imports.
@@ -177,7 +196,7 @@ fn order(modules: &[Module]) -> Result<Vec<usize>> {
     Ok(names.iter().filter_map(|name| at.get(name.as_str()).copied()).collect())
 }
 
-fn outcome(reply: &CheckReply) -> Outcome {
+pub(super) fn outcome(reply: &CheckReply) -> Outcome {
     Outcome::try_from(reply.outcome).unwrap_or(Outcome::Unspecified)
 }
 
@@ -271,7 +290,8 @@ fn diagnostic_line(module: &Module, diagnostic: &Diagnostic) -> String {
     format!("{}:{}:{}: {severity}: {message}", module.path.display(), start.line, start.column)
 }
 
-fn summary(results: &[Checked<'_>], exit: Exit, ms: u64) {
+pub(super) fn summary(answer: &Answer<'_>) {
+    let Answer { results, ms, exit, .. } = answer;
     let declarations: usize = results.iter().map(|checked| checked.reply.declarations.len()).sum();
     let open: usize = results.iter().map(|checked| sorries(&checked.reply).len()).sum();
     let resting: usize = results.iter().map(|checked| inheriting(&checked.reply).len()).sum();
@@ -285,10 +305,11 @@ fn summary(results: &[Checked<'_>], exit: Exit, ms: u64) {
         },
     };
     let (modules, declarations) = (plural(results.len(), "module"), plural(declarations, "declaration"));
-    print::line(format!("{modules}, {declarations}, {}: {what}", duration(ms)));
+    print::line(format!("{modules}, {declarations}, {}: {what}", duration(*ms)));
 }
 
-fn as_json(toolchain: &str, results: &[Checked<'_>], exit: Exit) -> Value {
+pub(super) fn as_json(answer: &Answer<'_>) -> Value {
+    let Answer { toolchain, results, exit, .. } = answer;
     let modules: Vec<Value> = results
         .iter()
         .map(|checked| {
@@ -313,5 +334,5 @@ fn as_json(toolchain: &str, results: &[Checked<'_>], exit: Exit) -> Value {
             })
         })
         .collect();
-    json!({ "toolchain": toolchain, "accepted": exit == Exit::Done, "modules": modules })
+    json!({ "toolchain": toolchain, "accepted": *exit == Exit::Done, "modules": modules })
 }

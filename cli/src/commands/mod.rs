@@ -1,9 +1,11 @@
 //! The commands, one file each.
 
 pub mod bench;
+pub mod certify;
 pub mod check;
 pub mod logs;
 pub mod models;
+pub mod receipt;
 pub mod reply;
 pub mod report;
 pub mod status;

@@ -1,10 +1,12 @@
 //! The report as one page: book and Lean side by side, each target's way, what it took.
 
+use std::time::{Duration, UNIX_EPOCH};
+
 use askama::Template;
 use atlas_domain::{TargetState, Usage};
 
-use super::{Attempt, Report, Target, lean, prose};
-use crate::format::{commit, count, duration, percent, usd};
+use super::{Attempt, Report, Target, TargetReceipt, lean, prose};
+use crate::format::{commit, count, date, duration, percent, usd};
 use crate::progress::STATES;
 
 /// The page. All numbers are formatted here; the template only places them.
@@ -63,9 +65,18 @@ struct TargetView<'a> {
     ways: Vec<&'static str>,
     history: Vec<AttemptView<'a>>,
     commit: &'a str,
+    receipt: Option<ReceiptView<'a>>,
     parent: &'a str,
     statement_needs: &'a [String],
     proof_needs: &'a [String],
+}
+
+struct ReceiptView<'a> {
+    file: &'a str,
+    hash: String,
+    kernels: String,
+    axioms: String,
+    made: String,
 }
 
 struct AttemptView<'a> {
@@ -170,7 +181,11 @@ fn tiles(report: &Report) -> Vec<Tile> {
         count(report.checks),
         format!("{} from cache", count(report.checks_cached)),
     ));
-    tiles.push(tile("Landings", count(report.landings), String::new()));
+    tiles.push(tile(
+        "Landings",
+        count(report.landings),
+        format!("{} with receipts", count(report.landings_with_receipts)),
+    ));
     tiles.push(tile(
         "Time",
         duration(report.elapsed_ms),
@@ -240,9 +255,21 @@ fn view(target: &Target) -> TargetView<'_> {
         ways: target.ways.iter().map(|way| way.words()).collect(),
         history: target.history.iter().map(attempt).collect(),
         commit: target.landed_commit.as_deref().unwrap_or_default(),
+        receipt: target.receipt.as_ref().map(receipt),
         parent: target.parent.as_deref().unwrap_or_default(),
         statement_needs: &target.statement_depends_on,
         proof_needs: &target.proof_depends_on,
+    }
+}
+
+fn receipt(receipt: &TargetReceipt) -> ReceiptView<'_> {
+    let made = UNIX_EPOCH.checked_add(Duration::from_millis(receipt.made_ms));
+    ReceiptView {
+        file: &receipt.file,
+        hash: commit(&receipt.sha256),
+        kernels: receipt.kernels.join(", "),
+        axioms: if receipt.axioms.is_empty() { "no axioms".into() } else { receipt.axioms.join(", ") },
+        made: made.map(date).unwrap_or_default(),
     }
 }
 

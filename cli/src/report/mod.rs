@@ -58,6 +58,8 @@ pub struct Report {
     pub refusals: Vec<Refusal>,
     /// Submissions that became part of the library.
     pub landings: u64,
+    /// Of those, with signed receipts of what was certified.
+    pub landings_with_receipts: u64,
     /// The library's newest commit.
     pub library_commit: String,
     /// Lean's name and version.
@@ -174,10 +176,28 @@ pub struct Target {
     pub lean: String,
     /// What happened on its way.
     pub ways: Vec<Way>,
+    /// Of a certified or refuted target: the receipt of its module; `null` when there is none.
+    pub receipt: Option<TargetReceipt>,
     /// What the human was asked and answered.
     pub escalation: Option<Escalation>,
     /// Each attempt, in the order in which they ended.
     pub history: Vec<Attempt>,
+}
+
+/// What the receipt of a target's module says of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct TargetReceipt {
+    /// SHA-256 of its file; the landing's commit names it.
+    pub sha256: String,
+    /// Its file, from the report's folder.
+    pub file: String,
+    /// Kernels that accepted the module's declarations.
+    pub kernels: Vec<String>,
+    /// Axioms that the target's declaration rests on.
+    pub axioms: Vec<String>,
+    /// When it was judged, Unix milliseconds.
+    pub made_ms: u64,
 }
 
 /// A question to the human.
@@ -258,8 +278,9 @@ impl Report {
         let head = ["CHAPTER", "TARGETS", "STATED", "PROVED", "CERTIFIED", "REFUTED", "ESCALATED", "OPEN"];
         let mut text = crate::print::table(&head, rows, &[1, 2, 3, 4, 5, 6, 7]);
         text.push_str(&format!(
-            "\n{} landings · {} checks · {} model calls · {} tokens · {} · {}\n",
+            "\n{} landings ({} with receipts) · {} checks · {} model calls · {} tokens · {} · {}\n",
             self.landings,
+            self.landings_with_receipts,
             count(self.checks),
             count(self.model_calls),
             count(self.usage.tokens()),

@@ -31,6 +31,15 @@ fn sample() -> Report {
         ],
         ..Report::default()
     };
+    report.targets[1].receipt = Some(TargetReceipt {
+        sha256: "0123456789abcdef".repeat(4),
+        file: "../receipts/Numbers.Parity.json".into(),
+        kernels: vec!["lean 4.28".into(), "atlas-kernel 0.1".into()],
+        axioms: vec!["propext".into()],
+        made_ms: 784_111_777_000,
+    });
+    report.landings = 9;
+    report.landings_with_receipts = 8;
     report.count();
     report
 }
@@ -64,9 +73,20 @@ fn report_json_has_the_keys_that_programs_rely_on() {
         "tokens",
         "cost",
         "landed_commit",
+        "receipt",
     ] {
         assert!(value["targets"][0].get(key).is_some(), "targets[].{key}");
     }
+}
+
+#[test]
+fn a_certified_target_shows_its_receipt_and_the_totals_how_many_there_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let html = std::fs::read_to_string(sample().write(folder.path()).unwrap()).unwrap();
+    let rows: Vec<&str> = html.lines().filter(|line| line.contains("<dt>Receipt</dt>")).collect();
+    insta::assert_snapshot!(rows.join("\n"));
+    assert!(html.contains("<dt>Landings</dt><dd>9<small>8 with receipts</small>"));
+    assert!(sample().summary().contains("9 landings (8 with receipts)"));
 }
 
 #[test]

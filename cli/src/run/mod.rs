@@ -80,6 +80,9 @@ pub async fn run(args: &RunArgs) -> Result<Exit> {
     };
     identity.atlasrun.clone_from(&input.loaded.path);
     directory.write_identity(&identity)?;
+    // Before the services start: one signs with it, another looks whether it did.
+    atlas_judge::SigningKey::open_or_make(&directory.keys(), now_ms())
+        .map_err(|e| Failure::fault(format!("receipts cannot be signed: {e}")))?;
     let _telemetry = telemetry(&directory)?;
 
     let mut view = View::open(args.ui, if before.is_some() { identity.created_ms } else { now_ms() })?;

@@ -5,8 +5,10 @@ use std::collections::HashMap;
 use atlas_agent_runner::Agent;
 use atlas_agent_runner::machine::Doing;
 use atlas_bus::Bus;
-use atlas_domain::{ActorId, ActorKind, RunId, Standing, Usage};
+use atlas_domain::{ActorId, ActorKind, RunId, Standing, TargetState, Usage};
+use atlas_judge::{KeyRing, RING_FILE, Receipt};
 use atlas_library::layout;
+use atlas_merge_coordinator::{MergeQueue, export_receipts};
 use atlas_planner::{AttemptStatus, Planner, TargetStatus};
 use atlas_proto::{MergeOutcome, PlannerEvent, merge_outcome, planner_event, report, triage};
 use bytes::Bytes;
@@ -16,7 +18,7 @@ use crate::directory::{Directory, Identity};
 use crate::failure::{Failure, Result};
 use crate::input::Input;
 use crate::progress::{Finished, Progress};
-use crate::report::{Attempt, Chapter, Cpu, Escalation, Refusal, Report, Target, ways};
+use crate::report::{Attempt, Chapter, Cpu, Escalation, Refusal, Report, Target, TargetReceipt, ways};
 
 /// Writes the working copy and gathers the report of the run as it stands.
 ///
@@ -42,6 +44,7 @@ pub async fn conclude(
         .map_err(|e| Failure::fault(format!("cannot read the planner's journal for the report: {e}")))?;
     let modules = modules(bus, planner.head()).await?;
     let mut report = report(&planner, &modules, input, identity, progress);
+    receipts(bus, run, directory, &mut report).await?;
     report.outcome = finished.map(|finished| finished.reason.clone());
     let told = Told::read(bus, run).await?;
     report.refusals = told.refusals;
@@ -63,6 +66,43 @@ pub async fn conclude(
     }
     report.exit_code = finished.map(|finished| finished.exit_code);
     Ok(report)
+}
+
+/// Writes the receipts of what is in the library beside it, and tells them with their targets.
+async fn receipts(bus: &Bus, run: &RunId, directory: &Directory, report: &mut Report) -> Result<()> {
+    let queue: MergeQueue =
+        atlas_actor::replay(bus, &ActorId::singleton(run, ActorKind::Merge)).await.map_err(|e| {
+            Failure::fault(format!("cannot read the merge queue's journal for the receipts: {e}"))
+        })?;
+    let keys = directory.keys().join(RING_FILE);
+    let ring = KeyRing::read(&keys).map_err(|e| Failure::fault(format!("the keys of receipts: {e}")))?;
+    let exported = export_receipts(bus, queue.receipts(), &ring, &directory.receipts())
+        .await
+        .map_err(|e| Failure::fault(format!("the receipts cannot be written: {e}")))?;
+    report.landings_with_receipts = queue.totals().receipted;
+    for target in &mut report.targets {
+        let found = exported.get(&target.module).zip(queue.receipts().get(&target.module));
+        target.receipt = found.and_then(|(receipt, sha256)| of_target(target, receipt, sha256));
+    }
+    Ok(())
+}
+
+/// What a module's receipt says of a target that is settled in it.
+fn of_target(target: &Target, receipt: &Receipt, sha256: &str) -> Option<TargetReceipt> {
+    let declaration = match target.state {
+        TargetState::Certified => target.declaration.clone(),
+        TargetState::Refuted => format!("{}_refuted", target.declaration),
+        _ => return None,
+    };
+    let certified = receipt.declarations.iter().find(|one| one.name == declaration)?;
+    // It would not be of what the planner calls settled.
+    certified.sorry_from.is_empty().then(|| TargetReceipt {
+        sha256: sha256.to_owned(),
+        file: format!("../receipts/{}.json", receipt.module),
+        kernels: receipt.kernels.iter().map(|verdict| verdict.kernel.clone()).collect(),
+        axioms: certified.axioms.clone(),
+        made_ms: receipt.made_ms,
+    })
 }
 
 /// The library's Lean files at `commit`, by module; none before the first landing.

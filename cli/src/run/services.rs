@@ -81,6 +81,7 @@ impl Services {
             window_max: 20,
             // A landing may rebuild a whole library behind other certifications.
             patience_s: 1_800,
+            receipt_keys: Some(directory.keys().join(atlas_judge::RING_FILE)),
             metrics: metrics.clone(),
             readiness: readiness.clone(),
         };
@@ -95,6 +96,7 @@ impl Services {
             waiting: 256,
             deadline_ms: u64::try_from(verifiers.deadline.get().as_millis()).unwrap_or(u64::MAX),
             memory_bytes: verifiers.memory.bytes(),
+            receipt_keys: directory.keys(),
             metrics,
             readiness,
         };

@@ -1,4 +1,4 @@
-//! Objects: library files by content, manifests by commit, archives, and whatever else is large.
+//! Objects: library files and receipts by content, manifests by commit, archives, and whatever else is large.
 
 use std::sync::Arc;
 
@@ -46,9 +46,7 @@ impl Bus {
     /// # Errors
     /// [`Error::Failed`].
     pub async fn put_file(&self, bytes: Bytes) -> Result<String, Error> {
-        let sha256 = hex::encode(Sha256::digest(&bytes));
-        self.put_constant(format!("file/{sha256}"), bytes).await?;
-        Ok(sha256)
+        self.put_by_content("file", bytes).await
     }
 
     /// The file with this SHA-256 (hex).
@@ -56,14 +54,23 @@ impl Bus {
     /// # Errors
     /// [`Error::NotFound`]; [`Error::Corrupt`] when the stored bytes have another digest.
     pub async fn file(&self, sha256: &str) -> Result<Bytes, Error> {
-        let name = format!("file/{sha256}");
-        let bytes = self.constant(&name).await?;
-        let found = hex::encode(Sha256::digest(&bytes));
-        if found != sha256 {
-            self.files().0.remove(&name);
-            return Err(Error::Corrupt { what: name, cause: format!("its SHA-256 is {found}") });
-        }
-        Ok(bytes)
+        self.by_content("file", sha256).await
+    }
+
+    /// Stores the file of a receipt under its content and returns its SHA-256 in hex. Storing it again costs nothing.
+    ///
+    /// # Errors
+    /// [`Error::Failed`].
+    pub async fn put_receipt(&self, bytes: Bytes) -> Result<String, Error> {
+        self.put_by_content("receipt", bytes).await
+    }
+
+    /// The file of the receipt with this SHA-256 (hex).
+    ///
+    /// # Errors
+    /// As [`Bus::file`].
+    pub async fn receipt(&self, sha256: &str) -> Result<Bytes, Error> {
+        self.by_content("receipt", sha256).await
     }
 
     /// Stores the manifest of a commit.
@@ -144,6 +151,23 @@ impl Bus {
         }
         self.files().0.insert(name, bytes);
         Ok(())
+    }
+
+    async fn put_by_content(&self, kind: &str, bytes: Bytes) -> Result<String, Error> {
+        let sha256 = hex::encode(Sha256::digest(&bytes));
+        self.put_constant(format!("{kind}/{sha256}"), bytes).await?;
+        Ok(sha256)
+    }
+
+    async fn by_content(&self, kind: &str, sha256: &str) -> Result<Bytes, Error> {
+        let name = format!("{kind}/{sha256}");
+        let bytes = self.constant(&name).await?;
+        let found = hex::encode(Sha256::digest(&bytes));
+        if found != sha256 {
+            self.files().0.remove(&name);
+            return Err(Error::Corrupt { what: name, cause: format!("its SHA-256 is {found}") });
+        }
+        Ok(bytes)
     }
 
     async fn constant(&self, name: &str) -> Result<Bytes, Error> {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use atlas_bus::Bus;
+use atlas_judge::SigningKey;
 use atlas_lean::Toolchain;
 use atlas_proto::{CheckLevel, CheckReply, CheckRequest, LookupReply, LookupRequest, ModuleSource, Outcome};
 use tokio::sync::Semaphore;
@@ -16,6 +17,7 @@ const MAX_DIAGNOSTICS: usize = 200;
 pub(crate) struct Pool {
     toolchain: Arc<dyn Toolchain>,
     bus: Bus,
+    key: SigningKey,
     slots: Semaphore,
     counters: Arc<Counters>,
     defaults: Defaults,
@@ -32,11 +34,12 @@ impl Pool {
     pub(crate) fn new(
         toolchain: Arc<dyn Toolchain>,
         bus: Bus,
+        key: SigningKey,
         concurrency: usize,
         counters: Arc<Counters>,
         defaults: Defaults,
     ) -> Self {
-        Self { toolchain, bus, slots: Semaphore::new(concurrency.max(1)), counters, defaults }
+        Self { toolchain, bus, key, slots: Semaphore::new(concurrency.max(1)), counters, defaults }
     }
 
     /// Answers one check. Whatever goes wrong outside of Lean is an environment fault, never a verdict on the content.
@@ -55,6 +58,7 @@ impl Pool {
             Ok(()) => self.run(request, asked).await,
             Err(why) => fault(why),
         };
+        self.sign(certified, &mut reply);
         reply.id = id;
         reply.diagnostics.truncate(MAX_DIAGNOSTICS);
         self.counters.answered(certified, &reply);
@@ -74,6 +78,24 @@ impl Pool {
         };
         reply.queue_ms = u32::try_from(queued.as_millis()).unwrap_or(u32::MAX);
         reply
+    }
+
+    /// Signs what a certified verdict is told by. Nothing else leaves with a receipt.
+    fn sign(&self, certified: bool, reply: &mut CheckReply) {
+        let receipts = std::mem::take(&mut reply.receipts);
+        if !certified || reply.outcome() != Outcome::Accepted {
+            return;
+        }
+        for receipt in receipts {
+            let module = receipt.module.clone();
+            match self.key.sign_message(receipt) {
+                Ok(signed) => reply.receipts.push(signed),
+                Err(error) => {
+                    *reply = fault(format!("the toolchain's receipt of {module} cannot be signed: {error}"));
+                    return;
+                }
+            }
+        }
     }
 
     pub(crate) async fn lookup(&self, mut request: LookupRequest) -> LookupReply {

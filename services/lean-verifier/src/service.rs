@@ -1,10 +1,12 @@
 //! The service: options in, checks answered until shutdown.
 
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use atlas_bus::{Bus, ServeLimit, Work};
 use atlas_domain::{ActorId, ActorKind, RunId};
+use atlas_judge::{KeyError, SigningKey};
 use atlas_lean::Toolchain;
 use atlas_proto::letter::Letter as Kind;
 use atlas_proto::{CheckReply, CheckRequest, Letter, LookupReply, LookupRequest};
@@ -48,6 +50,9 @@ pub struct Options {
     /// Memory in bytes of a check that names none.
     #[serde(default = "default_memory_bytes")]
     pub memory_bytes: u64,
+    /// The folder of the key that signs receipts, made on first use: `signing-key.pem` (PKCS#8, Ed25519, mode 0600) and beside it
+    /// `keys.json`, the public keys that sign and have signed. The private key goes nowhere else.
+    pub receipt_keys: PathBuf,
     /// The process's metrics.
     #[serde(skip)]
     pub metrics: Metrics,
@@ -74,6 +79,9 @@ pub enum Error {
     /// The environment does not tell true from false.
     #[error("the Lean environment failed its smoke test: {0}; run `scripts/setup lean` to prepare it again")]
     Smoke(String),
+    /// There is no key to sign receipts with.
+    #[error("receipts cannot be signed: {0}")]
+    Key(#[from] KeyError),
     /// NATS cannot be used.
     #[error(transparent)]
     Bus(#[from] atlas_bus::Error),
@@ -82,7 +90,7 @@ pub enum Error {
 /// Serves checks by `toolchain` until `shutdown`.
 ///
 /// # Errors
-/// [`Error::Smoke`] before anything is served; [`Error::Bus`] when a subject or queue cannot be had.
+/// [`Error::Key`], [`Error::Smoke`] before anything is served; [`Error::Bus`] when a subject or queue cannot be had.
 pub async fn run(
     options: Options,
     toolchain: Arc<dyn Toolchain>,
@@ -90,6 +98,9 @@ pub async fn run(
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
     options.readiness.waiting(STATUS, "the smoke test of Lean has not ended");
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let now_ms = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
+    let key = SigningKey::open_or_make(&options.receipt_keys, now_ms)?;
     let name = toolchain.name();
     let tested = Arc::clone(&toolchain);
     let smoke = tokio::task::spawn_blocking(move || smoke_test(&*tested));
@@ -101,7 +112,7 @@ pub async fn run(
     let counters = Arc::new(Counters::new(bus.status(&options.run, STATUS), &options.metrics, name));
     let defaults =
         Defaults { deadline: Duration::from_millis(options.deadline_ms), memory_bytes: options.memory_bytes };
-    let pool = Arc::new(Pool::new(toolchain, bus.clone(), options.concurrency, counters, defaults));
+    let pool = Arc::new(Pool::new(toolchain, bus.clone(), key, options.concurrency, counters, defaults));
     options.readiness.ready(STATUS);
 
     let limit = ServeLimit { concurrency: options.concurrency.max(1), waiting: options.waiting };

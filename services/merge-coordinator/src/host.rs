@@ -17,6 +17,7 @@ use tokio::sync::watch;
 use tracing::Instrument as _;
 
 use crate::machine::{Assembly, Command, Effect, MergeQueue, View};
+use crate::receipts::{self, Keys};
 use crate::tree::{Obstacle, Trees};
 
 /// The verifier's work queue.
@@ -33,6 +34,8 @@ pub(crate) struct MergeExecutor {
     /// How long a certification may stay without an answer.
     pub patience: Duration,
     pub view: watch::Sender<Option<View>>,
+    /// Whose receipts count.
+    pub keys: Option<Keys>,
     /// Digests of files that this process knows to be in the object store.
     pub stored: Mutex<BTreeSet<String>>,
 }
@@ -52,7 +55,10 @@ impl Executor<MergeQueue> for MergeExecutor {
     fn command(&self, letter: Letter) -> Option<Command> {
         match letter.letter? {
             Written::MergeRequest(request) => Some(Command::Request(request)),
-            Written::CheckReply(reply) => Some(Command::Checked(reply)),
+            Written::CheckReply(reply) => Some(Command::Checked(match &self.keys {
+                Some(keys) => keys.vouched(reply),
+                None => reply,
+            })),
             _ => None,
         }
     }
@@ -86,13 +92,17 @@ impl Executor<MergeQueue> for MergeExecutor {
                 let question = Question { id, key, attempt, tree, check, expectations, stated };
                 self.certify(question).instrument(trace::with_parent(&traceparent, span)).await
             }
-            Effect::Land { candidate, head, submissions, assembly, time_ms } => {
+            Effect::Land { candidate, head, submissions, assembly, verdict, time_ms } => {
                 let traceparent =
                     submissions.first().map(|request| request.traceparent.clone()).unwrap_or_default();
                 let span = tracing::info_span!("land", candidate, submissions = submissions.len());
                 let land = async {
+                    // First, so that no commit names a receipt that is not to be had.
+                    let receipts = receipts::store(&self.bus, &verdict.receipts).await.map_err(retry)?;
                     let landed = self
-                        .blocking(move |trees| land(trees, &head, &submissions, &assembly, time_ms))
+                        .blocking(move |trees| {
+                            land(trees, &head, &submissions, &assembly, &receipts, time_ms)
+                        })
                         .await?;
                     let (commits, trees) = match landed.map_err(|error| git(&error))? {
                         Ok(landed) => landed,
@@ -136,9 +146,10 @@ fn land(
     head: &str,
     submissions: &[Arc<atlas_proto::MergeRequest>],
     assembly: &Assembly,
+    receipts: &[String],
     time_ms: u64,
 ) -> Result<Result<Landed, String>, RepositoryError> {
-    let landed = trees.land(head, submissions, assembly, time_ms)?;
+    let landed = trees.land(head, submissions, assembly, receipts, time_ms)?;
     Ok(landed.map(|commits| {
         let ids = commits.iter().map(|(_, commit)| commit.clone()).collect();
         (commits, ids)

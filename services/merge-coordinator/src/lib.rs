@@ -2,18 +2,20 @@
 //! and singles in parallel, and lands it, one commit a submission.
 //!
 //! [`MergeQueue`] decides, without I/O; [`run`] hosts it and does its effects: git, the object store, the verifier's
-//! work queue, the planner's inbox. [`export()`] writes a plain working copy of `main`; [`bench`] compares merge queues.
+//! work queue, the planner's inbox. [`export()`] writes a plain working copy of `main`, [`export_receipts`] what was certified of it; [`bench`] compares merge queues.
 
 pub mod bench;
 mod export;
 mod host;
 mod machine;
+mod receipts;
 mod service;
 mod tree;
 
 pub use export::{ExportError, Exported, export};
 pub use machine::{
     Assembly, Candidate, Check, Command, Effect, Footprint, Frozen, MergeQueue, RecentLanding, Registry,
-    SKELETON, Standing, Totals, View,
+    SKELETON, Sources, Standing, Totals, View,
 };
+pub use receipts::{ReceiptsError, export_receipts};
 pub use service::{Error, Options, STATUS, run};

@@ -8,6 +8,7 @@ use std::time::Duration;
 use atlas_actor::HostOptions;
 use atlas_bus::{Bus, StatusWriter};
 use atlas_domain::RunId;
+use atlas_judge::KeyError;
 use atlas_library::{Repository, RepositoryError};
 use atlas_telemetry::{Metrics, Readiness};
 use parking_lot::Mutex;
@@ -19,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::host::MergeExecutor;
 use crate::machine::{MergeQueue, View};
+use crate::receipts::Keys;
 use crate::tree::Trees;
 
 /// Name of the service's status document.
@@ -45,6 +47,10 @@ pub struct Options {
     /// Seconds that a certification may stay without an answer.
     #[serde(default = "default_patience_s")]
     pub patience_s: u64,
+    /// The public keys (a key ring's file) of the verifiers whose receipts count: a verdict with a receipt of another key, or one that was
+    /// changed, is no verdict. Without a ring signatures are left to those who read the receipts.
+    #[serde(default)]
+    pub receipt_keys: Option<PathBuf>,
     /// The process's metrics.
     #[serde(skip)]
     pub metrics: Metrics,
@@ -71,6 +77,9 @@ pub enum Error {
     /// The repository cannot be opened or made.
     #[error(transparent)]
     Repository(#[from] RepositoryError),
+    /// The key ring cannot be read.
+    #[error("the keys of receipts cannot be had: {0}")]
+    Keys(#[from] KeyError),
     /// The host of the merge queue failed.
     #[error(transparent)]
     Host(#[from] atlas_actor::Error),
@@ -83,6 +92,7 @@ pub enum Error {
 pub async fn run(options: Options, bus: Bus, shutdown: CancellationToken) -> Result<(), Error> {
     options.readiness.waiting(STATUS, "the repository is not open yet");
     let repository = Repository::open_or_init(&options.repository)?;
+    let keys = options.receipt_keys.map(Keys::open).transpose()?;
     options.readiness.ready(STATUS);
     let (view, observed) = watch::channel(None);
     let executor = MergeExecutor {
@@ -93,6 +103,7 @@ pub async fn run(options: Options, bus: Bus, shutdown: CancellationToken) -> Res
         window: (options.window_min, options.window_max),
         patience: Duration::from_secs(options.patience_s),
         view,
+        keys,
         stored: Mutex::default(),
     };
     let publish = publish(bus.status(&options.run, STATUS), observed, Gauges::new(&options.metrics));

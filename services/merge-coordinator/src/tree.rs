@@ -9,12 +9,14 @@ use atlas_proto::{FileChange, MergeRequest};
 use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
 
-use crate::machine::{Assembly, Footprint, SKELETON};
+use crate::machine::{Assembly, Footprint, SKELETON, Sources};
 
 /// Titles of earlier landings that a conflict names.
 const MAX_OTHERS: usize = 3;
 /// The trailer by which a landing is found again.
 const SUBMISSION: &str = "Atlas-Submission";
+/// The trailers that name the receipts of what was certified for a landing, one for each module.
+const RECEIPT: &str = "Atlas-Receipt";
 
 /// Why submissions do not make a tree.
 #[derive(Debug)]
@@ -60,7 +62,15 @@ impl Trees {
             tree = self.with(&tree, base, request)?;
         }
         let (footprint, content) = self.footprint(&before, &tree)?;
-        Ok(Assembly { tree, footprint, content, key: String::new() })
+        let sources = self.sources(&tree, &footprint.check)?;
+        Ok(Assembly { tree, footprint, content, key: String::new(), sources })
+    }
+
+    /// SHA-256 of the source of each of these modules in a tree.
+    fn sources(&self, tree: &str, modules: &BTreeSet<String>) -> Result<Sources, RepositoryError> {
+        let entries = self.repository.entries(tree)?.into_iter();
+        let named = entries.filter_map(|entry| Some((layout::module_name(&entry.path)?, entry.sha256)));
+        Ok(named.filter(|(module, _)| modules.contains(module)).collect())
     }
 
     /// The tree with one submission merged in and the root file made anew.
@@ -204,12 +214,14 @@ impl Trees {
     }
 
     /// Writes one commit per submission on top of `head` and moves `main`; the commits, or why the candidate is stale.
+    /// The last commit names `receipts`: its tree is the one that was certified.
     /// Deterministic: the same landing has the same commits, so one that a killed host had done is found done.
     pub(crate) fn land(
         &self,
         head: &str,
         submissions: &[Arc<MergeRequest>],
         assembly: &Assembly,
+        receipts: &[String],
         time_ms: u64,
     ) -> Result<Result<Vec<(String, String)>, String>, RepositoryError> {
         let main = self.repository.main()?.unwrap_or_default();
@@ -222,13 +234,17 @@ impl Trees {
         let mut tree = self.repository.tree(head)?;
         let mut parent = head.to_owned();
         let mut commits = Vec::new();
-        for request in submissions {
+        for (at, request) in submissions.iter().enumerate() {
             tree = match self.with(&tree, head, request) {
                 Ok(tree) => tree,
                 Err(Obstacle::Blocked { reason, .. }) => return Ok(Err(reason)),
                 Err(Obstacle::Git(error)) => return Err(error),
             };
-            parent = self.repository.commit(&tree, &parent, &text(request, time_ms))?;
+            let mut text = text(request, time_ms);
+            if at + 1 == submissions.len() {
+                text.trailers.extend(receipts.iter().map(|digest| (RECEIPT.to_owned(), digest.clone())));
+            }
+            parent = self.repository.commit(&tree, &parent, &text)?;
             commits.push((
                 request.submission.as_ref().map(|s| s.id.clone()).unwrap_or_default(),
                 parent.clone(),

@@ -167,7 +167,7 @@ impl World {
         self.trees.insert(name.clone(), tree);
         Command::Assembled {
             candidate,
-            assembly: Assembly { tree: name, footprint, content, key: String::new() },
+            assembly: Assembly { tree: name, footprint, content, ..Assembly::default() },
         }
     }
 

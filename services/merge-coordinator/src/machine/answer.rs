@@ -11,7 +11,7 @@ use atlas_proto::{
 };
 use sha2::{Digest as _, Sha256};
 
-use super::{ATTEMPTS, Check, Command, MergeQueue, submission_of, verdict};
+use super::{ATTEMPTS, Check, Command, MergeQueue, receipts, submission_of, verdict};
 
 impl MergeQueue {
     /// The event that a command is, if it says anything new.
@@ -41,11 +41,14 @@ impl MergeQueue {
                     Ok(expected) => {
                         let stated = self.registry.stated(&assembly.footprint.reads, &requests);
                         let key = check_key(&assembly.content, &expected, &stated);
+                        let check = assembly.footprint.check;
+                        let source = |module| assembly.sources.get(module).cloned().unwrap_or_default();
                         Event::Assembled(MergeAssembled {
                             candidate,
+                            sources: check.iter().map(source).collect(),
                             tree: assembly.tree,
                             writes: assembly.footprint.writes.into_iter().collect(),
-                            check: assembly.footprint.check.into_iter().collect(),
+                            check: check.into_iter().collect(),
                             reads: assembly.footprint.reads.into_iter().collect(),
                             content: assembly.content,
                             key,
@@ -68,8 +71,7 @@ impl MergeQueue {
                     // A late answer to the first question says nothing of the second.
                     return (attempt == check.attempt).then(|| self.faulted(key, check, reply));
                 }
-                let footprint = self.footprint_of_check(key)?;
-                Event::Verdict(verdict::verdict(key, reply, &footprint, &check.expectations, &self.known))
+                Event::Verdict(verdict::verdict(key, reply, check, &self.known))
             }
             Command::Silent { key, attempt, seconds } => {
                 let check = self.checks.get(&key).filter(|c| c.verdict.is_none() && c.attempt == attempt)?;
@@ -135,7 +137,8 @@ impl MergeQueue {
                 Some(MergeOutcome { submission, target, result: Some(result) })
             })
             .collect();
-        Some(Event::Landed(MergeLanded { candidate: number, head, outcomes }))
+        let receipts = receipts::named(&verdict.receipts);
+        Some(Event::Landed(MergeLanded { candidate: number, head, outcomes, receipts }))
     }
 
     /// A candidate's facts that belong to one of its submissions: its targets' and, of the rest, what is new in the modules

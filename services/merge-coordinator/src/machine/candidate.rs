@@ -1,5 +1,6 @@
 //! Candidates and the checks that certify them.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use atlas_proto::{Expectation, MergeVerdict};
@@ -35,6 +36,9 @@ pub enum Standing {
     },
 }
 
+/// Digests of sources, by module.
+pub type Sources = BTreeMap<String, String>;
+
 /// A candidate's tree.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Assembly {
@@ -46,10 +50,12 @@ pub struct Assembly {
     pub content: String,
     /// Of its check.
     pub key: String,
+    /// SHA-256 (hex) of the source of each module that is checked.
+    pub sources: Sources,
 }
 
 /// A question to Lean, named by what it asks.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Check {
     /// The candidate that first asked it.
     pub serial: u64,
@@ -65,6 +71,8 @@ pub struct Check {
     pub stated: Arc<Vec<String>>,
     /// Of that candidate.
     pub footprint: Arc<Footprint>,
+    /// What its receipts must be of.
+    pub sources: Arc<Sources>,
     /// The answer.
     pub verdict: Option<Arc<MergeVerdict>>,
     /// Counts events: which checks were used last.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use atlas_proto::{CheckReply, Expectation, MergeOutcome, MergeRequest};
+use atlas_proto::{CheckReply, Expectation, MergeOutcome, MergeRequest, MergeVerdict};
 
 use super::Assembly;
 
@@ -111,6 +111,8 @@ pub enum Effect {
         submissions: Vec<Arc<MergeRequest>>,
         /// What was certified.
         assembly: Arc<Assembly>,
+        /// Its certified verdict, with the receipts to be stored and named.
+        verdict: Arc<MergeVerdict>,
         /// The commits' time, Unix ms: the same landing has the same commits whenever it runs.
         time_ms: u64,
     },

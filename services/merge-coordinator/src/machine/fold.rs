@@ -6,7 +6,7 @@ use std::sync::Arc;
 use atlas_proto::merge_event::Event;
 use atlas_proto::{MergeAssembled, MergeLanded, MergeOutcome, MergeVerdict, Outcome, merge_outcome};
 
-use super::candidate::Fate;
+use super::candidate::{Fate, Sources};
 use super::verdict::name_hash;
 use super::{
     Assembly, CAUTION, Candidate, Check, Chosen, Entry, Footprint, Landing, MergeQueue, REMEMBERED_CHECKS,
@@ -95,12 +95,15 @@ impl MergeQueue {
             check: set(&assembled.check),
             reads: set(&assembled.reads),
         };
+        let sources: Sources =
+            assembled.check.iter().cloned().zip(assembled.sources.iter().cloned()).collect();
         let Some(candidate) = self.candidates.get_mut(&assembled.candidate) else { return };
         candidate.standing = Standing::Assembled(Arc::new(Assembly {
             tree: assembled.tree.clone(),
             footprint: footprint.clone(),
             content: assembled.content.clone(),
             key: assembled.key.clone(),
+            sources: sources.clone(),
         }));
         let submissions = candidate.submissions.clone();
         let footprint = Arc::new(footprint);
@@ -122,6 +125,7 @@ impl MergeQueue {
                 expectations: Arc::new(expectations),
                 stated: Arc::new(stated),
                 footprint: footprint.clone(),
+                sources: Arc::new(sources),
                 verdict: None,
                 used,
             };
@@ -178,6 +182,7 @@ impl MergeQueue {
             Standing::Assembled(assembly) => Arc::new(assembly.footprint.clone()),
             _ => Arc::default(),
         };
+        self.fold_receipts(landed, &whole);
         let mut newest = 0;
         for outcome in &landed.outcomes {
             let Some(arrival) = self.waiting.remove(&outcome.submission) else { continue };
@@ -211,6 +216,18 @@ impl MergeQueue {
             }
         }
         self.tidy();
+    }
+
+    /// A module's receipt is that of the last landing that concerned it; what is certified without one has none any more.
+    fn fold_receipts(&mut self, landed: &MergeLanded, concerned: &Footprint) {
+        let receipts = Arc::make_mut(&mut self.receipts);
+        for module in concerned.writes.iter().chain(&concerned.check) {
+            receipts.remove(module);
+        }
+        receipts.extend(landed.receipts.iter().map(|one| (one.module.clone(), one.sha256.clone())));
+        if !landed.receipts.is_empty() {
+            self.totals.receipted += landed.outcomes.len() as u64;
+        }
     }
 
     fn fold_refused(&mut self, outcome: &MergeOutcome, time_ms: u64) {

@@ -10,6 +10,7 @@ mod command;
 mod fold;
 mod footprint;
 mod plan;
+mod receipts;
 mod registry;
 mod verdict;
 mod view;
@@ -21,7 +22,7 @@ use atlas_actor::Machine;
 use atlas_domain::{ActorId, ActorKind, RunId};
 use atlas_proto::{MergeEvent, MergeOutcome, MergeRequest, MergeVerdict};
 
-pub use candidate::{Assembly, Candidate, Check, Standing};
+pub use candidate::{Assembly, Candidate, Check, Sources, Standing};
 pub use command::{Command, Effect};
 pub use footprint::Footprint;
 pub use registry::{Frozen, Registry};
@@ -110,6 +111,8 @@ pub struct Totals {
     pub received: u64,
     /// Submissions landed.
     pub landed: u64,
+    /// Of those, landed with receipts of what was certified.
+    pub receipted: u64,
     /// Submissions refused, by kind.
     pub refused: BTreeMap<String, u64>,
     /// Checks asked for.
@@ -147,6 +150,8 @@ pub struct MergeQueue {
     registry: Arc<Registry>,
     /// All landed declarations that were reported.
     known: Arc<verdict::Known>,
+    /// Where the receipt of each landed module is, by module: SHA-256 of its file.
+    receipts: Arc<BTreeMap<String, String>>,
     totals: Totals,
     view: view::Memory,
 }
@@ -178,6 +183,7 @@ impl Machine for MergeQueue {
             caution: 0,
             registry: Arc::default(),
             known: Arc::default(),
+            receipts: Arc::default(),
             totals: Totals::default(),
             view: view::Memory::default(),
         }
@@ -280,14 +286,14 @@ impl Machine for MergeQueue {
 impl MergeQueue {
     fn land_effect(&self) -> Option<(String, Effect)> {
         let chosen = self.chosen.as_ref()?;
-        let Standing::Assembled(assembly) = &self.candidates.get(&chosen.candidate)?.standing else {
-            return None;
-        };
+        let candidate = self.candidates.get(&chosen.candidate)?;
+        let Standing::Assembled(assembly) = &candidate.standing else { return None };
         let effect = Effect::Land {
             candidate: chosen.candidate,
             head: self.head.clone(),
             submissions: chosen.submissions.iter().filter_map(|id| self.request(id)).collect(),
             assembly: assembly.clone(),
+            verdict: self.checks.get(&assembly.key)?.verdict.clone()?,
             time_ms: chosen.time_ms,
         };
         Some((format!("land:{}", chosen.candidate), effect))
@@ -304,10 +310,6 @@ impl MergeQueue {
     fn verdict_of(&self, candidate: &Candidate) -> Option<&MergeVerdict> {
         let Standing::Assembled(assembly) = &candidate.standing else { return None };
         self.checks.get(&assembly.key)?.verdict.as_deref()
-    }
-
-    fn footprint_of_check(&self, key: &str) -> Option<Footprint> {
-        self.checks.get(key).map(|check| check.footprint.as_ref().clone())
     }
 }
 

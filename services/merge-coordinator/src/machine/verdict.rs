@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use atlas_proto::{CheckReply, DeclarationFacts, Diagnostic, Expectation, MergeVerdict, Outcome, Severity};
 
-use super::Footprint;
+use super::{Check, Footprint, receipts};
 
 /// Axioms that a landed declaration may rest on; `sorryAx` is judged by its expectation.
 const ALLOWED_AXIOMS: [&str; 4] = ["propext", "Classical.choice", "Quot.sound", "sorryAx"];
@@ -29,21 +29,22 @@ pub fn name_hash(name: &str) -> u64 {
 }
 
 /// Reduces a reply to what the queue needs: of declarations, those that are expected and those that `known` lacks.
-pub fn verdict(
-    key: &str,
-    reply: CheckReply,
-    footprint: &Footprint,
-    expectations: &[Expectation],
-    known: &Known,
-) -> MergeVerdict {
+pub fn verdict(key: &str, mut reply: CheckReply, check: &Check, known: &Known) -> MergeVerdict {
+    let (footprint, expectations) = (&*check.footprint, &check.expectations[..]);
     let mut outcome = reply.outcome();
     let twice = (outcome == Outcome::Accepted).then(|| declared_twice(&reply, footprint, known)).flatten();
-    let (kind, reason) = match (outcome, twice) {
-        (Outcome::Accepted, Some(reason)) => {
+    let founded = receipts::founded(&reply, &check.sources);
+    let (kind, reason) = match (outcome, twice, founded) {
+        (Outcome::Accepted, Some(reason), _) => {
             outcome = Outcome::Rejected;
             ("build".to_owned(), reason)
         }
-        (outcome, _) => judged(outcome, &reply, expectations),
+        // Lean said yes, and what says so cannot be kept: as if it had said nothing.
+        (Outcome::Accepted, None, Err(reason)) => {
+            outcome = Outcome::EnvironmentFault;
+            ("environment".to_owned(), reason)
+        }
+        (outcome, _, _) => judged(outcome, &reply, expectations),
     };
     let expected: BTreeSet<&str> = expectations.iter().map(|e| e.declaration.as_str()).collect();
     let accepted = outcome == Outcome::Accepted;
@@ -54,6 +55,7 @@ pub fn verdict(
         names.sort_unstable();
         names.dedup();
     }
+    let receipts = if accepted { std::mem::take(&mut reply.receipts) } else { Vec::new() };
     let declarations = reply
         .declarations
         .into_iter()
@@ -73,6 +75,7 @@ pub fn verdict(
         declarations,
         names,
         lean_ms: reply.lean_ms,
+        receipts,
     }
 }
 
@@ -210,8 +213,9 @@ mod tests {
     fn judge(reply: CheckReply, writes: &[&str], known: &[(&str, &str)]) -> MergeVerdict {
         let writes = writes.iter().map(|&module| module.to_owned()).collect();
         let footprint = Footprint { writes, ..Footprint::default() };
+        let check = Check { footprint: Arc::new(footprint), ..Check::default() };
         let known = known.iter().map(|(name, module)| (name_hash(name), Arc::from(*module))).collect();
-        verdict("key", reply, &footprint, &[], &known)
+        verdict("key", reply, &check, &known)
     }
 
     #[test]

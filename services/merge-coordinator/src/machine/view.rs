@@ -43,6 +43,8 @@ pub struct View {
     pub received: u64,
     /// Submissions landed, ever.
     pub landed: u64,
+    /// Of those, landed with receipts of what was certified.
+    pub receipted: u64,
     /// Submissions refused, by kind.
     pub refused: std::collections::BTreeMap<String, u64>,
     /// Checks asked for, ever.
@@ -116,6 +118,11 @@ impl MergeQueue {
         self.package.as_deref()
     }
 
+    /// The receipt of each landed module that has one: SHA-256 (hex) of its file, which is `receipt/<sha256>` in the object store.
+    pub fn receipts(&self) -> &std::collections::BTreeMap<String, String> {
+        &self.receipts
+    }
+
     /// Totals since the run began.
     pub fn totals(&self) -> &Totals {
         &self.totals
@@ -140,6 +147,7 @@ impl MergeQueue {
             verifying: self.checks.values().filter(|check| check.verdict.is_none()).count(),
             received: self.totals.received,
             landed: self.totals.landed,
+            receipted: self.totals.receipted,
             refused: self.totals.refused.clone(),
             checks: self.totals.checks,
             retried: self.totals.retried,
