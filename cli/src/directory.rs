@@ -48,15 +48,6 @@ pub struct Identity {
     pub inputs: BTreeMap<String, String>,
     /// The NATS that serves the run, or served it last.
     pub nats: Option<Nats>,
-    /// Questions to Lean that earlier processes counted; the present one counts from nothing.
-    #[serde(default)]
-    pub checks: u64,
-    /// Of those, answered from the cache.
-    #[serde(default)]
-    pub checks_cached: u64,
-    /// Milliseconds in Lean, likewise.
-    #[serde(default)]
-    pub lean_ms: u64,
     /// Model calls that were under way when a process died: at most so many were made twice.
     #[serde(default)]
     pub repeated_calls: u64,
@@ -301,9 +292,6 @@ impl Identity {
             created_ms,
             inputs,
             nats: None,
-            checks: 0,
-            checks_cached: 0,
-            lean_ms: 0,
             repeated_calls: 0,
         }
     }

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use atlas_bus::{Bus, Server};
 use atlas_domain::{ActorId, ActorKind, RunId};
+use atlas_planner::Finished;
 use atlas_proto::{Letter, letter};
 use futures::StreamExt;
 use serde_json::{Value, json};
@@ -24,7 +25,7 @@ use crate::failure::{Exit, Failure, Result};
 use crate::format::now_ms;
 use crate::input::{Input, tell};
 use crate::print;
-use crate::progress::{Finished, Progress};
+use crate::progress::Progress;
 use crate::report::Report;
 use crate::toolchain::{self, Memory, Metered};
 use crate::ui::{View, Wish};
@@ -166,15 +167,6 @@ impl AtWork {
         }
         directory.write_credentials(user.as_ref())?;
         identity.nats = Some(Nats { url, own });
-        let before = bus.read_status(run).await.map_err(|e| Failure::fault(e.to_string()))?;
-        let mut progress = Progress::default();
-        for (service, document) in &before {
-            progress.absorb(service, document);
-        }
-        // What the last process counted is kept here: its successor's services count from nothing.
-        identity.checks += progress.verifier.checks;
-        identity.checks_cached += progress.verifier.cache_hits;
-        identity.lean_ms += progress.verifier.lean_ms;
         identity.repeated_calls += outcome::calls_under_way(&bus, run).await?;
         directory.write_identity(identity)?;
         Ok(Self { server, bus, run: run.clone(), lean, progress: Progress::default() })

@@ -7,7 +7,7 @@ use atlas_agent_runner::machine::Doing;
 use atlas_bus::Bus;
 use atlas_domain::{ActorId, ActorKind, RunId, Standing, Usage};
 use atlas_library::layout;
-use atlas_planner::{AttemptStatus, Planner, TargetStatus};
+use atlas_planner::{AttemptStatus, Finished, Planner, TargetStatus};
 use atlas_proto::{PlannerEvent, merge_outcome, planner_event};
 use bytes::Bytes;
 use prost::Message as _;
@@ -15,7 +15,7 @@ use prost::Message as _;
 use crate::directory::{Directory, Identity};
 use crate::failure::{Failure, Result};
 use crate::input::Input;
-use crate::progress::{Finished, Progress};
+use crate::progress::Progress;
 use crate::report::{Attempt, Chapter, Cpu, Escalation, Refusal, Report, Target};
 
 /// Writes the working copy and gathers the report of the run as it stands.
@@ -102,9 +102,9 @@ fn report(
         usage_by_role: status.usage,
         budget_usd: (budget.microdollars > 0).then(|| usd(budget.microdollars)),
         budget_tokens: (budget.tokens > 0).then_some(budget.tokens),
-        checks: identity.checks + progress.verifier.checks,
-        checks_cached: identity.checks_cached + progress.verifier.cache_hits,
-        lean_ms: identity.lean_ms + progress.verifier.lean_ms,
+        checks: progress.verifier.checks,
+        checks_cached: progress.verifier.cache_hits,
+        lean_ms: progress.verifier.lean_ms,
         model_calls: usage.model_calls,
         repeated_calls: identity.repeated_calls,
         landings: status.landings,

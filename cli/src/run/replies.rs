@@ -8,11 +8,11 @@ use atlas_api::Provider;
 use atlas_bus::Bus;
 use atlas_domain::RunId;
 use atlas_llm::{Recorder, Recording};
+use atlas_planner::{Escalation, Status};
 
 use crate::commands::reply::post;
 use crate::failure::{Failure, Result};
 use crate::input::{Input, tell};
-use crate::progress::{Escalation, Planner};
 use crate::ui::View;
 
 /// The recordings of a run.
@@ -73,7 +73,7 @@ impl<'a> Replies<'a> {
     ///
     /// # Errors
     /// When the bus does not take an answer.
-    pub async fn follow(&mut self, bus: &Bus, run: &RunId, planner: &Planner, view: &mut View) -> Result<()> {
+    pub async fn follow(&mut self, bus: &Bus, run: &RunId, planner: &Status, view: &mut View) -> Result<()> {
         self.pending = planner.escalations.iter().any(|question| self.posted.contains(&key(question)));
         for question in &planner.escalations {
             if self.posted.contains(&key(question)) {
@@ -101,7 +101,7 @@ impl<'a> Replies<'a> {
     }
 
     /// Takes what the planner knew before this process for recorded already.
-    pub fn knows(&mut self, planner: &Planner) {
+    pub fn knows(&mut self, planner: &Status) {
         for target in &planner.targets {
             if let Some(reply) = &target.reply {
                 self.recorded.insert(target.id.clone(), reply.clone());

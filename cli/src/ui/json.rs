@@ -56,7 +56,7 @@ fn standing(progress: &Progress, left_ms: Option<u64>) -> Value {
         "checks_per_second": progress.verifier.per_second,
         "usage": progress.usage(),
         "budget": progress.planner.budget,
-        "landings": progress.planner.landings.max(progress.merge.landed),
+        "landings": progress.landings(),
         "left_ms": left_ms,
     })
 }

@@ -106,7 +106,7 @@ pub fn standing(progress: &Progress, left_ms: Option<u64>) -> String {
         0 => spent,
         limit => format!("{spent} of {}", usd(limit as f64 / 1e6)),
     });
-    parts.push(format!("{} landings", planner.landings.max(progress.merge.landed)));
+    parts.push(format!("{} landings", progress.landings()));
     if let Some(left) = left_ms {
         parts.push(format!("about {} left", duration(left)));
     }

@@ -151,8 +151,8 @@ fn numbers(frame: &mut Frame<'_>, area: Rect, screen: &Screen<'_>) {
             "landings",
             format!(
                 "{}, {} refused, {} queued, {} building",
-                planner.landings.max(progress.merge.landed),
-                progress.merge.refusals(),
+                progress.landings(),
+                progress.refusals(),
                 progress.merge.queue,
                 progress.merge.verifying
             ),
@@ -236,7 +236,9 @@ mod tests {
     use ratatui::backend::TestBackend;
 
     use super::*;
-    use crate::progress::{Budget, Escalation, Planner, Target};
+    use std::sync::Arc;
+
+    use atlas_planner::{Budget, Escalation, Status, TargetStatus};
 
     #[test]
     fn a_run_at_work_fits_a_small_terminal() {
@@ -248,9 +250,9 @@ mod tests {
         ];
         let targets = states
             .iter()
-            .flat_map(|&(count, state)| (0..count).map(move |_| Target { state, ..Target::default() }));
+            .flat_map(|&(count, state)| (0..count).map(move |_| Arc::new(TargetStatus { state, ..TargetStatus::default() })));
         let mut progress = Progress {
-            planner: Planner {
+            planner: Status {
                 run: "numbers".into(),
                 phase: "working".into(),
                 started_ms: 1_000,
@@ -262,7 +264,7 @@ mod tests {
                 }],
                 landings: 17,
                 budget: Budget { microdollars: 5_000_000, ..Budget::default() },
-                ..Planner::default()
+                ..Status::default()
             },
             ..Progress::default()
         };

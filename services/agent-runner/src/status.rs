@@ -1,4 +1,4 @@
-//! What all agents of a run are doing, as one small document: `<run>.agents` among the status documents.
+//! What the agents that a process hosts are doing, as one small document: `<run>.agents.<host>` among the status documents.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use atlas_bus::StatusWriter;
 use atlas_domain::ActorId;
 use parking_lot::Mutex;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use crate::machine::{Agent, Doing};
@@ -20,7 +20,8 @@ const RECENT: usize = 20;
 const PERIOD: Duration = Duration::from_millis(300);
 
 /// One agent at work.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Row {
     /// The attempt.
     pub attempt: String,
@@ -36,13 +37,15 @@ pub struct Row {
     pub since_ms: u64,
 }
 
-/// The status document of the agents of a run.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+/// The status document of the agents that one process hosts; or the sum over processes ([`Document::add`]). What a document
+/// of another version lacks is empty.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Document {
     /// Agents at work.
-    pub active: usize,
+    pub active: u64,
     /// The same by role.
-    pub by_role: BTreeMap<String, usize>,
+    pub by_role: BTreeMap<String, u64>,
     /// Model turns, of the agents that this process has hosted since it started.
     pub turns: u64,
     /// Questions to Lean, likewise.
@@ -53,6 +56,26 @@ pub struct Document {
     pub running: Vec<Row>,
     /// The last things that happened, oldest first.
     pub recent: Vec<String>,
+}
+
+impl Document {
+    /// Adds another process's document. Of a process that is not `at_work` any more, only what it counted remains.
+    pub fn add(&mut self, other: Self, at_work: bool) {
+        self.turns += other.turns;
+        self.checks += other.checks;
+        self.tokens += other.tokens;
+        if !at_work {
+            return;
+        }
+        self.active += other.active;
+        for (role, count) in other.by_role {
+            *self.by_role.entry(role).or_default() += count;
+        }
+        self.running.extend(other.running);
+        self.running.sort_by(|a, b| (a.since_ms, &a.attempt).cmp(&(b.since_ms, &b.attempt)));
+        self.running.truncate(SHOWN);
+        self.recent.extend(other.recent);
+    }
 }
 
 #[derive(Debug, Default)]
@@ -117,7 +140,7 @@ impl Board {
         running.sort_by(|a, b| (a.since_ms, &a.attempt).cmp(&(b.since_ms, &b.attempt)));
         let [turns, checks, tokens] = state.totals;
         Document {
-            active: state.rows.len(),
+            active: state.rows.len() as u64,
             by_role,
             turns,
             checks,
@@ -149,7 +172,8 @@ impl State {
     }
 }
 
-fn describe(doing: Doing<'_>) -> String {
+/// What an agent waits for, in words.
+pub fn describe(doing: Doing<'_>) -> String {
     match doing {
         Doing::Waiting => "waits for its task".to_owned(),
         Doing::Preparing => "reads the library".to_owned(),

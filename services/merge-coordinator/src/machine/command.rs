@@ -96,8 +96,8 @@ pub enum Effect {
         check: Vec<String>,
         /// What must hold.
         expectations: Arc<Vec<Expectation>>,
-        /// Whose trace it belongs to.
-        traceparent: String,
+        /// The submissions' traces, newest submission first: the check is chiefly about that one.
+        traceparents: Vec<String>,
     },
     /// Move `main`.
     Land {
