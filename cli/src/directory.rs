@@ -284,16 +284,7 @@ impl Identity {
     /// A run that begins now.
     pub fn new(run: RunId, atlasrun: PathBuf, title: String, inputs: BTreeMap<String, String>) -> Self {
         let created_ms = crate::format::now_ms();
-        Self {
-            version: VERSION,
-            run,
-            atlasrun,
-            title,
-            created_ms,
-            inputs,
-            nats: None,
-            repeated_calls: 0,
-        }
+        Self { version: VERSION, run, atlasrun, title, created_ms, inputs, nats: None, repeated_calls: 0 }
     }
 
     /// Checks that the run can go on with `inputs`.

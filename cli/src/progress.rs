@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use atlas_agent_runner::Document as Agents;
+use atlas_agent_runner::{Document as Agents, Failure};
 use atlas_bus::StatusKey;
 use atlas_domain::{TargetState, Usage};
 use atlas_lean_verifier::Document as Verifier;
@@ -166,6 +166,13 @@ pub enum Change {
         /// The question.
         question: String,
     },
+    /// An attempt failed: its model, or what it needs.
+    Failed {
+        /// The attempt: what `atlas logs` takes.
+        attempt: String,
+        /// Why, and the way out.
+        reason: String,
+    },
     /// A person's answer has arrived.
     Answered {
         /// The target that it was about.
@@ -174,8 +181,15 @@ pub enum Change {
 }
 
 /// What happened from `before` to `after`. The first look at a run that goes on reports only its questions.
-pub fn changes(before: &Status, after: &Status) -> Vec<Change> {
-    let mut changes = Vec::new();
+pub fn changes(before: &Progress, after: &Progress) -> Vec<Change> {
+    let known = &before.agents.failures;
+    let new = after.agents.failures.iter().filter(|failure| !known.contains(failure));
+    let failed = new.map(|Failure { attempt, reason }| Change::Failed {
+        attempt: attempt.clone(),
+        reason: reason.clone(),
+    });
+    let mut changes: Vec<Change> = failed.collect();
+    let (before, after) = (&before.planner, &after.planner);
     if before.phase != after.phase && !after.phase.is_empty() {
         changes.push(Change::Phase { phase: after.phase.clone() });
     }
@@ -271,7 +285,8 @@ mod tests {
 
     #[test]
     fn changes_tell_states_questions_and_answers() {
-        let target = |id: &str, state| Arc::new(TargetStatus { id: id.into(), state, ..TargetStatus::default() });
+        let target =
+            |id: &str, state| Arc::new(TargetStatus { id: id.into(), state, ..TargetStatus::default() });
         let question = Escalation { target: "b".into(), question: "Proper divisors?".into() };
         let before = Status {
             targets: vec![target("a", TargetState::Proving), target("b", TargetState::Proving)],
@@ -282,6 +297,7 @@ mod tests {
             escalations: vec![question],
             ..Status::default()
         };
+        let [before, after] = [before, after].map(|planner| Progress { planner, ..Progress::default() });
         insta::assert_debug_snapshot!(changes(&before, &after));
         assert_eq!(changes(&after, &before).last(), Some(&Change::Answered { target: "b".into() }));
         assert!(changes(&after, &after).is_empty());
@@ -311,15 +327,16 @@ mod tests {
     #[test]
     fn processes_are_summed_up_and_of_those_that_ended_only_what_they_counted() {
         let mut progress = Progress::default();
-        let runner = |active: u64, at_work: bool| {
-            json!({"active": active, "by_role": {"prover": active}, "turns": 10, "at_work": at_work})
-        };
+        let runner = |active: u64, at_work: bool| json!({"active": active, "by_role": {"prover": active}, "turns": 10, "at_work": at_work});
         progress.absorb("agents.one", &runner(3, true));
         progress.absorb("agents.two", &runner(4, true));
         assert_eq!((progress.active(), progress.agents.by_role["prover"], progress.agents.turns), (7, 7, 20));
         progress.absorb("agents.one", &runner(3, false));
         assert_eq!((progress.active(), progress.agents.turns), (4, 20));
-        progress.absorb("verifier.one", &json!({"checks": 5, "per_second": 2.0, "toolchain": "old", "at_work": false}));
+        progress.absorb(
+            "verifier.one",
+            &json!({"checks": 5, "per_second": 2.0, "toolchain": "old", "at_work": false}),
+        );
         progress.absorb("verifier.two", &json!({"checks": 7, "per_second": 1.5, "toolchain": "new"}));
         assert_eq!((progress.verifier.checks, progress.verifier.per_second), (12, 1.5));
         assert_eq!(progress.verifier.toolchain, "new");

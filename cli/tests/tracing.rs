@@ -8,8 +8,12 @@ mod common;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
-use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{TraceService, TraceServiceServer};
-use opentelemetry_proto::tonic::collector::trace::v1::{ExportTraceServiceRequest, ExportTraceServiceResponse};
+use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{
+    TraceService, TraceServiceServer,
+};
+use opentelemetry_proto::tonic::collector::trace::v1::{
+    ExportTraceServiceRequest, ExportTraceServiceResponse,
+};
 use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use tonic::transport::Server;
@@ -41,7 +45,7 @@ impl TraceService for Collector {
             }
             self.spans.lock().unwrap().extend(resource.scope_spans.into_iter().flat_map(|scope| scope.spans));
         }
-        Ok(Response::default())
+        Ok(Response::new(ExportTraceServiceResponse::default()))
     }
 }
 
@@ -130,19 +134,33 @@ fn one_trace_runs_from_a_target_through_turns_checks_and_reviews_to_its_landing(
         for (key, value) in [("gen_ai.operation.name", "chat"), ("gen_ai.provider.name", "recorded")] {
             assert_eq!(attribute(chat, key).as_deref(), Some(value), "{key}");
         }
-        for key in ["gen_ai.agent.name", "gen_ai.request.model", "gen_ai.usage.input_tokens", "gen_ai.usage.output_tokens"]
-        {
+        for key in [
+            "gen_ai.agent.name",
+            "gen_ai.request.model",
+            "gen_ai.usage.input_tokens",
+            "gen_ai.usage.output_tokens",
+        ] {
             assert!(attribute(chat, key).is_some(), "`{id}`: the turn has no `{key}`");
         }
-        assert!(trace.way_up(chat).iter().any(|name| name.starts_with("invoke_agent ")), "{:?}", trace.way_up(chat));
+        assert!(
+            trace.way_up(chat).iter().any(|name| name.starts_with("invoke_agent ")),
+            "{:?}",
+            trace.way_up(chat)
+        );
 
         // Checks, in the verifier, under the tool that asked.
         let served = trace.named("serve atlas.check");
-        let under_tool = |span: &&Span| trace.way_up(span).iter().any(|name| name.starts_with("execute_tool "));
+        let under_tool =
+            |span: &&Span| trace.way_up(span).iter().any(|name| name.starts_with("execute_tool "));
         assert!(served.iter().any(under_tool), "`{id}`: no tool's check reached the verifier");
 
         // Review, certificate, landing.
-        for name in ["invoke_agent mathematical-reviewer", "submit to the merge queue", "ask for a certificate", "land"] {
+        for name in [
+            "invoke_agent mathematical-reviewer",
+            "submit to the merge queue",
+            "ask for a certificate",
+            "land",
+        ] {
             assert!(!trace.named(name).is_empty(), "`{id}` has no span `{name}`");
         }
 

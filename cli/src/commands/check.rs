@@ -255,8 +255,12 @@ fn tell(checked: &Checked<'_>) {
 /// What to do when Lean came to no verdict.
 fn way_out(outcome: Outcome) -> Option<&'static str> {
     Some(match outcome {
-        Outcome::TimedOut => "if it is honest work, give it longer with `--deadline`; else look for what loops",
-        Outcome::OutOfMemory => "if it is honest work, give it more with `--memory`; else look for what grows",
+        Outcome::TimedOut => {
+            "if it is honest work, give it longer with `--deadline`; else look for what loops"
+        }
+        Outcome::OutOfMemory => {
+            "if it is honest work, give it more with `--memory`; else look for what grows"
+        }
         Outcome::Crashed => {
             "something in the file ended Lean itself: leave out parts until it does not; the next check is none the worse"
         }

@@ -22,7 +22,7 @@ pub async fn status(args: &StatusArgs) -> Result<Exit> {
             Output::Json => print::json(&json!({ "at_work": false, "report": report }))?,
             Output::Text => {
                 print::line(format!("{} is not at work", styled(STRONG, &report.run)));
-                print::line(report.summary());
+                print::line(report.summary(true));
             }
         }
         return Ok(Exit::Done);

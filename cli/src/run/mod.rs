@@ -22,7 +22,7 @@ use crate::args::RunArgs;
 use crate::attach;
 use crate::directory::{Directory, Identity, Nats};
 use crate::failure::{Exit, Failure, Result};
-use crate::format::now_ms;
+use crate::format::{now_ms, plural};
 use crate::input::{Input, tell};
 use crate::print;
 use crate::progress::Progress;
@@ -91,7 +91,7 @@ pub async fn run(args: &RunArgs) -> Result<Exit> {
         directory.root().display(),
         match input.targets.len() {
             0 => "targets are to be extracted".to_owned(),
-            n => format!("{n} targets in {} chapters", input.chapters.len()),
+            n => format!("{} in {}", plural(n, "target"), plural(input.chapters.len(), "chapter")),
         }
     ));
     let mut at_work = AtWork::begin(args, &directory, &mut identity, &name, Arc::clone(&lean)).await?;
@@ -388,7 +388,7 @@ fn say_end(
             );
         } else {
             print::line("");
-            print::line(report.summary());
+            print::line(report.summary(!matches!(exit, Exit::Fault | Exit::Input)));
             print::line(format!("library  {}", directory.library().display()));
             print::line(format!("report   {}", page.display()));
         }

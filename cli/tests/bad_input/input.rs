@@ -53,7 +53,10 @@ fn an_unknown_role_and_an_unknown_model() {
     let project = Project::new();
     project.write(
         "atlasrun.yaml",
-        format!("{}  agents:\n    roles:\n      proover: {{}}\n      triage: {{model: recordet}}\n", super::ATLASRUN),
+        format!(
+            "{}  agents:\n    roles:\n      proover: {{}}\n      triage: {{model: recordet}}\n",
+            super::ATLASRUN
+        ),
     );
     refused(&project)
         .at("atlasrun.yaml:17:7")
@@ -67,7 +70,10 @@ fn an_unknown_role_and_an_unknown_model() {
 #[test]
 fn a_missing_key() {
     let project = Project::new();
-    project.edit("provider: recorded\n      recording: recording.yaml", "provider: anthropic\n      model: claude\n      key: {env: ANTHROPIC_API_KEY}");
+    project.edit(
+        "provider: recorded\n      recording: recording.yaml",
+        "provider: anthropic\n      model: claude\n      key: {env: ANTHROPIC_API_KEY}",
+    );
     let told = project.run().exits(2);
     assert!(!project.folder().join("runs").exists(), "a run was begun");
     told.at("atlasrun.yaml:15:18").way_out("export ANTHROPIC_API_KEY").documented("a missing key");
@@ -109,9 +115,12 @@ fn a_blueprint_with_a_cycle() {
 
 #[test]
 fn chapters_that_need_each_other() {
-    let two = format!("{}\n# Oddity\n\n**Definition 2.1** (Odd). {{#odd lean=Odd uses=even}}\nNot even.\n\n# Parity again\n\nNothing.\n", BOOK.replace("uses=even}", "uses=even,odd}"));
+    let two = format!(
+        "{}\n# Oddity\n\n**Definition 2.1** (Odd). {{#odd lean=Odd uses=even}}\nNot even.\n\n# Parity again\n\nNothing.\n",
+        BOOK.replace("uses=even}", "uses=even,odd}")
+    );
     refused(&with_book(two))
-        .at("book.md")
+        .at("book.md:6:1")
         .way_out("move a target to the other chapter")
         .documented("chapters that need each other");
 }
@@ -119,8 +128,8 @@ fn chapters_that_need_each_other() {
 #[test]
 fn latin_1_bytes() {
     refused(&with_book(b"# Parity\n\nParit\xe4t.\n"))
-        .at("book.md:3:6")
-        .at("0xe4")
+        .at("book.md:3")
+        .at("byte 0xe4 at offset 15")
         .way_out("iconv -f latin1 -t utf-8")
         .documented("Latin-1 or other bytes");
 }
@@ -129,10 +138,7 @@ fn latin_1_bytes() {
 fn more_than_fifty_megabytes() {
     let project = Project::new();
     std::fs::File::create(project.folder().join("book.md")).unwrap().set_len(60_000_000).unwrap();
-    refused(&project)
-        .at("book.md")
-        .way_out("split into chapters")
-        .documented("a book of more than 50 MB");
+    refused(&project).at("book.md").way_out("split into chapters").documented("a book of more than 50 MB");
 }
 
 #[test]

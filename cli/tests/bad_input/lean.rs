@@ -44,9 +44,11 @@ fn lean_dies() {
 #[test]
 fn a_lean_file_that_cannot_be_read() {
     let project = Project::new();
-    for (arguments, way) in
-        [(&["check", "nowhere.lean"][..], "No such file"), (&["check", "."], "--library DIR"), (&["check", "--library", "."], "lakefile.toml")]
-    {
+    for (arguments, way) in [
+        (&["check", "nowhere.lean"][..], "No such file"),
+        (&["check", "."], "--library DIR"),
+        (&["check", "--library", "."], "lakefile.toml"),
+    ] {
         Told::by(project.atlas(arguments)).exits(2).way_out(way).documented("a file for `atlas check`");
     }
 }
@@ -81,7 +83,10 @@ fn no_native_lean() {
 fn an_agent_is_told_how_lean_ended_and_goes_on() {
     let _machine = machine();
     let project = Project::new();
-    project.edit("  models:", "  verifiers: {deadline: 3s, memory: 400Mi}\n  agents: {attemptsPerTask: 1}\n  models:");
+    project.edit(
+        "  models:",
+        "  verifiers: {deadline: 3s, memory: 400Mi}\n  agents: {attemptsPerTask: 1}\n  models:",
+    );
     let snippet = |text: &str| format!("    - call: {{check: {{snippet: {text:?}}}}}\n");
     project.write(
         "recording.yaml",

@@ -27,7 +27,9 @@ fn misbehave(target: &str, before: usize, body: &Value) -> Reply {
     }
     match target {
         // Passes after a while: the provider says when.
-        "patient" if before < 2 => Reply::Status(429, "retry-after: 2\r\n", r#"{"error": {"message": "slow down"}}"#),
+        "patient" if before < 2 => {
+            Reply::Status(429, "retry-after: 2\r\n", r#"{"error": {"message": "slow down"}}"#)
+        }
         "patient" => Reply::Calls("give_up", json!({"reason": "answered at last"})),
         "limited" => Reply::Status(429, "retry-after: 1\r\n", r#"{"error": {"message": "slow down"}}"#),
         "broken" => Reply::Status(500, "retry-after: 1\r\n", r#"{"error": {"message": "out of order"}}"#),
@@ -49,11 +51,17 @@ fn each_way_in_which_a_provider_fails_is_told_with_its_way_out() {
     let project = Project::new();
     let definition = |(at, name): (usize, &str)| {
         let lean = format!("{}{}", name[..1].to_uppercase(), &name[1..]);
-        format!("**Definition 1.{}** ({lean}). {{#{name} lean={lean}}}\nA number is *{name}* if it is zero.\n\n", at + 1)
+        format!(
+            "**Definition 1.{}** ({lean}). {{#{name} lean={lean}}}\nA number is *{name}* if it is zero.\n\n",
+            at + 1
+        )
     };
     let names = TARGETS.iter().map(|(name, _)| *name).chain(["patient"]);
     project.write("book.md", format!("# Book\n\n{}", names.enumerate().map(definition).collect::<String>()));
-    project.edit("provider: recorded\n      recording: recording.yaml", "provider: openai\n      model: m\n      baseUrl: URL\n      limits: {retries: 1}");
+    project.edit(
+        "provider: recorded\n      recording: recording.yaml",
+        "provider: openai\n      model: m\n      baseUrl: URL\n      limits: {retries: 1}",
+    );
     project.edit("URL", &provider.url);
     project.edit("  models:", "  agents: {attemptsPerTask: 1, maximum: 16}\n  models:");
 
@@ -61,7 +69,8 @@ fn each_way_in_which_a_provider_fails_is_told_with_its_way_out() {
     // The screen names what fails while it fails, and the way out.
     for (target, what) in TARGETS {
         if !matches!(target, "words" | "tool") {
-            let lines: Vec<&str> = run.text.lines().filter(|line| line.contains(&format!("{target}.formalizer.1"))).collect();
+            let lines: Vec<&str> =
+                run.text.lines().filter(|line| line.contains(&format!("{target}.formalizer.1"))).collect();
             super::troubleshooting::assert_shown(what, &lines.join("\n"));
         }
     }
@@ -105,7 +114,8 @@ fn a_recording_that_lacks_a_turn_says_which_and_where_to_add_it() {
     let _machine = machine();
     let project = Project::new();
     project.edit("  models:", "  agents: {attemptsPerTask: 1}\n  models:");
-    project.write("recording.yaml", "- role: formalizer\n  target: even\n  turns:\n    - call: {check: {}}\n");
+    project
+        .write("recording.yaml", "- role: formalizer\n  target: even\n  turns:\n    - call: {check: {}}\n");
     project
         .run()
         .exits(3)

@@ -62,9 +62,8 @@ fn another_nats_server_in_the_runs_folder() {
     let project = Project::new();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let dir = project.folder().join("runs/pair/nats");
-    let _server = runtime
-        .block_on(Server::start(ServerOptions { binary: nats_server(), dir, port: None }))
-        .unwrap();
+    let _server =
+        runtime.block_on(Server::start(ServerOptions { binary: nats_server(), dir, port: None })).unwrap();
     project.run().exits(1).at("runs/pair/nats").way_out("stop the run").documented("its directory in use");
 }
 
@@ -93,7 +92,8 @@ impl Foreign {
             .spawn()
             .unwrap();
         let lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
-        let listening = lines.filter(|line| line.contains("Listening for client connections on")).next().unwrap();
+        let listening =
+            lines.filter(|line| line.contains("Listening for client connections on")).next().unwrap();
         (Self(child), format!("nats://127.0.0.1:{}", listening.rsplit(':').next().unwrap().trim()))
     }
 }
@@ -136,7 +136,8 @@ fn a_nats_whose_streams_have_another_shape() {
 
 /// The run of the smaller example in `dir`.
 fn dominoes(dir: &Path) -> Command {
-    let mut command = common::atlas(&["run", "-f", "examples/dominoes/atlasrun.yaml", "--ui", "json", "--dir"]);
+    let mut command =
+        common::atlas(&["run", "-f", "examples/dominoes/atlasrun.yaml", "--ui", "json", "--dir"]);
     command.arg(dir);
     command
 }
@@ -157,7 +158,8 @@ fn nats_server_is_killed_under_way_and_the_same_command_goes_on() {
     let mut lines = BufReader::new(run.stdout.take().unwrap()).lines().map_while(Result::ok);
     // Something has landed.
     lines.find(|line| line.contains("\"to\":\"certified\"")).expect("the run came so far");
-    let children = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", run.id())).unwrap_or_default()
+    let children = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", run.id()))
+        .unwrap_or_default()
         + &all_children(run.id());
     let server = children.split_whitespace().find(|pid| {
         std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.trim() == "nats-server")

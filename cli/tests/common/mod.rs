@@ -1,5 +1,11 @@
 //! What tests of the built `atlas` share.
-#![allow(dead_code, clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "each test uses its own part")]
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    missing_docs,
+    reason = "each test uses its own part"
+)]
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -19,7 +25,12 @@ pub fn cache() -> PathBuf {
 /// The built `atlas`, in the repository's root, with nothing of the tester's own environment that it heeds.
 pub fn atlas(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_atlas"));
-    command.args(arguments).env("ATLAS_CACHE", cache()).env("NO_COLOR", "1").current_dir(root()).stdin(Stdio::null());
+    command
+        .args(arguments)
+        .env("ATLAS_CACHE", cache())
+        .env("NO_COLOR", "1")
+        .current_dir(root())
+        .stdin(Stdio::null());
     for name in ["ATLAS_RUNS", "ATLAS_LOG", "ATLAS_NATS_URL", "OTEL_EXPORTER_OTLP_ENDPOINT"] {
         command.env_remove(name);
     }

@@ -221,7 +221,10 @@ mod tests {
     #[test]
     fn keys_tell_service_and_process_apart() {
         assert_eq!(StatusKey::parse("planner"), StatusKey { service: "planner", host: None });
-        assert_eq!(StatusKey::parse("agents.runner-0"), StatusKey { service: "agents", host: Some("runner-0") });
+        assert_eq!(
+            StatusKey::parse("agents.runner-0"),
+            StatusKey { service: "agents", host: Some("runner-0") }
+        );
         assert_eq!(token("runner.0 a"), "runner_0_a");
     }
 }

@@ -1,8 +1,8 @@
 //! Objects and status on a real nats-server.
 #![allow(clippy::unwrap_used)]
 
-use atlas_bus::is_at_work;
 use atlas_bus::Error;
+use atlas_bus::is_at_work;
 use atlas_domain::RunId;
 use atlas_proto::{Manifest, ManifestEntry};
 use atlas_testkit::TestNats;
@@ -69,12 +69,21 @@ async fn each_process_of_a_service_has_a_document_of_its_own_that_says_when_it_e
         assert!(is_at_work(&document), "{key}: {document}");
         last.insert(key, document["active"].clone());
     }
-    assert_eq!(last, [("agents.runner-1".to_owned(), json!(1)), ("agents.runner_2".to_owned(), json!(2))].into());
+    assert_eq!(
+        last,
+        [("agents.runner-1".to_owned(), json!(1)), ("agents.runner_2".to_owned(), json!(2))].into()
+    );
     // One ends by itself; the other one, as if it had been killed, when the run is taken over.
     drop(one);
     let (key, document) = watch.next().await.unwrap();
-    assert_eq!((key.as_str(), is_at_work(&document), &document["active"]), ("agents.runner-1", false, &json!(1)));
+    assert_eq!(
+        (key.as_str(), is_at_work(&document), &document["active"]),
+        ("agents.runner-1", false, &json!(1))
+    );
     bus.take_over(&run).await.unwrap();
     let documents = bus.read_status(&run).await.unwrap();
-    assert!(documents.len() == 2 && documents.values().all(|document| !is_at_work(document)), "{documents:?}");
+    assert!(
+        documents.len() == 2 && documents.values().all(|document| !is_at_work(document)),
+        "{documents:?}"
+    );
 }

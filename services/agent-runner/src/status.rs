@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use atlas_bus::StatusWriter;
 use atlas_domain::ActorId;
+use atlas_proto::report::Result as Outcome;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
@@ -37,6 +38,16 @@ pub struct Row {
     pub since_ms: u64,
 }
 
+/// An attempt that could not do its work: its model failed, or its task could not be prepared.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Failure {
+    /// The attempt.
+    pub attempt: String,
+    /// Why, and the way out.
+    pub reason: String,
+}
+
 /// The status document of the agents that one process hosts; or the sum over processes ([`Document::add`]). What a document
 /// of another version lacks is empty.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,6 +67,8 @@ pub struct Document {
     pub running: Vec<Row>,
     /// The last things that happened, oldest first.
     pub recent: Vec<String>,
+    /// The last attempts that failed, oldest first; up to 50.
+    pub failures: Vec<Failure>,
 }
 
 impl Document {
@@ -75,6 +88,7 @@ impl Document {
         self.running.sort_by(|a, b| (a.since_ms, &a.attempt).cmp(&(b.since_ms, &b.attempt)));
         self.running.truncate(SHOWN);
         self.recent.extend(other.recent);
+        self.failures.extend(other.failures);
     }
 }
 
@@ -83,6 +97,7 @@ struct State {
     rows: HashMap<String, (Row, [u64; 3])>,
     totals: [u64; 3],
     recent: VecDeque<String>,
+    failures: VecDeque<Failure>,
     changed: bool,
 }
 
@@ -107,7 +122,13 @@ impl Board {
         }
         let told = before.as_ref().map(|(row, _)| (row.turn, row.doing.as_str()));
         match agent.doing() {
-            Doing::Finished => state.tell(format!("{}: {}", actor.id, ending(agent.outcome()))),
+            Doing::Finished => {
+                state.tell(format!("{}: {}", actor.id, ending(agent.outcome())));
+                if let (Some(Outcome::Failed(reason)), Some(_)) = (agent.outcome(), &before) {
+                    let failure = Failure { attempt: actor.id.clone(), reason: reason.clone() };
+                    keep(&mut state.failures, failure, SHOWN);
+                }
+            }
             Doing::Reporting => {}
             _ if told != Some((agent.turn(), doing.as_str())) => {
                 state.tell(format!("{} turn {}: {doing}", actor.id, agent.turn()));
@@ -147,6 +168,7 @@ impl Board {
             tokens,
             running: running.into_iter().take(SHOWN).cloned().collect(),
             recent: state.recent.iter().cloned().collect(),
+            failures: state.failures.iter().cloned().collect(),
         }
     }
 
@@ -165,11 +187,16 @@ impl Board {
 
 impl State {
     fn tell(&mut self, line: String) {
-        if self.recent.len() == RECENT {
-            self.recent.pop_front();
-        }
-        self.recent.push_back(line);
+        keep(&mut self.recent, line, RECENT);
     }
+}
+
+/// Appends, and lets go of the oldest beyond `most`.
+fn keep<T>(queue: &mut VecDeque<T>, new: T, most: usize) {
+    if queue.len() == most {
+        queue.pop_front();
+    }
+    queue.push_back(new);
 }
 
 /// What an agent waits for, in words.

@@ -107,35 +107,36 @@ pub async fn run(
     ));
     let limits =
         Limits { deadline: Duration::from_millis(options.deadline_ms), memory_bytes: options.memory_bytes };
-    let pool = Arc::new(Pool::new(toolchain, bus.clone(), options.concurrency, Arc::clone(&counters), limits));
+    let pool =
+        Arc::new(Pool::new(toolchain, bus.clone(), options.concurrency, Arc::clone(&counters), limits));
     options.readiness.ready(STATUS);
 
     let limit = ServeLimit { concurrency: options.concurrency.max(1), waiting: options.waiting };
     let (checks, lookups) = (Arc::clone(&pool), Arc::clone(&pool));
     let serve = async {
         tokio::try_join!(
-        bus.serve::<CheckRequest, CheckReply, _, _>(
-            CHECK,
-            GROUP,
-            limit,
-            move |asked| {
-                let pool = Arc::clone(&checks);
-                async move { Ok(pool.check(asked.message).await) }
-            },
-            shutdown.clone(),
-        ),
-        bus.serve::<LookupRequest, LookupReply, _, _>(
-            LOOKUP,
-            GROUP,
-            limit,
-            move |asked| {
-                let pool = Arc::clone(&lookups);
-                async move { Ok(pool.lookup(asked.message).await) }
-            },
-            shutdown.clone(),
-        ),
-        certify(&options, &bus, pool, shutdown.clone()),
-    )
+            bus.serve::<CheckRequest, CheckReply, _, _>(
+                CHECK,
+                GROUP,
+                limit,
+                move |asked| {
+                    let pool = Arc::clone(&checks);
+                    async move { Ok(pool.check(asked.message).await) }
+                },
+                shutdown.clone(),
+            ),
+            bus.serve::<LookupRequest, LookupReply, _, _>(
+                LOOKUP,
+                GROUP,
+                limit,
+                move |asked| {
+                    let pool = Arc::clone(&lookups);
+                    async move { Ok(pool.lookup(asked.message).await) }
+                },
+                shutdown.clone(),
+            ),
+            certify(&options, &bus, pool, shutdown.clone()),
+        )
     };
     tokio::select! {
         served = serve => served.map(drop)?,

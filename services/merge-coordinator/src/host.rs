@@ -81,19 +81,18 @@ impl Executor<MergeQueue> for MergeExecutor {
                 }))
             }
             Effect::Certify { id, key, attempt, tree, check, expectations, traceparents } => {
-                let spans = trace::shared(
-                    traceparents.iter().map(String::as_str),
-                    || tracing::info_span!("certify", otel.name = "ask for a certificate", attempt),
-                );
+                let spans = trace::shared(traceparents.iter().map(String::as_str), || {
+                    tracing::info_span!("certify", otel.name = "ask for a certificate", attempt)
+                });
                 let question = Question { id, key, attempt, tree, check, expectations };
                 let span = spans.first().cloned().unwrap_or_else(tracing::Span::none);
                 self.certify(question).instrument(span).await
             }
             Effect::Land { candidate, head, submissions, assembly, time_ms } => {
-                let spans = trace::shared(
-                    submissions.iter().map(|request| request.traceparent.as_str()),
-                    || tracing::info_span!("land", candidate, submissions = submissions.len()),
-                );
+                let spans =
+                    trace::shared(submissions.iter().map(|request| request.traceparent.as_str()), || {
+                        tracing::info_span!("land", candidate, submissions = submissions.len())
+                    });
                 let span = spans.first().cloned().unwrap_or_else(tracing::Span::none);
                 let land = async {
                     let landed = self

@@ -126,7 +126,7 @@ impl PlannerExecutor {
         let first = matches!(Role::named(&task.role), Some(Role::Formalizer | Role::Extractor));
         if first && task.number == 1 {
             // The root, which every attempt names as its parent. Nobody starts on a target sooner.
-            let span = tracing::info_span!("target", otel.name = format!("target {target}"), run = %self.run);
+            let span = tracing::info_span!(parent: None, "target", otel.name = format!("target {target}"), run = %self.run);
             drop(trace::root(&root, span));
         }
         let agent = ActorId { run: self.run.clone(), kind: ActorKind::Agent, id: task.attempt.clone() };
