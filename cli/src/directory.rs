@@ -24,6 +24,9 @@ use serde::{Deserialize, Serialize};
 use crate::failure::{Failure, Result};
 
 const VERSION: u32 = 1;
+/// Bytes that the disk must have left. With less a run stops while it still can say so: JetStream on a full disk refuses
+/// writes for good, and services would try again for ever.
+const ROOM: u64 = 32 << 20;
 
 /// The folder of one run.
 #[derive(Debug, Clone)]
@@ -193,6 +196,27 @@ impl Directory {
             .and_then(|()| write!(file, "{}", std::process::id()))
             .map_err(unusable)?;
         Ok(Lock { _file: file })
+    }
+
+    /// Checks that the disk has room for a run to write to.
+    ///
+    /// # Errors
+    /// When it has less than [`ROOM`].
+    pub fn has_room(&self) -> Result<()> {
+        // Where the system does not say, the first write will.
+        let Ok(disk) = nix::sys::statvfs::statvfs(&self.root) else { return Ok(()) };
+        let left = disk.blocks_available() as u64 * disk.fragment_size() as u64;
+        if left >= ROOM {
+            return Ok(());
+        }
+        Err(Failure::fault(format!(
+            "the disk of {} is full: {} MB are left, a run needs {} MB to write to",
+            self.root.display(),
+            left >> 20,
+            ROOM >> 20
+        ))
+        .hint("make room, then run the same command again: it goes on where it was")
+        .hint("or begin elsewhere, with `--dir DIR`"))
     }
 
     /// Whether some process works here now.

@@ -75,6 +75,7 @@ pub async fn run(args: &RunArgs) -> Result<Exit> {
         identity.admits(&digests)?;
     }
     let _lock = directory.lock()?;
+    directory.has_room()?;
     let mut identity = match &before {
         Some(identity) => identity.clone(),
         None => Identity::new(name.clone(), input.loaded.path.clone(), input.title.clone(), digests),
@@ -238,6 +239,9 @@ impl AtWork {
                     Wish::Stop => break Ok(End::Stopped),
                 },
                 _ = tick.tick() => {
+                    if let Err(failure) = directory.has_room() {
+                        break Err(failure);
+                    }
                     view.update(&self.progress);
                     if let Some((since, finished)) = &finished && since.elapsed() >= SETTLED && replies.settled() {
                         break Ok(End::Finished(finished.clone()));

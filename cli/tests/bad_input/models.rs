@@ -14,7 +14,7 @@ const TARGETS: [(&str, &str); 9] = [
     ("broken", "500, 502, 503, 504, 529"),
     ("half", "half a stream"),
     ("nothing", "nothing, no connection"),
-    ("nonsense", "what is no answer"),
+    ("nonsense", "an answer that is none"),
     ("refused", "401, 403"),
     ("unknown", "404"),
     ("words", "words instead of a tool call"),
@@ -122,4 +122,22 @@ fn a_recording_that_lacks_a_turn_says_which_and_where_to_add_it() {
         .at("turn 2 for formalizer \"even\"")
         .way_out("recording.yaml")
         .documented("a recording lacks a turn");
+
+    // The run is there now, so that what asks for it can be wrong about it.
+    Told::by(project.atlas(&["logs", "even.prover.7"]))
+        .exits(2)
+        .at("even.prover.7")
+        .way_out("`atlas logs` lists")
+        .documented("no such agent");
+    Told::by(project.atlas(&["reply", "even-two", "Yes."]))
+        .exits(2)
+        .at("`even-two` asks nothing of you")
+        .way_out("open questions: even")
+        .documented("no such question");
+    Told::by(project.atlas(&["status", "nothing"]))
+        .exits(2)
+        .way_out("there are: pair")
+        .documented("no such run");
+    project.write("book.md", super::BOOK.replace("The number $2$", "The number $4$"));
+    project.run().exits(2).at("target `even-two` has changed").way_out("--run").documented("changed inputs");
 }

@@ -2,16 +2,16 @@
 //! and the same command goes on once the cause is gone.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use atlas_bus::{Bus, Options, Server, ServerOptions};
 
 use super::{Project, Told, common, machine};
 
-fn nats_server() -> std::path::PathBuf {
+fn nats_server() -> PathBuf {
     let cached = common::cache().join("bin/nats-server");
     let named = std::env::var_os("ATLAS_NATS_SERVER").map(Into::into);
     named.unwrap_or_else(|| if cached.is_file() { cached } else { "nats-server".into() })
@@ -91,9 +91,10 @@ impl Foreign {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
-        let listening =
-            lines.filter(|line| line.contains("Listening for client connections on")).next().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
+        let listening = lines.find(|line| line.contains("Listening for client connections on")).unwrap();
+        // It ends when nobody takes its log.
+        std::thread::spawn(move || lines.for_each(drop));
         (Self(child), format!("nats://127.0.0.1:{}", listening.rsplit(':').next().unwrap().trim()))
     }
 }
@@ -158,9 +159,7 @@ fn nats_server_is_killed_under_way_and_the_same_command_goes_on() {
     let mut lines = BufReader::new(run.stdout.take().unwrap()).lines().map_while(Result::ok);
     // Something has landed.
     lines.find(|line| line.contains("\"to\":\"certified\"")).expect("the run came so far");
-    let children = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", run.id()))
-        .unwrap_or_default()
-        + &all_children(run.id());
+    let children = all_children(run.id());
     let server = children.split_whitespace().find(|pid| {
         std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.trim() == "nats-server")
     });
@@ -190,20 +189,24 @@ fn all_children(pid: u32) -> String {
 struct Disk(tempfile::TempDir);
 
 impl Disk {
-    /// One of `size`; `None` where mounting is not allowed.
-    fn of(size: &str) -> Option<Self> {
+    /// A small one; `None` where mounting is not allowed.
+    fn mounted() -> Option<Self> {
         let disk = Self(tempfile::tempdir().unwrap());
         let mounted = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", &format!("size={size}"), "atlas-test"])
+            .args(["-t", "tmpfs", "-o", "size=64m", "atlas-test"])
             .arg(disk.0.path())
             .stderr(Stdio::null())
             .status();
         mounted.is_ok_and(|status| status.success()).then_some(disk)
     }
 
-    fn grow(&self, size: &str) {
-        let options = format!("remount,size={size}");
-        assert!(Command::new("mount").args(["-o", &options]).arg(self.0.path()).status().unwrap().success());
+    /// Somebody else's file takes the last of its room.
+    fn fill(&self) -> PathBuf {
+        let path = self.0.path().join("somebody-else's");
+        let mut file = File::create(&path).unwrap();
+        // Until the system says that there is no room.
+        while file.write_all(&[0; 1 << 16]).is_ok() {}
+        path
     }
 }
 
@@ -214,14 +217,27 @@ impl Drop for Disk {
 }
 
 #[test]
-fn a_full_disk_stops_the_run_and_with_room_the_same_command_goes_on() {
+fn a_disk_that_fills_up_stops_the_run_and_with_room_the_same_command_goes_on() {
     let _machine = machine();
-    let Some(disk) = Disk::of("3m") else {
+    let Some(disk) = Disk::mounted() else {
         println!("skipped: this user may not mount a small disk");
         return;
     };
     let dir = disk.0.path();
-    Told::by(dominoes(dir)).exits(1).at(dir.to_str().unwrap()).way_out("room").documented("a full disk");
-    disk.grow("1g");
+    let mut run = dominoes(dir).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(run.stdout.take().unwrap()).lines().map_while(Result::ok);
+    lines.find(|line| line.contains("\"to\":\"certified\"")).expect("the run came so far");
+    let filler = disk.fill();
+    lines.for_each(drop);
+    let refused = |told: Told| {
+        told.exits(1)
+            .at(dir.to_str().unwrap())
+            .way_out("run the same command again")
+            .documented("a full disk")
+    };
+    refused(Told::of(&run.wait_with_output().unwrap()));
+    // And while it is full, the next run says so before it begins.
+    refused(Told::by(dominoes(dir)));
+    std::fs::remove_file(filler).unwrap();
     goes_on(dir);
 }

@@ -124,6 +124,13 @@ impl Remote {
                 | ChatStreamEvent::ThoughtSignatureChunk(_) => {}
             }
         }
+        if received == 0 {
+            // A page for people, for instance, has none.
+            return Err(ModelError::Nonsense {
+                model: self.options.name.clone(),
+                cause: "it ended without one event of an answer".to_owned(),
+            });
+        }
         Err(self.cut(received, "the stream ended before its last event"))
     }
 
@@ -148,6 +155,10 @@ impl Remote {
             }
             genai::Error::ChatResponse { body, .. } => {
                 self.of_status(fault::status_of_type(body), None, &body.to_string())
+            }
+            // The stream ended in the middle of an event.
+            genai::Error::StreamParse { serde_error, .. } if serde_error.is_eof() => {
+                self.cut(received, "its last event is not whole")
             }
             genai::Error::StreamParse { serde_error, .. } => {
                 ModelError::Nonsense { model, cause: format!("an event that is not JSON: {serde_error}") }
