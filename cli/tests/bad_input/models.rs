@@ -9,12 +9,13 @@ use super::provider::{Provider, Reply};
 use super::{Project, Told, common, machine};
 
 /// What the provider does with each target, and the guide's line about it.
-const TARGETS: [(&str, &str); 9] = [
+const TARGETS: [(&str, &str); 10] = [
     ("limited", "429"),
     ("broken", "500, 502, 503, 504, 529"),
     ("half", "half a stream"),
     ("nothing", "nothing, no connection"),
     ("nonsense", "an answer that is none"),
+    ("page", "half a stream"),
     ("refused", "401, 403"),
     ("unknown", "404"),
     ("words", "words instead of a tool call"),
@@ -35,7 +36,8 @@ fn misbehave(target: &str, before: usize, body: &Value) -> Reply {
         "broken" => Reply::Status(500, "retry-after: 1\r\n", r#"{"error": {"message": "out of order"}}"#),
         "half" => Reply::Half,
         "nothing" => Reply::Nothing,
-        "nonsense" => Reply::Status(200, "", "<html>Welcome to nginx!</html>"),
+        "nonsense" => Reply::Status(200, "", "data: Welcome to nginx!\n\n"),
+        "page" => Reply::Status(200, "", "<html>Welcome to nginx!</html>"),
         "refused" => Reply::Status(401, "", r#"{"error": {"message": "bad key"}}"#),
         "unknown" => Reply::Status(404, "", r#"{"error": {"message": "no such model"}}"#),
         "tool" if before == 0 => Reply::Calls("lake_build", json!({})),

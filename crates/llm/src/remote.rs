@@ -125,11 +125,9 @@ impl Remote {
             }
         }
         if received == 0 {
-            // A page for people, for instance, has none.
-            return Err(ModelError::Nonsense {
-                model: self.options.name.clone(),
-                cause: "it ended without one event of an answer".to_owned(),
-            });
+            // So ends what is no stream of answers at all: a page for people, say.
+            let cause = "the stream ended before its last event; if it stays so, check that `baseUrl` is an API of the provider's kind";
+            return Err(self.cut(received, cause));
         }
         Err(self.cut(received, "the stream ended before its last event"))
     }
