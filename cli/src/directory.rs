@@ -205,7 +205,7 @@ impl Directory {
     pub fn has_room(&self) -> Result<()> {
         // Where the system does not say, the first write will.
         let Ok(disk) = nix::sys::statvfs::statvfs(&self.root) else { return Ok(()) };
-        let left = disk.blocks_available() as u64 * disk.fragment_size() as u64;
+        let left = disk.blocks_available() * disk.fragment_size();
         if left >= ROOM {
             return Ok(());
         }

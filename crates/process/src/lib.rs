@@ -100,7 +100,7 @@ async fn prepared(
         match bus.partitions().await {
             Ok(_) => return Ok(true),
             Err(error @ atlas_bus::Error::NotPrepared { .. }) => {
-                readiness.waiting("nats", &error.to_string());
+                readiness.waiting("nats", error.to_string());
                 if !std::mem::replace(&mut told, true) {
                     tracing::warn!(%error, "waiting for a run");
                 }
