@@ -37,6 +37,7 @@ fn atlas(folder: &Path, arguments: &[&str]) -> Output {
         .args(arguments)
         .current_dir(folder)
         .env_remove("ATLAS_RUNS")
+        .env_remove("ATLAS_CACHE")
         .env_remove("ANTHROPIC_API_KEY")
         .env("NO_COLOR", "1")
         .output()
