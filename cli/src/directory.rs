@@ -26,6 +26,9 @@ use serde::{Deserialize, Serialize};
 use crate::failure::{Failure, Result};
 
 const VERSION: u32 = 1;
+/// Bytes that the disk must have left. With less a run stops while it still can say so: JetStream on a full disk refuses
+/// writes for good, and services would try again for ever.
+const ROOM: u64 = 32 << 20;
 
 /// The folder of one run.
 #[derive(Debug, Clone)]
@@ -50,15 +53,6 @@ pub struct Identity {
     pub inputs: BTreeMap<String, String>,
     /// The NATS that serves the run, or served it last.
     pub nats: Option<Nats>,
-    /// Questions to Lean that earlier processes counted; the present one counts from nothing.
-    #[serde(default)]
-    pub checks: u64,
-    /// Of those, answered from the cache.
-    #[serde(default)]
-    pub checks_cached: u64,
-    /// Milliseconds in Lean, likewise.
-    #[serde(default)]
-    pub lean_ms: u64,
     /// Model calls that were under way when a process died: at most so many were made twice.
     #[serde(default)]
     pub repeated_calls: u64,
@@ -216,6 +210,27 @@ impl Directory {
         Ok(Lock { _file: file })
     }
 
+    /// Checks that the disk has room for a run to write to.
+    ///
+    /// # Errors
+    /// When it has less than [`ROOM`].
+    pub fn has_room(&self) -> Result<()> {
+        // Where the system does not say, the first write will.
+        let Ok(disk) = nix::sys::statvfs::statvfs(&self.root) else { return Ok(()) };
+        let left = disk.blocks_available() * disk.fragment_size();
+        if left >= ROOM {
+            return Ok(());
+        }
+        Err(Failure::fault(format!(
+            "the disk of {} is full: {} MB are left, a run needs {} MB to write to",
+            self.root.display(),
+            left >> 20,
+            ROOM >> 20
+        ))
+        .hint("make room, then run the same command again: it goes on where it was")
+        .hint("or begin elsewhere, with `--dir DIR`"))
+    }
+
     /// Whether some process works here now.
     pub fn is_at_work(&self) -> bool {
         File::open(self.root.join("lock"))
@@ -305,19 +320,7 @@ impl Identity {
     /// A run that begins now.
     pub fn new(run: RunId, atlasrun: PathBuf, title: String, inputs: BTreeMap<String, String>) -> Self {
         let created_ms = crate::format::now_ms();
-        Self {
-            version: VERSION,
-            run,
-            atlasrun,
-            title,
-            created_ms,
-            inputs,
-            nats: None,
-            checks: 0,
-            checks_cached: 0,
-            lean_ms: 0,
-            repeated_calls: 0,
-        }
+        Self { version: VERSION, run, atlasrun, title, created_ms, inputs, nats: None, repeated_calls: 0 }
     }
 
     /// Checks that the run can go on with `inputs`.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use atlas_api::{AtlasRun, AtlasRunSpec, BookFormat, Loaded, Problem, Problems, ROLES};
 use atlas_domain::{Blueprint, RunId, Target};
+use atlas_planner::skeleton::module_circle;
 use atlas_proto::{Policy, RoleLimits, RunSpec};
 use sha2::{Digest, Sha256};
 
@@ -220,10 +221,26 @@ fn collisions(chapters: &[atlas_book::Chapter], targets: &[Target], atlasrun: &P
             ));
         }
     }
-    if let Err(errors) = Blueprint::new(targets.to_vec()) {
-        problems.extend(errors.iter().map(|error| {
+    match Blueprint::new(targets.to_vec()) {
+        Ok(blueprint) => problems.extend(module_circle(&blueprint).map(|circle| {
+            let target = circle.dependants.first().map(|&ix| blueprint.target(ix));
+            let (source, line) =
+                target.map_or((atlasrun, 0), |target| (Path::new(&target.source), target.line));
+            let message = format!(
+                "the modules {} would import each other in a circle, because of {}",
+                circle.modules.join(" → "),
+                circle.because.join(", ")
+            );
+            quoted(
+                source.to_owned(),
+                line,
+                message,
+                "move a target to the other chapter, or remove one of these dependencies",
+            )
+        })),
+        Err(errors) => problems.extend(errors.iter().map(|error| {
             quoted(atlasrun.to_owned(), 0, error.to_string(), "labels are shared by all books of a run")
-        }));
+        })),
     }
     problems
 }

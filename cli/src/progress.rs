@@ -5,7 +5,12 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use atlas_agent_runner::{Document as Agents, Failure};
+use atlas_bus::StatusKey;
 use atlas_domain::{TargetState, Usage};
+use atlas_lean_verifier::Document as Verifier;
+use atlas_merge_coordinator::View as Merge;
+use atlas_planner::{Status, TargetStatus};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -25,179 +30,45 @@ pub const STATES: [TargetState; 8] = [
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Progress {
     /// The planner's document.
-    pub planner: Planner,
-    /// The agent runner's.
+    pub planner: Status,
+    /// The agent runners', summed up.
     pub agents: Agents,
-    /// The verifier's.
+    /// The verifiers', summed up.
     pub verifier: Verifier,
     /// The merge coordinator's.
     pub merge: Merge,
-}
-
-/// `<run>.planner`.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Planner {
-    /// The run's name; empty before the planner has taken it up.
-    pub run: String,
-    /// What the run is doing: extracting, working, stopping, finished.
-    pub phase: String,
-    /// When it first started, Unix milliseconds.
-    pub started_ms: u64,
-    /// Agents at work, by role.
-    pub agents: BTreeMap<String, u64>,
-    /// Questions that wait for a person.
-    pub escalations: Vec<Escalation>,
-    /// Submissions landed.
-    pub landings: u64,
-    /// Every target.
-    pub targets: Vec<Target>,
-    /// What each role used.
-    pub usage: BTreeMap<String, Usage>,
-    /// The limits.
-    pub budget: Budget,
-    /// Why the run ended; `None` while it goes on.
-    pub finished: Option<Finished>,
-}
-
-/// A question to a person.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Escalation {
-    /// The target that it is about; what `atlas reply` takes.
-    pub target: String,
-    /// The question.
-    pub question: String,
-}
-
-/// A target in the planner's document.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Target {
-    /// Label.
-    pub id: String,
-    /// Kind, as the book has it.
-    pub kind: String,
-    /// Chapter's slug.
-    pub chapter: String,
-    /// Title.
-    pub title: String,
-    /// State.
-    pub state: TargetState,
-    /// Lean name.
-    pub declaration: String,
-    /// Lean module.
-    pub module: String,
-    /// Attempts so far.
-    pub attempts: u64,
-    /// Tokens so far.
-    pub tokens: u64,
-    /// Cost so far, microdollars.
-    pub cost: u64,
-    /// The commit that it landed as.
-    pub landed_commit: Option<String>,
-    /// Why it is refuted, escalated or open.
-    pub reason: Option<String>,
-    /// What a person answered last.
-    pub reply: Option<String>,
-}
-
-/// The run's limits; 0 is none.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Budget {
-    /// Microdollars.
-    pub microdollars: u64,
-    /// Tokens.
-    pub tokens: u64,
-    /// Unix milliseconds.
-    pub deadline_ms: u64,
-}
-
-/// Why and how a run ended.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Finished {
-    /// In words.
-    pub reason: String,
-    /// What `atlas run` exits with.
-    pub exit_code: u8,
-}
-
-/// `<run>.agents`.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Agents {
-    /// Agents at work.
-    pub active: u64,
-    /// The same by role.
-    pub by_role: BTreeMap<String, u64>,
-    /// Model turns since the runner started.
-    pub turns: u64,
-    /// Some of the agents at work.
-    pub running: Vec<Running>,
-}
-
-/// An agent at work.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Running {
-    /// The attempt: what `atlas logs` takes.
-    pub attempt: String,
-    /// Its role.
-    pub role: String,
-    /// Its target.
-    pub target: String,
-    /// Its model's turn.
-    pub turn: u32,
-    /// What it waits for.
-    pub doing: String,
-}
-
-/// `<run>.verifier`.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Verifier {
-    /// Questions answered since the verifier started.
-    pub checks: u64,
-    /// Answers a second, lately.
-    pub per_second: f64,
-    /// Of `checks`, answered from the cache.
-    pub cache_hits: u64,
-    /// Questions that wait.
-    pub queue: u64,
-    /// Milliseconds in Lean, over all threads.
-    pub lean_ms: u64,
-    /// Lean's name and version.
-    pub toolchain: String,
-}
-
-/// `<run>.merge`.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Merge {
-    /// Submissions that wait.
-    pub queue: u64,
-    /// How many the queue looks at together.
-    pub window: u64,
-    /// Builds at the verifier.
-    pub verifying: u64,
-    /// Landed.
-    pub landed: u64,
-    /// Sent back, by kind.
-    pub refused: BTreeMap<String, u64>,
-    /// The library's newest commit.
-    pub head: String,
+    /// The runners' by process, and whether it is at work.
+    runners: BTreeMap<String, (Agents, bool)>,
+    /// The verifiers', likewise.
+    verifiers: BTreeMap<String, (Verifier, bool)>,
 }
 
 impl Progress {
-    /// Takes up one service's document; `service` is the key's last part.
-    pub fn absorb(&mut self, service: &str, document: &Value) {
+    /// Takes up one document by its key.
+    pub fn absorb(&mut self, key: &str, document: &Value) {
+        let StatusKey { service, host } = StatusKey::parse(key);
+        let (host, at_work) = (host.unwrap_or_default().to_owned(), atlas_bus::is_at_work(document));
         match service {
-            "planner" => absorb(&mut self.planner, document),
-            "agents" => absorb(&mut self.agents, document),
-            "verifier" => absorb(&mut self.verifier, document),
-            "merge" => absorb(&mut self.merge, document),
+            atlas_planner::STATUS => absorb(&mut self.planner, document),
+            atlas_merge_coordinator::STATUS => absorb(&mut self.merge, document),
+            atlas_agent_runner::STATUS => {
+                let (one, alive) = self.runners.entry(host).or_default();
+                absorb(one, document);
+                *alive = at_work;
+                self.agents = Agents::default();
+                for (one, alive) in self.runners.values() {
+                    self.agents.add(one.clone(), *alive);
+                }
+            }
+            atlas_lean_verifier::STATUS => {
+                let (one, alive) = self.verifiers.entry(host).or_default();
+                absorb(one, document);
+                *alive = at_work;
+                self.verifier = Verifier::default();
+                for (one, alive) in self.verifiers.values() {
+                    self.verifier.add(one.clone(), *alive);
+                }
+            }
             _ => {}
         }
     }
@@ -226,12 +97,15 @@ impl Progress {
     pub fn active(&self) -> u64 {
         self.agents.active.max(self.planner.agents.values().sum())
     }
-}
 
-impl Merge {
-    /// Submissions sent back.
+    /// Submissions that landed.
+    pub fn landings(&self) -> u64 {
+        self.planner.landings.max(self.merge.landed)
+    }
+
+    /// Submissions that were sent back.
     pub fn refusals(&self) -> u64 {
-        self.refused.values().sum()
+        self.merge.refused.values().sum()
     }
 }
 
@@ -293,6 +167,13 @@ pub enum Change {
         /// The question.
         question: String,
     },
+    /// An attempt failed: its model, or what it needs.
+    Failed {
+        /// The attempt: what `atlas logs` takes.
+        attempt: String,
+        /// Why, and the way out.
+        reason: String,
+    },
     /// A person's answer has arrived.
     Answered {
         /// The target that it was about.
@@ -301,8 +182,15 @@ pub enum Change {
 }
 
 /// What happened from `before` to `after`. The first look at a run that goes on reports only its questions.
-pub fn changes(before: &Planner, after: &Planner) -> Vec<Change> {
-    let mut changes = Vec::new();
+pub fn changes(before: &Progress, after: &Progress) -> Vec<Change> {
+    let known = &before.agents.failures;
+    let new = after.agents.failures.iter().filter(|failure| !known.contains(failure));
+    let failed = new.map(|Failure { attempt, reason }| Change::Failed {
+        attempt: attempt.clone(),
+        reason: reason.clone(),
+    });
+    let mut changes: Vec<Change> = failed.collect();
+    let (before, after) = (&before.planner, &after.planner);
     if before.phase != after.phase && !after.phase.is_empty() {
         changes.push(Change::Phase { phase: after.phase.clone() });
     }
@@ -352,12 +240,12 @@ impl Pace {
     /// Takes note of a look at the run; returns the milliseconds left, once there is something to go by.
     pub fn left(&mut self, progress: &Progress, now_ms: u64) -> Option<u64> {
         let targets = &progress.planner.targets;
-        let steps = |target: &Target| match target.state {
+        let steps = |target: &TargetStatus| match target.state {
             TargetState::Proved | TargetState::Certified | TargetState::Refuted => 2,
             TargetState::Stated | TargetState::Proving => 1,
             _ => 0,
         };
-        let done: u64 = targets.iter().map(steps).sum();
+        let done: u64 = targets.iter().map(|target| steps(target)).sum();
         let all = 2 * targets.len() as u64;
         if self.marks.back().is_none_or(|&(_, last)| last != done) {
             self.marks.push_back((now_ms, done));
@@ -378,6 +266,10 @@ impl Pace {
 mod tests {
     use serde_json::json;
 
+    use std::sync::Arc;
+
+    use atlas_planner::{Budget, Escalation};
+
     use super::*;
 
     #[test]
@@ -395,17 +287,19 @@ mod tests {
 
     #[test]
     fn changes_tell_states_questions_and_answers() {
-        let target = |id: &str, state| Target { id: id.into(), state, ..Target::default() };
+        let target =
+            |id: &str, state| Arc::new(TargetStatus { id: id.into(), state, ..TargetStatus::default() });
         let question = Escalation { target: "b".into(), question: "Proper divisors?".into() };
-        let before = Planner {
+        let before = Status {
             targets: vec![target("a", TargetState::Proving), target("b", TargetState::Proving)],
-            ..Planner::default()
+            ..Status::default()
         };
-        let after = Planner {
+        let after = Status {
             targets: vec![target("a", TargetState::Certified), target("b", TargetState::Escalated)],
             escalations: vec![question],
-            ..Planner::default()
+            ..Status::default()
         };
+        let [before, after] = [before, after].map(|planner| Progress { planner, ..Progress::default() });
         insta::assert_debug_snapshot!(changes(&before, &after));
         assert_eq!(changes(&after, &before).last(), Some(&Change::Answered { target: "b".into() }));
         assert!(changes(&after, &after).is_empty());
@@ -414,14 +308,15 @@ mod tests {
     #[test]
     fn time_left_follows_the_pace() {
         let at = |done: usize| Progress {
-            planner: Planner {
+            planner: Status {
                 targets: (0..10)
-                    .map(|i| Target {
+                    .map(|i| TargetStatus {
                         state: if i < done { TargetState::Certified } else { TargetState::Open },
-                        ..Target::default()
+                        ..TargetStatus::default()
                     })
+                    .map(Arc::new)
                     .collect(),
-                ..Planner::default()
+                ..Status::default()
             },
             ..Progress::default()
         };
@@ -429,5 +324,23 @@ mod tests {
         assert_eq!(pace.left(&at(0), 0), None);
         assert_eq!(pace.left(&at(5), 10_000), Some(10_000));
         assert_eq!(pace.left(&at(10), 20_000), None);
+    }
+
+    #[test]
+    fn processes_are_summed_up_and_of_those_that_ended_only_what_they_counted() {
+        let mut progress = Progress::default();
+        let runner = |active: u64, at_work: bool| json!({"active": active, "by_role": {"prover": active}, "turns": 10, "at_work": at_work});
+        progress.absorb("agents.one", &runner(3, true));
+        progress.absorb("agents.two", &runner(4, true));
+        assert_eq!((progress.active(), progress.agents.by_role["prover"], progress.agents.turns), (7, 7, 20));
+        progress.absorb("agents.one", &runner(3, false));
+        assert_eq!((progress.active(), progress.agents.turns), (4, 20));
+        progress.absorb(
+            "verifier.one",
+            &json!({"checks": 5, "per_second": 2.0, "toolchain": "old", "at_work": false}),
+        );
+        progress.absorb("verifier.two", &json!({"checks": 7, "per_second": 1.5, "toolchain": "new"}));
+        assert_eq!((progress.verifier.checks, progress.verifier.per_second), (12, 1.5));
+        assert_eq!(progress.verifier.toolchain, "new");
     }
 }

@@ -260,6 +260,9 @@ fn tell(checked: &Checked<'_>) {
     if !reply.fault.is_empty() {
         print::line(format!("  {}", reply.fault));
     }
+    if let Some(way) = way_out(outcome) {
+        print::line(format!("  help: {way}"));
+    }
     for name in sorries(reply) {
         print::line(format!("  {} {name}", styled(ASK, "uses sorry:")));
     }
@@ -277,6 +280,25 @@ fn tell(checked: &Checked<'_>) {
             ));
         }
     }
+}
+
+/// What to do when Lean came to no verdict.
+fn way_out(outcome: Outcome) -> Option<&'static str> {
+    Some(match outcome {
+        Outcome::TimedOut => {
+            "if it is honest work, give it longer with `--deadline`; else look for what loops"
+        }
+        Outcome::OutOfMemory => {
+            "if it is honest work, give it more with `--memory`; else look for what grows"
+        }
+        Outcome::Crashed => {
+            "something in the file ended Lean itself: leave out parts until it does not; the next check is none the worse"
+        }
+        Outcome::EnvironmentFault | Outcome::Unspecified => {
+            "not the file's fault: see that the disk has room, or prepare Lean anew with `scripts/setup lean`"
+        }
+        Outcome::Accepted | Outcome::Rejected => return None,
+    })
 }
 
 fn diagnostic_line(module: &Module, diagnostic: &Diagnostic) -> String {

@@ -14,7 +14,6 @@ use crate::directory::Directory;
 use crate::failure::{Exit, Failure, Result};
 use crate::format::{short, usd};
 use crate::print;
-use crate::progress::Progress;
 
 /// How often `--follow` looks for more.
 const AGAIN: Duration = Duration::from_millis(500);
@@ -65,24 +64,23 @@ async fn list(attached: &Attached, output: Output) -> Result<()> {
             });
         }
     }
-    let documents = attached.bus.read_status(&attached.run).await.map_err(|e| unreadable(e.to_string()))?;
-    let mut progress = Progress::default();
-    for (service, document) in &documents {
-        progress.absorb(service, document);
-    }
-    for row in &progress.agents.running {
-        if agents.iter().any(|agent| agent.id == row.attempt) {
+    // Those whose journals are not archived: at work, or interrupted.
+    let live = attached.bus.actors(&attached.run, ActorKind::Agent, None).await;
+    for actor in live.map_err(|e| unreadable(e.to_string()))? {
+        if agents.iter().any(|agent| agent.id == actor.id) {
             continue;
         }
+        let agent: atlas_agent_runner::Agent =
+            atlas_actor::replay(&attached.bus, &actor).await.map_err(|e| unreadable(e.to_string()))?;
         agents.push(Agent {
-            id: row.attempt.clone(),
-            role: row.role.clone(),
-            target: row.target.clone(),
+            id: actor.id,
+            role: agent.task().role.clone(),
+            target: agent.task().target.as_ref().map(|target| target.id.clone()).unwrap_or_default(),
             outcome: if attached.at_work { "at work".into() } else { "interrupted".into() },
-            turns: row.turn,
-            tokens: 0,
-            cost: 0.0,
-            reason: row.doing.clone(),
+            turns: agent.turn(),
+            tokens: agent.usage().tokens(),
+            cost: agent.usage().cost_microdollars as f64 / 1e6,
+            reason: atlas_agent_runner::describe(agent.doing()),
         });
     }
     if output == Output::Json {

@@ -2,6 +2,7 @@
 
 use atlas_bus::Bus;
 use atlas_domain::{ActorId, ActorKind, RunId};
+use atlas_planner::Escalation;
 use atlas_proto::{HumanReply, Letter, letter};
 use sha2::{Digest, Sha256};
 
@@ -10,7 +11,7 @@ use crate::attach::Attached;
 use crate::directory::Directory;
 use crate::failure::{Exit, Failure, Result};
 use crate::print;
-use crate::progress::{Escalation, Progress};
+use crate::progress::Progress;
 
 /// Sends the answer to the run's planner. A run that has stopped takes it up when it goes on.
 pub async fn reply(args: &ReplyArgs) -> Result<Exit> {

@@ -16,7 +16,7 @@ pub fn report(args: &ReportArgs) -> Result<Exit> {
     match args.output.output {
         Output::Json => print::json(&report)?,
         Output::Text => {
-            print::line(report.summary());
+            print::line(report.summary(true));
             print::line(format!("page     {}", page.display()));
         }
     }

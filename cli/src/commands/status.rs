@@ -22,7 +22,7 @@ pub async fn status(args: &StatusArgs) -> Result<Exit> {
             Output::Json => print::json(&json!({ "at_work": false, "report": report }))?,
             Output::Text => {
                 print::line(format!("{} is not at work", styled(STRONG, &report.run)));
-                print::line(report.summary());
+                print::line(report.summary(true));
             }
         }
         return Ok(Exit::Done);
@@ -73,8 +73,12 @@ fn text(progress: &Progress) -> String {
         verifier.queue
     ));
     let merge = &progress.merge;
-    let landings = planner.landings.max(merge.landed);
-    lines.push(format!("landings   {landings}, {} refused, {} in the queue", merge.refusals(), merge.queue));
+    lines.push(format!(
+        "landings   {}, {} refused, {} in the queue",
+        progress.landings(),
+        progress.refusals(),
+        merge.queue
+    ));
     let usage = progress.usage();
     let of = |limit: u64, text: String| if limit == 0 { String::new() } else { format!(" of {text}") };
     let budget = planner.budget;

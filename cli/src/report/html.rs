@@ -146,11 +146,12 @@ fn lead(report: &Report) -> String {
         lead.push_str(&format!(", {} open", totals.open));
     }
     lead.push('.');
-    if let Some(outcome) = &report.outcome {
-        lead.push_str(&format!(" {outcome}"));
-        if !outcome.ends_with('.') {
-            lead.push('.');
-        }
+    // Of a run that settled every target, the outcome says no more than the counts.
+    if let Some(outcome) = report.outcome.as_deref().filter(|_| totals.open > 0) {
+        let mut letters = outcome.chars();
+        let first = letters.next().map(|letter| letter.to_uppercase().to_string()).unwrap_or_default();
+        lead.push_str(&format!(" {first}{}", letters.as_str().trim_end_matches('.')));
+        lead.push('.');
     }
     lead
 }

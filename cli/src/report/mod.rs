@@ -12,7 +12,7 @@ use atlas_domain::{TargetState, Usage};
 use serde::{Deserialize, Serialize};
 
 use crate::failure::{Failure, Result};
-use crate::format::{count, duration, usd};
+use crate::format::{count, duration, plural, usd};
 
 pub use way::{Way, ways};
 
@@ -255,8 +255,9 @@ impl Report {
         self.totals = totals;
     }
 
-    /// The figures as a table for the terminal: a row per chapter, then what it took.
-    pub fn summary(&self) -> String {
+    /// The figures as a table for the terminal: a row per chapter, then what it took, then why targets are open; and, if
+    /// wished, how the run ended.
+    pub fn summary(&self, outcome: bool) -> String {
         let mut rows = Vec::new();
         let mut slugs: Vec<&str> = self.chapters.iter().map(|chapter| chapter.slug.as_str()).collect();
         for target in &self.targets {
@@ -287,26 +288,51 @@ impl Report {
             usd(self.usage.cost_microdollars as f64 / 1e6),
             duration(self.elapsed_ms),
         ));
-        const SHOWN: usize = 20;
-        for target in self.targets.iter().filter(|target| !target.state.is_final()).take(SHOWN) {
-            let question = target.escalation.as_ref().filter(|escalation| escalation.reply.is_none());
-            let why = match (question, &target.reason) {
-                (Some(escalation), _) => {
-                    format!("{}\n    answer with: atlas reply {} \"…\"", escalation.question, target.id)
-                }
-                (None, Some(reason)) => reason.clone(),
-                (None, None) => String::new(),
-            };
-            let colon = if why.is_empty() { "" } else { ": " };
-            text.push_str(&format!("{} {}{colon}{why}\n", target.state, target.id));
-        }
-        if self.totals.open > SHOWN as u64 {
-            text.push_str(&format!("and {} more\n", self.totals.open - SHOWN as u64));
-        }
-        if let Some(outcome) = &self.outcome {
+        text.push_str(&self.open_targets());
+        if let Some(outcome) = self.outcome.as_ref().filter(|_| outcome) {
             text.push_str(&format!("{outcome}\n"));
         }
         text.trim_end().to_owned()
+    }
+
+    /// Why targets are open: questions first, then those that something went wrong with. The others wait, or were at work.
+    fn open_targets(&self) -> String {
+        const SHOWN: usize = 20;
+        let mut lines = Vec::new();
+        let open: Vec<&Target> = self.targets.iter().filter(|target| !target.state.is_final()).collect();
+        let question = |target: &Target| {
+            target
+                .escalation
+                .as_ref()
+                .filter(|asked| asked.reply.is_none())
+                .map(|asked| asked.question.clone())
+        };
+        for target in &open {
+            if let Some(question) = question(target) {
+                let id = &target.id;
+                lines.push(format!("{id} asks: {question}\n    answer with: atlas reply {id} \"…\""));
+            }
+        }
+        let mut waiting = 0;
+        for target in open.iter().filter(|target| question(target).is_none()) {
+            match target.reason.as_deref() {
+                Some(reason) if reason.starts_with("waits for ") => waiting += 1,
+                Some(reason) => {
+                    lines.push(format!("{} is {}: {}", target.id, target.state, first_line(reason)))
+                }
+                None => {}
+            }
+        }
+        if lines.len() > SHOWN {
+            let more = lines.len() - SHOWN;
+            lines.truncate(SHOWN);
+            lines.push(format!("and {more} more; the report has them all"));
+        }
+        if waiting > 0 {
+            let verb = if waiting == 1 { "waits" } else { "wait" };
+            lines.push(format!("{} {verb} for others", plural(waiting, "target")));
+        }
+        lines.iter().map(|line| format!("{line}\n")).collect()
     }
 
     /// Writes `report.json` and `index.html` into `folder` and returns the page's path. Each file is
@@ -343,6 +369,17 @@ impl Report {
             Failure::fault(format!("{} is damaged: {e}", path.display()))
                 .hint("run `atlas run` again: it writes the report anew")
         })
+    }
+}
+
+/// The first line of a text, which the report has whole.
+fn first_line(text: &str) -> String {
+    const MOST: usize = 300;
+    let line = text.lines().next().unwrap_or_default();
+    match line.char_indices().nth(MOST) {
+        Some((end, _)) => format!("{} …", &line[..end]),
+        None if text.lines().nth(1).is_some() => format!("{line} …"),
+        None => line.to_owned(),
     }
 }
 

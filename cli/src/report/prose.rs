@@ -67,7 +67,7 @@ fn from_latex(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut lists: Vec<bool> = Vec::new();
     let mut rest = text;
-    while let Some(at) = rest.find(['\\', '$']) {
+    while let Some(at) = rest.find(['\\', '$', '~']) {
         out.push_str(&rest[..at]);
         rest = &rest[at..];
         if let Some(length) = formula(rest) {
@@ -106,9 +106,6 @@ fn command(rest: &str, lists: &mut Vec<bool>) -> Option<(String, usize)> {
         ("\\textbf{", "**", "**"),
         ("\\texttt{", "`", "`"),
         ("\\label{", "", ""),
-        ("\\ref{", "`", "`"),
-        ("\\eqref{", "`", "`"),
-        ("\\cref{", "`", "`"),
         ("\\cite{", "[", "]"),
     ] {
         if let Some(inner) = rest.strip_prefix(name) {
@@ -116,6 +113,17 @@ fn command(rest: &str, lists: &mut Vec<bool>) -> Option<(String, usize)> {
             let text = if name == "\\label{" { "" } else { &inner[..end] };
             return Some((format!("{open}{text}{close}"), name.len() + end + 1));
         }
+    }
+    for name in ["\\ref{", "\\cref{", "\\Cref{", "\\autoref{", "\\eqref{"] {
+        if let Some(inner) = rest.strip_prefix(name) {
+            let end = inner.find('}')?;
+            let id = atlas_book::label(&inner[..end]);
+            return Some((format!("[{id}](#{id})"), name.len() + end + 1));
+        }
+    }
+    // A tie: a space that no line breaks at.
+    if rest.starts_with('~') && !rest.starts_with("~~") {
+        return Some(("\u{a0}".into(), 1));
     }
     for (name, numbered) in [("enumerate", true), ("itemize", false)] {
         let begin = format!("\\begin{{{name}}}");
@@ -158,6 +166,11 @@ mod tests {
     fn latex_text_commands_are_set() {
         let page = html(
             "An \\emph{even} number\\label{x} \\begin{enumerate}\\item one \\item two\\end{enumerate} with \\(a+b\\).",
+        );
+        let page_with_reference = html("By Lemma~\\ref{lem:one}, \\emph{all}.");
+        assert!(
+            page_with_reference.contains("Lemma\u{a0}<a href=\"#lem-one\">lem-one</a>"),
+            "{page_with_reference}"
         );
         assert!(page.contains("<em>even</em>") && page.contains("<li>") && page.contains("<math"), "{page}");
     }

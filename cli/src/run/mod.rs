@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use atlas_bus::{Bus, Server};
 use atlas_domain::{ActorId, ActorKind, RunId};
+use atlas_planner::Finished;
 use atlas_proto::{Letter, letter};
 use futures::StreamExt;
 use serde_json::{Value, json};
@@ -21,10 +22,10 @@ use crate::args::RunArgs;
 use crate::attach;
 use crate::directory::{Directory, Identity, Nats};
 use crate::failure::{Exit, Failure, Result};
-use crate::format::now_ms;
+use crate::format::{now_ms, plural};
 use crate::input::{Input, tell};
 use crate::print;
-use crate::progress::{Finished, Progress};
+use crate::progress::Progress;
 use crate::report::Report;
 use crate::toolchain::{self, Memory, Metered};
 use crate::ui::{View, Wish};
@@ -74,6 +75,7 @@ pub async fn run(args: &RunArgs) -> Result<Exit> {
         identity.admits(&digests)?;
     }
     let _lock = directory.lock()?;
+    directory.has_room()?;
     let mut identity = match &before {
         Some(identity) => identity.clone(),
         None => Identity::new(name.clone(), input.loaded.path.clone(), input.title.clone(), digests),
@@ -93,7 +95,7 @@ pub async fn run(args: &RunArgs) -> Result<Exit> {
         directory.root().display(),
         match input.targets.len() {
             0 => "targets are to be extracted".to_owned(),
-            n => format!("{n} targets in {} chapters", input.chapters.len()),
+            n => format!("{} in {}", plural(n, "target"), plural(input.chapters.len(), "chapter")),
         }
     ));
     let mut at_work = AtWork::begin(args, &directory, &mut identity, &name, Arc::clone(&lean)).await?;
@@ -169,15 +171,6 @@ impl AtWork {
         }
         directory.write_credentials(user.as_ref())?;
         identity.nats = Some(Nats { url, own });
-        let before = bus.read_status(run).await.map_err(|e| Failure::fault(e.to_string()))?;
-        let mut progress = Progress::default();
-        for (service, document) in &before {
-            progress.absorb(service, document);
-        }
-        // What the last process counted is kept here: its successor's services count from nothing.
-        identity.checks += progress.verifier.checks;
-        identity.checks_cached += progress.verifier.cache_hits;
-        identity.lean_ms += progress.verifier.lean_ms;
         identity.repeated_calls += outcome::calls_under_way(&bus, run).await?;
         directory.write_identity(identity)?;
         Ok(Self { server, bus, run: run.clone(), lean, progress: Progress::default() })
@@ -248,6 +241,9 @@ impl AtWork {
                     Wish::Stop => break Ok(End::Stopped),
                 },
                 _ = tick.tick() => {
+                    if let Err(failure) = directory.has_room() {
+                        break Err(failure);
+                    }
                     view.update(&self.progress);
                     if let Some((since, finished)) = &finished && since.elapsed() >= SETTLED && replies.settled() {
                         break Ok(End::Finished(finished.clone()));
@@ -398,7 +394,7 @@ fn say_end(
             );
         } else {
             print::line("");
-            print::line(report.summary());
+            print::line(report.summary(!matches!(exit, Exit::Fault | Exit::Input)));
             print::line(format!("library  {}", directory.library().display()));
             print::line(format!("report   {}", page.display()));
         }

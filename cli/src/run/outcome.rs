@@ -9,7 +9,7 @@ use atlas_domain::{ActorId, ActorKind, RunId, Standing, TargetState, Usage};
 use atlas_judge::{KeyRing, RING_FILE, Receipt};
 use atlas_library::layout;
 use atlas_merge_coordinator::{MergeQueue, export_receipts};
-use atlas_planner::{AttemptStatus, Planner, TargetStatus};
+use atlas_planner::{AttemptStatus, Finished, Planner, TargetStatus};
 use atlas_proto::{MergeOutcome, PlannerEvent, merge_outcome, planner_event, report, triage};
 use bytes::Bytes;
 use prost::Message as _;
@@ -17,7 +17,7 @@ use prost::Message as _;
 use crate::directory::{Directory, Identity};
 use crate::failure::{Failure, Result};
 use crate::input::Input;
-use crate::progress::{Finished, Progress};
+use crate::progress::Progress;
 use crate::report::{Attempt, Chapter, Cpu, Escalation, Refusal, Report, Target, TargetReceipt, ways};
 
 /// Writes the working copy and gathers the report of the run as it stands.
@@ -34,11 +34,13 @@ pub async fn conclude(
     finished: Option<&Finished>,
 ) -> Result<Report> {
     let (repository, library) = (directory.repository(), directory.library());
-    let exported =
-        tokio::task::spawn_blocking(move || atlas_merge_coordinator::export(&repository, &library)).await;
-    exported
-        .map_err(|e| Failure::fault(format!("writing the library's working copy failed: {e}")))?
-        .map_err(|e| Failure::fault(format!("the library's working copy cannot be written: {e}")))?;
+    if repository.is_dir() {
+        let exported =
+            tokio::task::spawn_blocking(move || atlas_merge_coordinator::export(&repository, &library)).await;
+        exported
+            .map_err(|e| Failure::fault(format!("writing the library's working copy failed: {e}")))?
+            .map_err(|e| Failure::fault(format!("the library's working copy cannot be written: {e}")))?;
+    }
     let planner: Planner = atlas_actor::replay(bus, &ActorId::singleton(run, ActorKind::Plan))
         .await
         .map_err(|e| Failure::fault(format!("cannot read the planner's journal for the report: {e}")))?;
@@ -55,14 +57,6 @@ pub async fn conclude(
         {
             escalation.question.clone_from(asked);
         }
-    }
-    let (repository, library) = (directory.repository(), directory.library());
-    if repository.is_dir() {
-        let exported =
-            tokio::task::spawn_blocking(move || atlas_merge_coordinator::export(&repository, &library)).await;
-        exported
-            .map_err(|e| Failure::fault(format!("writing the library's working copy failed: {e}")))?
-            .map_err(|e| Failure::fault(e.to_string()))?;
     }
     report.exit_code = finished.map(|finished| finished.exit_code);
     Ok(report)
@@ -151,9 +145,9 @@ fn report(
         usage_by_role: status.usage,
         budget_usd: (budget.microdollars > 0).then(|| usd(budget.microdollars)),
         budget_tokens: (budget.tokens > 0).then_some(budget.tokens),
-        checks: identity.checks + progress.verifier.checks,
-        checks_cached: identity.checks_cached + progress.verifier.cache_hits,
-        lean_ms: identity.lean_ms + progress.verifier.lean_ms,
+        checks: progress.verifier.checks,
+        checks_cached: progress.verifier.cache_hits,
+        lean_ms: progress.verifier.lean_ms,
         model_calls: usage.model_calls,
         repeated_calls: identity.repeated_calls,
         landings: status.landings,

@@ -8,11 +8,11 @@ use atlas_api::Provider;
 use atlas_bus::Bus;
 use atlas_domain::RunId;
 use atlas_llm::{Recorder, Recording};
+use atlas_planner::{Escalation, Status};
 
 use crate::commands::reply::post;
 use crate::failure::{Failure, Result};
 use crate::input::{Input, tell};
-use crate::progress::{Escalation, Planner};
 use crate::ui::View;
 
 /// The recordings of a run.
@@ -79,7 +79,7 @@ impl<'a> Replies<'a> {
     ///
     /// # Errors
     /// When the bus does not take an answer.
-    pub async fn follow(&mut self, bus: &Bus, run: &RunId, planner: &Planner, view: &mut View) -> Result<()> {
+    pub async fn follow(&mut self, bus: &Bus, run: &RunId, planner: &Status, view: &mut View) -> Result<()> {
         self.pending = planner.escalations.iter().any(|question| self.posted.contains(&key(question)));
         for question in &planner.escalations {
             if self.posted.contains(&key(question)) {

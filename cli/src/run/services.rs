@@ -74,7 +74,7 @@ impl Services {
 
         let merge = atlas_merge_coordinator::Options {
             run: run.clone(),
-            host,
+            host: host.clone(),
             package: spec.library.package.clone(),
             repository: directory.repository(),
             window_min: 2,
@@ -92,6 +92,7 @@ impl Services {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let verifier = atlas_lean_verifier::Options {
             run: run.clone(),
+            host,
             concurrency: verifiers.concurrency.map_or(cores, |n| n as usize) * verifiers.replicas as usize,
             waiting: 256,
             deadline_ms: u64::try_from(verifiers.deadline.get().as_millis()).unwrap_or(u64::MAX),

@@ -20,7 +20,7 @@ pub struct Json {
 impl Json {
     /// Emits what happened, and every two seconds where the run stands.
     pub fn update(&mut self, progress: &Progress) {
-        for change in changes(&self.seen.planner, &progress.planner) {
+        for change in changes(&self.seen, progress) {
             if let Ok(Value::Object(fields)) = serde_json::to_value(&change) {
                 let event = fields.get("event").and_then(Value::as_str).unwrap_or("change").to_owned();
                 emit(&event, Value::Object(fields));
@@ -56,7 +56,7 @@ fn standing(progress: &Progress, left_ms: Option<u64>) -> Value {
         "checks_per_second": progress.verifier.per_second,
         "usage": progress.usage(),
         "budget": progress.planner.budget,
-        "landings": progress.planner.landings.max(progress.merge.landed),
+        "landings": progress.landings(),
         "left_ms": left_ms,
     })
 }

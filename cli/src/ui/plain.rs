@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use atlas_domain::TargetState;
 
 use crate::format::{commit, duration, now_ms, plural, short, usd};
-use crate::print::{ASK, FAINT, STRONG, line, style_of, styled};
+use crate::print::{ASK, FAINT, STRONG, WRONG, line, style_of, styled};
 use crate::progress::{Change, Pace, Progress, changes};
 
 const EVERY: Duration = Duration::from_secs(5);
@@ -37,7 +37,7 @@ impl Plain {
             0 => self.seen.planner.started_ms,
             started => started,
         };
-        for change in changes(&self.seen.planner, &progress.planner) {
+        for change in changes(&self.seen, progress) {
             if let Some(text) = describe(&change) {
                 line(format!("{} {text}", clock(started)));
             }
@@ -89,6 +89,7 @@ pub fn describe(change: &Change) -> Option<String> {
             "{} {target}: {question}\n        answer with: atlas reply {target} \"…\"",
             styled(ASK, "question about")
         ),
+        Change::Failed { attempt, reason } => format!("{attempt}: {}: {reason}", styled(WRONG, "failed")),
         Change::Answered { target } => format!("{target}: answered"),
     })
 }
@@ -110,7 +111,7 @@ pub fn standing(progress: &Progress, left_ms: Option<u64>) -> String {
         0 => spent,
         limit => format!("{spent} of {}", usd(limit as f64 / 1e6)),
     });
-    parts.push(format!("{} landings", planner.landings.max(progress.merge.landed)));
+    parts.push(format!("{} landings", progress.landings()));
     if let Some(left) = left_ms {
         parts.push(format!("about {} left", duration(left)));
     }

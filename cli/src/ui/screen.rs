@@ -7,7 +7,7 @@ use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
-use ratatui::widgets::{Block, Borders, Paragraph, Wrap};
+use ratatui::widgets::{Block, Borders, Paragraph};
 
 use crate::format::{duration, short, usd};
 use crate::progress::{Progress, STATES};
@@ -24,15 +24,19 @@ pub struct Screen<'a> {
     pub now_ms: u64,
 }
 
-/// Draws one frame. Without colours (`NO_COLOR`) letters tell the states apart.
+/// From this width on, what each agent does stands beside the recent events.
+const WIDE: u16 = 110;
+
+/// Draws one frame. Without colours (`NO_COLOR`) the pattern of its cells tells a state.
 pub fn draw(frame: &mut Frame<'_>, screen: &Screen<'_>) {
     let colours = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let questions = &screen.progress.planner.escalations;
     let ask = if questions.is_empty() { 0 } else { 1 + 2 * questions.len().min(3) as u16 };
-    let [head, bar, figures, asks, events, foot] = Layout::vertical([
+    let [head, bar, figures, roles, asks, events, foot] = Layout::vertical([
         Constraint::Length(1),
         Constraint::Length(4),
-        Constraint::Length(6),
+        Constraint::Length(5),
+        Constraint::Length(1),
         Constraint::Length(ask),
         Constraint::Min(3),
         Constraint::Length(1),
@@ -41,12 +45,29 @@ pub fn draw(frame: &mut Frame<'_>, screen: &Screen<'_>) {
     frame.render_widget(header(screen), head);
     targets(frame, bar, screen, colours);
     numbers(frame, figures, screen);
+    frame.render_widget(Paragraph::new(row("roles", by_role(screen.progress))), roles);
     if ask > 0 {
         questions_box(frame, asks, screen, colours);
     }
-    recent(frame, events, screen);
+    if events.width >= WIDE {
+        let [left, right] =
+            Layout::horizontal([Constraint::Percentage(45), Constraint::Percentage(55)]).areas(events);
+        agents(frame, left, screen);
+        recent(frame, right, screen);
+    } else {
+        recent(frame, events, screen);
+    }
     let keys = " q leave this view, the run goes on   Ctrl-C stop softly, twice at once ";
     frame.render_widget(Paragraph::new(keys).style(Style::new().add_modifier(Modifier::DIM)), foot);
+}
+
+/// Agents at work by role, most first.
+fn by_role(progress: &Progress) -> String {
+    let counts =
+        if progress.agents.by_role.is_empty() { &progress.planner.agents } else { &progress.agents.by_role };
+    let mut counts: Vec<_> = counts.iter().filter(|(_, count)| **count > 0).collect();
+    counts.sort_by_key(|(role, count)| (std::cmp::Reverse(**count), *role));
+    counts.iter().map(|(role, count)| format!("{count} {role}")).collect::<Vec<_>>().join(", ")
 }
 
 fn header<'a>(screen: &Screen<'a>) -> Paragraph<'a> {
@@ -64,15 +85,15 @@ fn header<'a>(screen: &Screen<'a>) -> Paragraph<'a> {
     Paragraph::new(Line::from(text))
 }
 
-/// Colour and letter of a state.
+/// Colour and cell of a state.
 fn look(state: TargetState) -> (Color, char) {
     match state {
         TargetState::Certified => (Color::Green, '█'),
         TargetState::Refuted => (Color::Magenta, '▓'),
         TargetState::Proved => (Color::LightGreen, '▓'),
         TargetState::Proving => (Color::Blue, '▒'),
-        TargetState::Stated => (Color::Cyan, '▒'),
-        TargetState::Stating => (Color::LightBlue, '░'),
+        TargetState::Stated => (Color::Cyan, '░'),
+        TargetState::Stating => (Color::LightBlue, '╌'),
         TargetState::Escalated => (Color::Yellow, '?'),
         TargetState::Open => (Color::DarkGray, '·'),
     }
@@ -130,14 +151,8 @@ fn numbers(frame: &mut Frame<'_>, area: Rect, screen: &Screen<'_>) {
     let planner = &progress.planner;
     let usage = progress.usage();
     let of = |limit: u64, text: String| if limit == 0 { String::new() } else { format!(" of {text}") };
-    let agents: Vec<String> =
-        if progress.agents.by_role.is_empty() { &planner.agents } else { &progress.agents.by_role }
-            .iter()
-            .filter(|(_, count)| **count > 0)
-            .map(|(role, count)| format!("{count} {role}"))
-            .collect();
     let left = vec![
-        row("agents", format!("{}  {}", progress.active(), agents.join(", "))),
+        row("agents", format!("{} at work", progress.active())),
         row(
             "checks",
             format!(
@@ -152,8 +167,8 @@ fn numbers(frame: &mut Frame<'_>, area: Rect, screen: &Screen<'_>) {
             "landings",
             format!(
                 "{}, {} refused, {} queued, {} building",
-                planner.landings.max(progress.merge.landed),
-                progress.merge.refusals(),
+                progress.landings(),
+                progress.refusals(),
                 progress.merge.queue,
                 progress.merge.verifying
             ),
@@ -175,7 +190,7 @@ fn numbers(frame: &mut Frame<'_>, area: Rect, screen: &Screen<'_>) {
             },
         ),
     ];
-    let [one, two] = Layout::horizontal([Constraint::Percentage(60), Constraint::Percentage(40)]).areas(area);
+    let [one, two] = Layout::horizontal([Constraint::Percentage(62), Constraint::Percentage(38)]).areas(area);
     frame.render_widget(
         Paragraph::new(left).block(Block::new().borders(Borders::TOP).title(" at work ")),
         one,
@@ -211,24 +226,82 @@ fn questions_box(frame: &mut Frame<'_>, area: Rect, screen: &Screen<'_>, colours
     frame.render_widget(Paragraph::new(lines).block(block), area);
 }
 
-fn recent(frame: &mut Frame<'_>, area: Rect, screen: &Screen<'_>) {
-    let block = Block::new().borders(Borders::TOP).title(" recent ");
-    let room = block.inner(area).height as usize;
-    let skip = screen.events.len().saturating_sub(room);
-    let lines: Vec<Line<'_>> = screen
-        .events
-        .iter()
-        .skip(skip)
-        .map(|(at, text)| {
-            let ago = duration(screen.now_ms.saturating_sub(*at));
-            let first = text.lines().next().unwrap_or_default();
+/// What each agent does, the longest at work first.
+fn agents(frame: &mut Frame<'_>, area: Rect, screen: &Screen<'_>) {
+    let block = Block::new().borders(Borders::TOP).title(" agents ");
+    let inner = block.inner(area);
+    let name = (inner.width as usize).saturating_sub(30);
+    let lines: Vec<Line<'_>> = (screen.progress.agents.running.iter())
+        .take(inner.height as usize)
+        .map(|agent| {
             Line::from(vec![
-                Span::styled(format!("{ago:>13} ago  "), Style::new().add_modifier(Modifier::DIM)),
-                Span::raw(first.to_owned()),
+                Span::raw(format!("{:<name$.name$} ", agent.attempt)),
+                Span::styled(
+                    format!("turn {:<3} {}", agent.turn, agent.doing),
+                    Style::new().add_modifier(Modifier::DIM),
+                ),
             ])
         })
         .collect();
-    frame.render_widget(Paragraph::new(lines).block(block).wrap(Wrap { trim: false }), area);
+    frame.render_widget(Paragraph::new(lines).block(block), area);
+}
+
+/// What happened lately, the newest at the bottom and always in view, however many rows the others take.
+fn recent(frame: &mut Frame<'_>, area: Rect, screen: &Screen<'_>) {
+    const AGO: usize = 16;
+    /// Rows that one event takes at most.
+    const ROWS: usize = 3;
+    let block = Block::new().borders(Borders::TOP).title(" recent ");
+    let inner = block.inner(area);
+    let width = (inner.width as usize).saturating_sub(AGO).max(20);
+    let mut rows: VecDeque<Line<'_>> = VecDeque::new();
+    for (at, text) in screen.events.iter().rev() {
+        let ago = duration(screen.now_ms.saturating_sub(*at)) + " ago";
+        let event: Vec<Line<'_>> = wrapped(text, width, ROWS)
+            .into_iter()
+            .enumerate()
+            .map(|(row, text)| {
+                let ago = if row == 0 { ago.as_str() } else { "" };
+                Line::from(vec![
+                    Span::styled(
+                        format!("{ago:>width$}  ", width = AGO - 2),
+                        Style::new().add_modifier(Modifier::DIM),
+                    ),
+                    Span::raw(text),
+                ])
+            })
+            .collect();
+        if rows.len() + event.len() > inner.height as usize && !rows.is_empty() {
+            break;
+        }
+        for line in event.into_iter().rev() {
+            rows.push_front(line);
+        }
+    }
+    frame.render_widget(Paragraph::new(Vec::from(rows)).block(block), area);
+}
+
+/// `text` in at most `most` rows of `width` characters, broken between words; what is left out is shown by `…`.
+fn wrapped(text: &str, width: usize, most: usize) -> Vec<String> {
+    let mut rows = vec![String::new()];
+    for word in text.split_whitespace() {
+        let mut length = rows.last().map_or(0, |row| row.chars().count());
+        if length > 0 && length + 1 + word.chars().count() > width {
+            if rows.len() == most {
+                if let Some(row) = rows.last_mut() {
+                    *row = row.chars().take(width.saturating_sub(2)).collect::<String>() + " …";
+                }
+                return rows;
+            }
+            rows.push(String::new());
+            length = 0;
+        }
+        if let Some(row) = rows.last_mut() {
+            row.push_str(if length > 0 { " " } else { "" });
+            row.push_str(word);
+        }
+    }
+    rows
 }
 
 #[cfg(test)]
@@ -237,7 +310,9 @@ mod tests {
     use ratatui::backend::TestBackend;
 
     use super::*;
-    use crate::progress::{Budget, Escalation, Planner, Target};
+    use std::sync::Arc;
+
+    use atlas_planner::{Budget, Escalation, Status, TargetStatus};
 
     #[test]
     fn a_run_at_work_fits_a_small_terminal() {
@@ -247,30 +322,48 @@ mod tests {
             (2, TargetState::Proving),
             (1, TargetState::Escalated),
         ];
-        let targets = states
-            .iter()
-            .flat_map(|&(count, state)| (0..count).map(move |_| Target { state, ..Target::default() }));
-        let mut progress = Progress {
-            planner: Planner {
-                run: "numbers".into(),
-                phase: "working".into(),
-                started_ms: 1_000,
-                targets: targets.collect(),
-                agents: [("prover".into(), 2)].into(),
-                escalations: vec![Escalation {
-                    target: "perfect".into(),
-                    question: "Proper divisors?".into(),
-                }],
-                landings: 17,
-                budget: Budget { microdollars: 5_000_000, ..Budget::default() },
-                ..Planner::default()
-            },
-            ..Progress::default()
+        let targets = states.iter().flat_map(|&(count, state)| {
+            (0..count).map(move |_| Arc::new(TargetStatus { state, ..TargetStatus::default() }))
+        });
+        let mut progress = Progress::default();
+        progress.planner = Status {
+            run: "numbers".into(),
+            phase: "working".into(),
+            started_ms: 1_000,
+            targets: targets.collect(),
+            agents: [("prover".into(), 2)].into(),
+            escalations: vec![Escalation { target: "perfect".into(), question: "Proper divisors?".into() }],
+            landings: 17,
+            budget: Budget { microdollars: 5_000_000, ..Budget::default() },
+            ..Status::default()
         };
         progress.verifier.per_second = 3.5;
         let events: VecDeque<_> = [(60_000, "even-add: certified".to_owned())].into();
         let screen = Screen { progress: &progress, events: &events, left_ms: Some(90_000), now_ms: 61_000 };
         let mut terminal = Terminal::new(TestBackend::new(80, 22)).unwrap();
+        terminal.draw(|frame| draw(frame, &screen)).unwrap();
+        insta::assert_snapshot!(terminal.backend());
+    }
+
+    #[test]
+    fn long_events_are_wrapped_and_the_newest_is_always_in_view() {
+        let planner = Status { run: "numbers".into(), phase: "stopping".into(), ..Status::default() };
+        let mut progress = Progress::default();
+        progress.planner = planner;
+        progress.agents.running = vec![atlas_agent_runner::Row {
+            attempt: "even-add.mathematical-reviewer.1".into(),
+            turn: 3,
+            doing: "asks Lean: check".into(),
+            ..atlas_agent_runner::Row::default()
+        }];
+        let events: VecDeque<_> = [
+            (0, "first: stating".to_owned()),
+            (1_000, "half.formalizer.1: failed: ".to_owned() + &"the answer was cut ".repeat(20)),
+            (2_000, "stopping softly".to_owned()),
+        ]
+        .into();
+        let screen = Screen { progress: &progress, events: &events, left_ms: None, now_ms: 3_000 };
+        let mut terminal = Terminal::new(TestBackend::new(120, 18)).unwrap();
         terminal.draw(|frame| draw(frame, &screen)).unwrap();
         insta::assert_snapshot!(terminal.backend());
     }

@@ -104,7 +104,7 @@ fn draw(mut terminal: DefaultTerminal, inbox: &Receiver<Message>, wishes: &mpsc:
         loop {
             match inbox.recv_timeout(Duration::ZERO) {
                 Ok(Message::Progress(new)) => {
-                    for text in changes(&progress.planner, &new.planner).iter().filter_map(describe) {
+                    for text in changes(&progress, &new).iter().filter_map(describe) {
                         note(&mut events, anstream::adapter::strip_str(&text).to_string());
                     }
                     progress = *new;

@@ -84,6 +84,12 @@ async fn tend<M: Machine, E: Executor<M>>(
             Ok(Some(lease)) => {
                 if let Err(error) = tenure::<M, E>(&place, lease, &shutdown).await {
                     tracing::warn!(kind = %M::KIND, partition = place.partition, %error, "gave a partition up");
+                    // The lease that it gave back is news that the partition is free: without a pause it would try, and
+                    // fail, as fast as it can.
+                    tokio::select! {
+                        () = tokio::time::sleep(TRY_AGAIN + offset) => {}
+                        () = shutdown.cancelled() => {}
+                    }
                 }
             }
             Ok(None) => {}

@@ -191,7 +191,7 @@ impl Bus {
             // The work stays in the stream; whoever opens the queue creates the consumer anew.
             stream.delete_consumer(&name).await.map_err(|error| failed(error.into()))?;
         }
-        Ok(())
+        self.rest_processes(run).await
     }
 }
 

@@ -27,5 +27,5 @@ pub use lease::Lease;
 pub use request::{Asked, RequestError, ServeLimit};
 pub use server::{Server, ServerError, ServerOptions};
 pub use spec::Spec;
-pub use status::StatusWriter;
+pub use status::{StatusKey, StatusWriter, is_at_work};
 pub use work::{KeepAlive, Work};

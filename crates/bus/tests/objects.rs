@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use atlas_bus::Error;
+use atlas_bus::is_at_work;
 use atlas_domain::RunId;
 use atlas_proto::{Manifest, ManifestEntry};
 use atlas_testkit::TestNats;
@@ -50,4 +51,39 @@ async fn status_shows_the_last_word_of_every_service() {
     }
     assert!(writes <= 4, "{writes} writes of 102");
     assert_eq!(nats.bus().await.read_status(&run).await.unwrap(), last);
+}
+
+#[tokio::test]
+async fn each_process_of_a_service_has_a_document_of_its_own_that_says_when_it_ends() {
+    let nats = TestNats::start().await;
+    let bus = nats.bus().await;
+    let run = RunId::new("r").unwrap();
+    let mut watch = nats.bus().await.watch_status(&run).await.unwrap();
+    let (one, two) =
+        (bus.process_status(&run, "agents", "runner-1"), bus.process_status(&run, "agents", "runner.2"));
+    one.set(&json!({"active": 1}));
+    two.set(&json!({"active": 2}));
+    let mut last = std::collections::BTreeMap::new();
+    while last.len() < 2 {
+        let (key, document) = watch.next().await.unwrap();
+        assert!(is_at_work(&document), "{key}: {document}");
+        last.insert(key, document["active"].clone());
+    }
+    assert_eq!(
+        last,
+        [("agents.runner-1".to_owned(), json!(1)), ("agents.runner_2".to_owned(), json!(2))].into()
+    );
+    // One ends by itself; the other one, as if it had been killed, when the run is taken over.
+    drop(one);
+    let (key, document) = watch.next().await.unwrap();
+    assert_eq!(
+        (key.as_str(), is_at_work(&document), &document["active"]),
+        ("agents.runner-1", false, &json!(1))
+    );
+    bus.take_over(&run).await.unwrap();
+    let documents = bus.read_status(&run).await.unwrap();
+    assert!(
+        documents.len() == 2 && documents.values().all(|document| !is_at_work(document)),
+        "{documents:?}"
+    );
 }

@@ -248,16 +248,19 @@ impl Model {
             Backend::Recorded(_) => "",
         };
         let key = &call.key;
+        // A recording plays a model that needs no name of a provider's.
+        let name =
+            if self.options.model.is_empty() { &self.options.name } else { &self.options.model }.as_str();
         tracing::info_span!(
             "chat",
-            otel.name = format!("chat {}", self.options.model),
+            otel.name = format!("chat {name}"),
             otel.kind = "client",
             { semconv::OPERATION_NAME } = "chat",
             { semconv::PROVIDER_NAME } = self.options.provider.as_str(),
             { semconv::AGENT_NAME } = key.role.as_str(),
             { semconv::CONVERSATION_ID } = format!("{}.{}.{}", key.target, key.role, key.attempt),
             { semconv::TURN } = key.turn,
-            { semconv::REQUEST_MODEL } = self.options.model.as_str(),
+            { semconv::REQUEST_MODEL } = name,
             { semconv::REQUEST_MAX_TOKENS } = self.max_output_tokens(call),
             { semconv::SERVER_ADDRESS } = host,
             { semconv::RESPONSE_MODEL } = Empty,

@@ -124,6 +124,11 @@ impl Remote {
                 | ChatStreamEvent::ThoughtSignatureChunk(_) => {}
             }
         }
+        if received == 0 {
+            // So ends what is no stream of answers at all: a page for people, say.
+            let cause = "the stream ended before its last event; if it stays so, check that `baseUrl` is an API of the provider's kind";
+            return Err(self.cut(received, cause));
+        }
         Err(self.cut(received, "the stream ended before its last event"))
     }
 
@@ -148,6 +153,10 @@ impl Remote {
             }
             genai::Error::ChatResponse { body, .. } => {
                 self.of_status(fault::status_of_type(body), None, &body.to_string())
+            }
+            // The stream ended in the middle of an event.
+            genai::Error::StreamParse { serde_error, .. } if serde_error.is_eof() => {
+                self.cut(received, "its last event is not whole")
             }
             genai::Error::StreamParse { serde_error, .. } => {
                 ModelError::Nonsense { model, cause: format!("an event that is not JSON: {serde_error}") }

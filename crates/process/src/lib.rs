@@ -2,6 +2,7 @@
 //! a library that `atlas run` links in.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use atlas_bus::Bus;
@@ -79,8 +80,37 @@ where
     tracing::info!(%address, "health and metrics");
     let user = arguments.nats_user.zip(arguments.nats_password);
     let bus = Bus::connect(&atlas_bus::Options { url: arguments.nats, user, name: name.to_owned() }).await?;
+    if !prepared(&bus, &readiness, &shutdown).await? {
+        return Ok(());
+    }
     readiness.ready("nats");
     service(options, Process { bus, shutdown, metrics, readiness }).await.map_err(Into::into)
+}
+
+/// Waits for the streams, which `atlas run` makes: a service that is started before its run is not ready, but not at
+/// fault. False: it was told to stop meanwhile.
+async fn prepared(
+    bus: &Bus,
+    readiness: &Readiness,
+    shutdown: &CancellationToken,
+) -> Result<bool, atlas_bus::Error> {
+    const AGAIN: Duration = Duration::from_secs(2);
+    let mut told = false;
+    loop {
+        match bus.partitions().await {
+            Ok(_) => return Ok(true),
+            Err(error @ atlas_bus::Error::NotPrepared { .. }) => {
+                readiness.waiting("nats", error.to_string());
+                if !std::mem::replace(&mut told, true) {
+                    tracing::warn!(%error, "waiting for a run");
+                }
+            }
+            Err(error) => return Err(error),
+        }
+        if shutdown.run_until_cancelled(tokio::time::sleep(AGAIN)).await.is_none() {
+            return Ok(false);
+        }
+    }
 }
 
 async fn cancel_on_signal(shutdown: CancellationToken) {

@@ -148,6 +148,7 @@ where
 
 fn provider(service: &str, endpoint: Option<&str>) -> Result<SdkTracerProvider, Error> {
     let builder = SdkTracerProvider::builder()
+        .with_id_generator(crate::trace::Ids::default())
         .with_resource(Resource::builder().with_service_name(service.to_owned()).build());
     let Some(endpoint) = endpoint else { return Ok(builder.build()) };
     let exporter =

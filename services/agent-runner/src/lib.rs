@@ -32,5 +32,5 @@ pub use executor::AgentExecutor;
 pub use machine::Agent;
 pub use role::{Role, RoleError, Roles};
 pub use service::{Error, Options, STATUS, run};
-pub use status::{Document, Row};
+pub use status::{Document, Failure, Row, describe};
 pub use transcript::{Story, ToolUse, TranscriptError, Turn, ending, tell, transcript};

@@ -17,7 +17,7 @@ use crate::machine::Agent;
 use crate::metrics::AgentMetrics;
 use crate::role::{RoleError, Roles};
 
-/// Name of the service's status document.
+/// Name of the service's status documents, one a process.
 pub const STATUS: &str = "agents";
 
 fn default_partitions() -> u16 {
@@ -94,7 +94,7 @@ pub async fn run(options: Options, bus: Bus, shutdown: CancellationToken) -> Res
     let models = Models::new(options.models.clone(), recorder)?;
     let metrics = AgentMetrics::new(&options.metrics);
     let executor = Arc::new(AgentExecutor::new(bus.clone(), roles, models, options.models, metrics));
-    let writer = bus.status(&options.run, STATUS);
+    let writer = bus.process_status(&options.run, STATUS, &options.host);
     let host = HostOptions { run: options.run, partitions: options.partitions, host: options.host };
     let hosted =
         atlas_actor::host::<Agent, AgentExecutor>(bus, host, Arc::clone(&executor), shutdown.clone());

@@ -1,12 +1,13 @@
-//! What all agents of a run are doing, as one small document: `<run>.agents` among the status documents.
+//! What the agents that a process hosts are doing, as one small document: `<run>.agents.<host>` among the status documents.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::Duration;
 
 use atlas_bus::StatusWriter;
 use atlas_domain::ActorId;
+use atlas_proto::report::Result as Outcome;
 use parking_lot::Mutex;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use crate::machine::{Agent, Doing};
@@ -20,7 +21,8 @@ const RECENT: usize = 20;
 const PERIOD: Duration = Duration::from_millis(300);
 
 /// One agent at work.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Row {
     /// The attempt.
     pub attempt: String,
@@ -36,13 +38,25 @@ pub struct Row {
     pub since_ms: u64,
 }
 
-/// The status document of the agents of a run.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+/// An attempt that could not do its work: its model failed, or its task could not be prepared.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Failure {
+    /// The attempt.
+    pub attempt: String,
+    /// Why, and the way out.
+    pub reason: String,
+}
+
+/// The status document of the agents that one process hosts; or the sum over processes ([`Document::add`]). What a document
+/// of another version lacks is empty.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Document {
     /// Agents at work.
-    pub active: usize,
+    pub active: u64,
     /// The same by role.
-    pub by_role: BTreeMap<String, usize>,
+    pub by_role: BTreeMap<String, u64>,
     /// Model turns, of the agents that this process has hosted since it started.
     pub turns: u64,
     /// Questions to Lean, likewise.
@@ -53,6 +67,29 @@ pub struct Document {
     pub running: Vec<Row>,
     /// The last things that happened, oldest first.
     pub recent: Vec<String>,
+    /// The last attempts that failed, oldest first; up to 50.
+    pub failures: Vec<Failure>,
+}
+
+impl Document {
+    /// Adds another process's document. Of a process that is not `at_work` any more, only what it counted remains.
+    pub fn add(&mut self, other: Self, at_work: bool) {
+        self.turns += other.turns;
+        self.checks += other.checks;
+        self.tokens += other.tokens;
+        if !at_work {
+            return;
+        }
+        self.active += other.active;
+        for (role, count) in other.by_role {
+            *self.by_role.entry(role).or_default() += count;
+        }
+        self.running.extend(other.running);
+        self.running.sort_by(|a, b| (a.since_ms, &a.attempt).cmp(&(b.since_ms, &b.attempt)));
+        self.running.truncate(SHOWN);
+        self.recent.extend(other.recent);
+        self.failures.extend(other.failures);
+    }
 }
 
 #[derive(Debug, Default)]
@@ -60,6 +97,7 @@ struct State {
     rows: HashMap<String, (Row, [u64; 3])>,
     totals: [u64; 3],
     recent: VecDeque<String>,
+    failures: VecDeque<Failure>,
     changed: bool,
 }
 
@@ -84,7 +122,13 @@ impl Board {
         }
         let told = before.as_ref().map(|(row, _)| (row.turn, row.doing.as_str()));
         match agent.doing() {
-            Doing::Finished => state.tell(format!("{}: {}", actor.id, ending(agent.outcome()))),
+            Doing::Finished => {
+                state.tell(format!("{}: {}", actor.id, ending(agent.outcome())));
+                if let (Some(Outcome::Failed(reason)), Some(_)) = (agent.outcome(), &before) {
+                    let failure = Failure { attempt: actor.id.clone(), reason: reason.clone() };
+                    keep(&mut state.failures, failure, SHOWN);
+                }
+            }
             Doing::Reporting => {}
             _ if told != Some((agent.turn(), doing.as_str())) => {
                 state.tell(format!("{} turn {}: {doing}", actor.id, agent.turn()));
@@ -117,13 +161,14 @@ impl Board {
         running.sort_by(|a, b| (a.since_ms, &a.attempt).cmp(&(b.since_ms, &b.attempt)));
         let [turns, checks, tokens] = state.totals;
         Document {
-            active: state.rows.len(),
+            active: state.rows.len() as u64,
             by_role,
             turns,
             checks,
             tokens,
             running: running.into_iter().take(SHOWN).cloned().collect(),
             recent: state.recent.iter().cloned().collect(),
+            failures: state.failures.iter().cloned().collect(),
         }
     }
 
@@ -142,14 +187,20 @@ impl Board {
 
 impl State {
     fn tell(&mut self, line: String) {
-        if self.recent.len() == RECENT {
-            self.recent.pop_front();
-        }
-        self.recent.push_back(line);
+        keep(&mut self.recent, line, RECENT);
     }
 }
 
-fn describe(doing: Doing<'_>) -> String {
+/// Appends, and lets go of the oldest beyond `most`.
+fn keep<T>(queue: &mut VecDeque<T>, new: T, most: usize) {
+    if queue.len() == most {
+        queue.pop_front();
+    }
+    queue.push_back(new);
+}
+
+/// What an agent waits for, in words.
+pub fn describe(doing: Doing<'_>) -> String {
     match doing {
         Doing::Waiting => "waits for its task".to_owned(),
         Doing::Preparing => "reads the library".to_owned(),

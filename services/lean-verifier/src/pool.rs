@@ -20,12 +20,12 @@ pub(crate) struct Pool {
     key: SigningKey,
     slots: Semaphore,
     counters: Arc<Counters>,
-    defaults: Defaults,
+    limits: Limits,
 }
 
-/// Limits of a check that names none.
+/// The most that a check may take, whatever it asks for.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Defaults {
+pub(crate) struct Limits {
     pub deadline: Duration,
     pub memory_bytes: u64,
 }
@@ -37,9 +37,9 @@ impl Pool {
         key: SigningKey,
         concurrency: usize,
         counters: Arc<Counters>,
-        defaults: Defaults,
+        limits: Limits,
     ) -> Self {
-        Self { toolchain, bus, key, slots: Semaphore::new(concurrency.max(1)), counters, defaults }
+        Self { toolchain, bus, key, slots: Semaphore::new(concurrency.max(1)), counters, limits }
     }
 
     /// Answers one check. Whatever goes wrong outside of Lean is an environment fault, never a verdict on the content.
@@ -48,12 +48,10 @@ impl Pool {
         let id = request.id.clone();
         let certified = request.level() == CheckLevel::Certified;
         let _waiting = self.counters.waiting(certified);
-        if request.deadline_ms == 0 {
-            request.deadline_ms = u32::try_from(self.defaults.deadline.as_millis()).unwrap_or(u32::MAX);
-        }
-        if request.memory_bytes == 0 {
-            request.memory_bytes = self.defaults.memory_bytes;
-        }
+        let Limits { deadline, memory_bytes } = self.limits;
+        request.deadline_ms =
+            within(request.deadline_ms, u32::try_from(deadline.as_millis()).unwrap_or(u32::MAX));
+        request.memory_bytes = within(request.memory_bytes, memory_bytes);
         let mut reply = match self.fetch(&mut request.modules).await {
             Ok(()) => self.run(request, asked).await,
             Err(why) => fault(why),
@@ -123,6 +121,11 @@ impl Pool {
         }
         Ok(())
     }
+}
+
+/// What was asked for, 0 being as much as there is, within `most`.
+fn within<N: Ord + Default>(asked: N, most: N) -> N {
+    if asked == N::default() { most } else { asked.min(most) }
 }
 
 fn fault(why: String) -> CheckReply {

@@ -17,11 +17,11 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
-use crate::pool::{Defaults, Pool};
+use crate::pool::{Limits, Pool};
 use crate::smoke::smoke_test;
 use crate::status::Counters;
 
-/// Name of the service's status document.
+/// Name of the service's status documents, one a process.
 pub const STATUS: &str = "verifier";
 /// Subject of checks.
 const CHECK: &str = "atlas.check";
@@ -39,15 +39,17 @@ const AGAIN: Duration = Duration::from_secs(2);
 pub struct Options {
     /// The run whose certifications it answers.
     pub run: RunId,
+    /// Name of this process among the run's verifiers.
+    pub host: String,
     /// Checks in Lean at once; about one per core.
     pub concurrency: usize,
     /// Checks that may wait beyond those; further askers are told to come back.
     #[serde(default = "default_waiting")]
     pub waiting: usize,
-    /// Deadline in milliseconds of a check that names none.
+    /// Milliseconds that a check may take, whatever it asks for.
     #[serde(default = "default_deadline_ms")]
     pub deadline_ms: u64,
-    /// Memory in bytes of a check that names none.
+    /// Bytes of memory that a check may take, whatever it asks for.
     #[serde(default = "default_memory_bytes")]
     pub memory_bytes: u64,
     /// The folder of the key that signs receipts, made on first use: `signing-key.pem` (PKCS#8, Ed25519, mode 0600) and beside it
@@ -109,37 +111,48 @@ pub async fn run(
         Ok(Err(why)) => return Err(Error::Smoke(why)),
         Err(error) => return Err(Error::Smoke(format!("its thread died: {error}"))),
     }
-    let counters = Arc::new(Counters::new(bus.status(&options.run, STATUS), &options.metrics, name));
-    let defaults =
-        Defaults { deadline: Duration::from_millis(options.deadline_ms), memory_bytes: options.memory_bytes };
-    let pool = Arc::new(Pool::new(toolchain, bus.clone(), key, options.concurrency, counters, defaults));
+    let counters = Arc::new(Counters::new(
+        bus.process_status(&options.run, STATUS, &options.host),
+        &options.metrics,
+        name,
+    ));
+    let limits =
+        Limits { deadline: Duration::from_millis(options.deadline_ms), memory_bytes: options.memory_bytes };
+    let pool =
+        Arc::new(Pool::new(toolchain, bus.clone(), key, options.concurrency, Arc::clone(&counters), limits));
     options.readiness.ready(STATUS);
 
     let limit = ServeLimit { concurrency: options.concurrency.max(1), waiting: options.waiting };
     let (checks, lookups) = (Arc::clone(&pool), Arc::clone(&pool));
-    tokio::try_join!(
-        bus.serve::<CheckRequest, CheckReply, _, _>(
-            CHECK,
-            GROUP,
-            limit,
-            move |asked| {
-                let pool = Arc::clone(&checks);
-                async move { Ok(pool.check(asked.message).await) }
-            },
-            shutdown.clone(),
-        ),
-        bus.serve::<LookupRequest, LookupReply, _, _>(
-            LOOKUP,
-            GROUP,
-            limit,
-            move |asked| {
-                let pool = Arc::clone(&lookups);
-                async move { Ok(pool.lookup(asked.message).await) }
-            },
-            shutdown.clone(),
-        ),
-        certify(&options, &bus, pool, shutdown.clone()),
-    )?;
+    let serve = async {
+        tokio::try_join!(
+            bus.serve::<CheckRequest, CheckReply, _, _>(
+                CHECK,
+                GROUP,
+                limit,
+                move |asked| {
+                    let pool = Arc::clone(&checks);
+                    async move { Ok(pool.check(asked.message).await) }
+                },
+                shutdown.clone(),
+            ),
+            bus.serve::<LookupRequest, LookupReply, _, _>(
+                LOOKUP,
+                GROUP,
+                limit,
+                move |asked| {
+                    let pool = Arc::clone(&lookups);
+                    async move { Ok(pool.lookup(asked.message).await) }
+                },
+                shutdown.clone(),
+            ),
+            certify(&options, &bus, pool, shutdown.clone()),
+        )
+    };
+    tokio::select! {
+        served = serve => served.map(drop)?,
+        () = counters.follow_rate() => {}
+    }
     Ok(())
 }
 

@@ -17,8 +17,10 @@ use serde::{Deserialize, Serialize};
 /// The window over which checks per second are counted.
 const WINDOW: Duration = Duration::from_secs(10);
 
-/// The status document.
+/// The status document of one verifier; or the sum over verifiers ([`Document::add`]). What a document of another version
+/// lacks is empty.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Document {
     /// Checks answered, certifications among them.
     pub checks: u64,
@@ -36,6 +38,26 @@ pub struct Document {
     pub lean_ms: u64,
     /// The toolchain's name.
     pub toolchain: String,
+}
+
+impl Document {
+    /// Adds another verifier's document. Of one that is not `at_work` any more, only what it counted remains.
+    pub fn add(&mut self, other: Self, at_work: bool) {
+        self.checks += other.checks;
+        self.certifications += other.certifications;
+        self.cache_hits += other.cache_hits;
+        self.lean_ms += other.lean_ms;
+        for (outcome, count) in other.by_outcome {
+            *self.by_outcome.entry(outcome).or_default() += count;
+        }
+        if at_work {
+            self.per_second += other.per_second;
+            self.queue += other.queue;
+        }
+        if at_work || self.toolchain.is_empty() {
+            self.toolchain = other.toolchain;
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -92,16 +114,11 @@ impl Counters {
         self.checks.get_or_create(&Labels { level: level.to_owned(), outcome: outcome.to_owned() }).inc();
         self.seconds.observe(f64::from(reply.lean_ms) / 1000.0);
         let mut state = self.state.lock();
-        let now = Instant::now();
-        state.recent.push_back(now);
-        while state.recent.front().is_some_and(|at| now.duration_since(*at) > WINDOW) {
-            state.recent.pop_front();
-        }
-        let rate = state.recent.len() as f64 / WINDOW.as_secs_f64();
+        state.recent.push_back(Instant::now());
+        state.count_rate();
         let document = &mut state.document;
         document.checks += 1;
         document.certifications += u64::from(certified);
-        document.per_second = rate;
         document.lean_ms += u64::from(reply.lean_ms);
         *document.by_outcome.entry(outcome.to_owned()).or_default() += 1;
         if reply.cached {
@@ -109,6 +126,29 @@ impl Counters {
             self.cache_hits.inc();
         }
         self.writer.set(&*document);
+    }
+}
+
+impl Counters {
+    /// Lets the rate fall while nothing is answered. Ends never.
+    pub(crate) async fn follow_rate(&self) {
+        let mut ticks = tokio::time::interval(WINDOW / 5);
+        loop {
+            ticks.tick().await;
+            let mut state = self.state.lock();
+            state.count_rate();
+            self.writer.set(&state.document);
+        }
+    }
+}
+
+impl State {
+    fn count_rate(&mut self) {
+        let now = Instant::now();
+        while self.recent.front().is_some_and(|at| now.duration_since(*at) > WINDOW) {
+            self.recent.pop_front();
+        }
+        self.document.per_second = self.recent.len() as f64 / WINDOW.as_secs_f64();
     }
 }
 

@@ -87,15 +87,20 @@ impl Executor<MergeQueue> for MergeExecutor {
                     Err(Obstacle::Git(error)) => return Err(git(&error)),
                 }))
             }
-            Effect::Certify { id, key, attempt, tree, check, expectations, stated, traceparent } => {
-                let span = tracing::info_span!("certify", otel.name = "ask for a certificate", attempt);
+            Effect::Certify { id, key, attempt, tree, check, expectations, stated, traceparents } => {
+                let spans = trace::shared(traceparents.iter().map(String::as_str), || {
+                    tracing::info_span!("certify", otel.name = "ask for a certificate", attempt)
+                });
                 let question = Question { id, key, attempt, tree, check, expectations, stated };
-                self.certify(question).instrument(trace::with_parent(&traceparent, span)).await
+                let span = spans.first().cloned().unwrap_or_else(tracing::Span::none);
+                self.certify(question).instrument(span).await
             }
             Effect::Land { candidate, head, submissions, assembly, verdict, time_ms } => {
-                let traceparent =
-                    submissions.first().map(|request| request.traceparent.clone()).unwrap_or_default();
-                let span = tracing::info_span!("land", candidate, submissions = submissions.len());
+                let spans =
+                    trace::shared(submissions.iter().map(|request| request.traceparent.as_str()), || {
+                        tracing::info_span!("land", candidate, submissions = submissions.len())
+                    });
+                let span = spans.first().cloned().unwrap_or_else(tracing::Span::none);
                 let land = async {
                     // First, so that no commit names a receipt that is not to be had.
                     let receipts = receipts::store(&self.bus, &verdict.receipts).await.map_err(retry)?;
@@ -113,7 +118,7 @@ impl Executor<MergeQueue> for MergeExecutor {
                     }
                     Ok(Some(Command::Landed { candidate, commits }))
                 };
-                land.instrument(trace::with_parent(&traceparent, span)).await
+                land.instrument(span).await
             }
             Effect::Report { outcome } => {
                 let planner = ActorId::singleton(&self.run, ActorKind::Plan);

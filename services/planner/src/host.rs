@@ -20,6 +20,7 @@ use tracing::Instrument as _;
 use crate::command::{Command, Effect};
 use crate::ledger_service::{LedgerHandle, unix_ms};
 use crate::machine::Planner;
+use crate::role::Role;
 use crate::skeleton;
 use crate::status::Status;
 
@@ -121,7 +122,14 @@ impl PlannerExecutor {
             attempt = task.attempt,
         );
         // One trace holds all that is ever done for a target.
-        let span = trace::with_parent(&traceparent(&self.run, target), span);
+        let root = traceparent(&self.run, target);
+        let span = trace::with_parent(&root, span);
+        let first = matches!(Role::named(&task.role), Some(Role::Formalizer | Role::Extractor));
+        if first && task.number == 1 {
+            // The root, which every attempt names as its parent. Nobody starts on a target sooner.
+            let span = tracing::info_span!(parent: None, "target", otel.name = format!("target {target}"), run = %self.run);
+            drop(trace::root(&root, span));
+        }
         let agent = ActorId { run: self.run.clone(), kind: ActorKind::Agent, id: task.attempt.clone() };
         let letter = Letter { letter: Some(Written::Task(task.clone())) };
         self.send(&agent, letter, &scope.key).instrument(span).await

@@ -22,10 +22,10 @@ pub(crate) struct PlannerMetrics {
 impl PlannerMetrics {
     pub fn new(metrics: &Metrics) -> Self {
         Self {
-            targets: metrics.register("atlas_planner_targets", "Targets of the run by state"),
-            agents: metrics.register("atlas_planner_agents", "Attempts at work by role"),
-            escalations: metrics.register("atlas_planner_escalations", "Questions that wait for a person"),
-            landings: metrics.register("atlas_planner_landings", "Submissions of agents that have landed"),
+            targets: metrics.register("planner_targets", "Targets of the run by state"),
+            agents: metrics.register("planner_agents", "Attempts at work by role"),
+            escalations: metrics.register("planner_escalations", "Questions that wait for a person"),
+            landings: metrics.register("planner_landings", "Submissions of agents that have landed"),
         }
     }
 

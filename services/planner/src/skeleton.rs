@@ -21,6 +21,8 @@ pub struct ModuleCircle {
     pub modules: Vec<String>,
     /// For each step a dependency that makes it, as ``a` on `b``.
     pub because: Vec<String>,
+    /// The targets that have those dependencies.
+    pub dependants: Vec<TargetIx>,
 }
 
 /// Modules with those that they import, each with one dependency that is the reason.
@@ -52,16 +54,17 @@ pub fn module_circle(blueprint: &Blueprint) -> Option<ModuleCircle> {
                     let from = path.iter().position(|&at| at == module).unwrap_or(0);
                     let mut modules: Vec<&str> = path[from..].to_vec();
                     modules.push(module);
-                    let because = modules
-                        .windows(2)
-                        .filter_map(|step| imports.get(step[0])?.get(step[1]))
+                    let edges = || modules.windows(2).filter_map(|step| imports.get(step[0])?.get(step[1]));
+                    let because = edges()
                         .map(|&(on, of)| {
                             format!("`{}` on `{}`", blueprint.target(on).id, blueprint.target(of).id)
                         })
                         .collect();
+                    let dependants = edges().map(|&(on, _)| on).collect();
                     return Some(ModuleCircle {
                         modules: modules.into_iter().map(str::to_owned).collect(),
                         because,
+                        dependants,
                     });
                 }
                 Some(module) if done.contains(module) => {}

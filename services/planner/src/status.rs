@@ -14,8 +14,9 @@ use crate::track::{Past, Stage};
 /// Entries of [`Status::targets`]; more would make a document that no one can move four times a second.
 const MOST_TARGETS: usize = 2_000;
 
-/// The document `<run>.planner`.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+/// The document `<run>.planner`. What a document of another version lacks is empty.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Status {
     /// The run.
     pub run: String,
@@ -47,6 +48,7 @@ pub struct Status {
 
 /// A question that waits for a person.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Escalation {
     /// The target; what `atlas reply` takes.
     pub target: String,
@@ -56,6 +58,7 @@ pub struct Escalation {
 
 /// The run's limits; 0: none.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Budget {
     /// Millionths of a US dollar.
     pub microdollars: u64,
@@ -66,7 +69,8 @@ pub struct Budget {
 }
 
 /// Why a run ended.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Finished {
     /// In words.
     pub reason: String,
@@ -76,7 +80,8 @@ pub struct Finished {
 }
 
 /// How a target got where it is.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct TargetStatus {
     /// Label.
     pub id: String,

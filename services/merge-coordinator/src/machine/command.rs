@@ -98,8 +98,8 @@ pub enum Effect {
         expectations: Arc<Vec<Expectation>>,
         /// Stated theorems whose `sorry` proofs may inherit.
         stated: Arc<Vec<String>>,
-        /// Whose trace it belongs to.
-        traceparent: String,
+        /// The submissions' traces, newest submission first: the check is chiefly about that one.
+        traceparents: Vec<String>,
     },
     /// Move `main`.
     Land {

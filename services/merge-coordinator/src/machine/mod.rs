@@ -249,7 +249,6 @@ impl Machine for MergeQueue {
                 Standing::Assembled(assembly) => {
                     let Some(check) = self.checks.get(&assembly.key) else { continue };
                     if check.verdict.is_none() && asked.insert(&assembly.key) {
-                        let last = candidate.submissions.last().and_then(|id| self.request(id));
                         let id = check_id(&assembly.key, check.serial, check.attempt);
                         effects.push((
                             format!("certify:{id}"),
@@ -261,9 +260,9 @@ impl Machine for MergeQueue {
                                 check: assembly.footprint.check.iter().cloned().collect(),
                                 expectations: check.expectations.clone(),
                                 stated: check.stated.clone(),
-                                traceparent: last
-                                    .map(|request| request.traceparent.clone())
-                                    .unwrap_or_default(),
+                                traceparents: (candidate.submissions.iter().rev())
+                                    .filter_map(|id| Some(self.request(id)?.traceparent.clone()))
+                                    .collect(),
                             },
                         ));
                     }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use atlas_domain::RunId;
 use atlas_proto::{MergeOutcome, merge_outcome};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Entry, Frozen, MergeQueue, Totals};
 
@@ -12,7 +12,8 @@ use super::{Entry, Frozen, MergeQueue, Totals};
 const RECENT: usize = 20;
 
 /// A submission's end, for the status.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct RecentLanding {
     /// The submission.
     pub submission: String,
@@ -28,8 +29,9 @@ pub struct RecentLanding {
     pub waited_ms: u64,
 }
 
-/// The queue at one moment.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+/// The queue at one moment: the document `<run>.merge`. What a document of another version lacks is empty.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct View {
     /// Submissions that wait.
     pub queue: usize,

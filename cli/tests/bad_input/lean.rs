@@ -1,0 +1,106 @@
+//! Lean that loops, eats its memory or dies: asked directly with `atlas check`, and by an agent in a run.
+
+use super::{Project, Told, common, machine};
+
+/// Loops for ever, in compiled code that no heartbeat of Lean's counts.
+const SPIN: &str = "partial def spin (n : Nat) : IO Nat := spin (n + 1)\n#eval spin 0\n";
+/// Takes memory until there is none.
+const GROW: &str = "partial def grow (a : Array Nat) : IO Nat := grow (a.push a.size)\n#eval grow #[]\n";
+/// Ends its own process in the middle of the file.
+const DIE: &str = "#eval (IO.Process.exit 3 : IO Unit)\n";
+
+fn check(text: &str, limits: &[&str]) -> Told {
+    let _machine = machine();
+    let project = Project::new();
+    project.write("File.lean", text);
+    let mut command = project.atlas(&["check", "File.lean"]);
+    command.args(limits);
+    Told::by(command)
+}
+
+#[test]
+fn lean_loops_for_ever() {
+    check(SPIN, &["--deadline", "2s"])
+        .exits(3)
+        .at("timed-out File")
+        .way_out("--deadline")
+        .documented("loops for ever");
+}
+
+#[test]
+fn lean_eats_its_memory() {
+    check(GROW, &["--memory", "300Mi"])
+        .exits(3)
+        .at("out-of-memory File")
+        .way_out("--memory")
+        .documented("eats its memory");
+}
+
+#[test]
+fn lean_dies() {
+    check(DIE, &[]).exits(3).at("crashed File").way_out("the next check").documented("dies");
+}
+
+#[test]
+fn a_lean_file_that_cannot_be_read() {
+    let project = Project::new();
+    for (arguments, way) in [(["check", "nowhere.lean"], "No such file"), (["check", "."], "--library DIR")] {
+        Told::by(project.atlas(&arguments)).exits(2).way_out(way).documented("a file for `atlas check`");
+    }
+    Told::by(project.atlas(&["check", "--library", "."])).exits(2).way_out("lakefile.toml");
+}
+
+#[test]
+fn no_embedded_lean() {
+    let project = Project::new();
+    for arguments in [&["run", "--ui", "plain"][..], &["check", "File.lean"]] {
+        project.write("File.lean", "theorem x : True := trivial\n");
+        let mut command = project.atlas(arguments);
+        command.env("ATLAS_LEAN_IMAGE", "/nonexistent/image");
+        Told::by(command)
+            .exits(1)
+            .at("/nonexistent/image")
+            .way_out("scripts/setup lean")
+            .documented("no embedded Lean");
+    }
+}
+
+#[test]
+fn no_native_lean() {
+    let project = Project::new();
+    project.edit("package: Pair", "package: Pair\n    toolchain: native");
+    let mut command = project.atlas(&["run", "--ui", "plain"]);
+    // Git and the shell, but no Lean.
+    command.env("PATH", "/usr/bin:/bin").env("HOME", project.folder());
+    Told::by(command).exits(1).at("lean").way_out("toolchain: embedded").documented("no native Lean");
+}
+
+/// An agent meets all three, is told what happened, and its run goes on.
+#[test]
+fn an_agent_is_told_how_lean_ended_and_goes_on() {
+    let _machine = machine();
+    let project = Project::new();
+    project.edit(
+        "  models:",
+        "  verifiers: {deadline: 12s, memory: 300Mi}\n  agents: {attemptsPerTask: 1}\n  models:",
+    );
+    let snippet = |text: &str| format!("    - call: {{check: {{snippet: {text:?}}}}}\n");
+    project.write(
+        "recording.yaml",
+        format!(
+            "- role: formalizer\n  target: even\n  turns:\n{}{}{}    - call: {{give_up: {{reason: three checks were enough}}}}\n\
+             - role: triage\n  target: even\n  turns:\n    - call: {{triage: {{action: escalate, text: Now what?}}}}\n",
+            snippet(SPIN),
+            snippet(GROW),
+            snippet(DIE)
+        ),
+    );
+    project.run().exits(3).at("even").at("Now what?").way_out("atlas reply even");
+    let story = Told::by(project.atlas(&["logs", "even.formalizer.1"])).exits(0);
+    let story = story.documented("loops for ever").documented("eats its memory").documented("dies");
+    let order = ["ended at the deadline", "ended at the memory limit", "three checks were enough"];
+    let places: Vec<_> = order.iter().map(|words| story.text.find(words)).collect();
+    assert!(places.is_sorted() && places[0].is_some(), "{places:?}:\n{}", story.text);
+    let report = common::json(&project.folder().join("runs/pair/report/report.json"));
+    assert_eq!(report["targets"][0]["state"], "escalated");
+}
