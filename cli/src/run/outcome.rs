@@ -301,3 +301,44 @@ pub fn cpu(lean_ms: u64) -> Cpu {
     let own = of(UsageWho::RUSAGE_SELF);
     Cpu { lean_ms, nats_ms: of(UsageWho::RUSAGE_CHILDREN), atlas_ms: own.saturating_sub(lean_ms) }
 }
+
+#[cfg(test)]
+mod tests {
+    use atlas_judge::Certified;
+
+    use super::*;
+
+    #[test]
+    fn a_settled_target_is_told_with_what_its_receipt_says_of_it() {
+        let certified = |name: &str, sorry_from: &[&str]| Certified {
+            name: name.into(),
+            axioms: vec!["propext".into()],
+            sorry_from: sorry_from.iter().map(|&name| name.into()).collect(),
+            ..Certified::default()
+        };
+        let receipt = Receipt {
+            module: "N.A".into(),
+            declarations: vec![
+                certified("N.whole", &[]),
+                certified("N.false_refuted", &[]),
+                certified("N.open", &["N.open"]),
+            ],
+            ..Receipt::default()
+        };
+        let of = |declaration: &str, state| {
+            let target = Target { declaration: declaration.into(), state, ..Target::default() };
+            of_target(&target, &receipt, "ab12")
+        };
+        let whole = of("N.whole", TargetState::Certified).unwrap();
+        assert_eq!((whole.file.as_str(), whole.sha256.as_str()), ("../receipts/N.A.json", "ab12"));
+        assert_eq!(whole.axioms, ["propext"]);
+        assert!(of("N.false", TargetState::Refuted).is_some());
+        assert_eq!(
+            of("N.false", TargetState::Certified),
+            None,
+            "of its negation there is a receipt, not of it"
+        );
+        assert_eq!(of("N.open", TargetState::Certified), None, "what rests on `sorry` is not certified");
+        assert_eq!(of("N.whole", TargetState::Proved), None);
+    }
+}
