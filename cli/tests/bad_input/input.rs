@@ -120,7 +120,7 @@ fn chapters_that_need_each_other() {
         BOOK.replace("uses=even}", "uses=even,odd}")
     );
     refused(&with_book(two))
-        .at("book.md:6:1")
+        .at("book.md:11:1")
         .way_out("move a target to the other chapter")
         .documented("chapters that need each other");
 }
