@@ -276,7 +276,7 @@ impl<'r> Run<'r> {
 
     /// The key of a module: its content, what lies below it, and the level.
     fn key_at(&self, module: &Module<'_>, level: &str) -> Result<Key, Failure> {
-        let mut key = Key::new("module 4")
+        let mut key = Key::new("module 5")
             .with(&self.engine.identity())
             .with(module.name)
             .with(module.source)
@@ -383,7 +383,7 @@ impl<'r> Run<'r> {
         ground.toolchain.sort();
         ground.toolchain.dedup();
         let Pipeline { second, cache, .. } = self.pipeline;
-        match second.judge(self.engine, &ground, export, &artefact.declarations, cache, self.budget)? {
+        match second.judge(self.engine, &ground, export, &mut artefact.declarations, cache, self.budget)? {
             Some(Ok(verdict)) => {
                 artefact.kernels.push(verdict);
                 artefact.export = Some(cache.put_export(export)?);

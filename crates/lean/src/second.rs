@@ -3,10 +3,9 @@
 //! Both kernels must accept every declaration. What Lean's accepts and this one does not is never passed, and is reported as what it is: one
 //! of the two has a mistake.
 
-use std::collections::BTreeSet;
 use std::time::Instant;
 
-use atlas_lean_kernel::{AllowedAxioms, Base, Limits, Policy, Verdict, check, ndjson};
+use atlas_lean_kernel::{AllowedAxioms, Base, Limits, Policy, Stands, Verdict, check, ndjson};
 use atlas_proto::DeclarationFacts;
 use atlas_proto::receipt::KernelVerdict;
 use parking_lot::Mutex;
@@ -37,40 +36,28 @@ pub(crate) struct Ground {
 
 impl SecondKernel {
     /// Asks about the declarations in `export`, of which Lean's kernel has accepted all; `facts` is what was worked out of those that a
-    /// person would name. `Err`: the declaration and why it must not pass. `None`: there is nothing to rest a verdict on.
+    /// person would name, and comes to name all axioms that are found. `Err`: the declaration and why it must not pass. `None`:
+    /// there is nothing to rest a verdict on.
     pub(crate) fn judge(
         &self,
         engine: &dyn Engine,
         ground: &Ground,
         export: &[u8],
-        facts: &[DeclarationFacts],
+        facts: &mut [DeclarationFacts],
         cache: &Cache,
         budget: &Budget,
     ) -> Result<Option<Result<KernelVerdict, (String, String)>>, Failure> {
         let Some(base) = self.base(engine, ground, cache, budget)? else { return Ok(None) };
         let started = Instant::now();
         let verdict = match ask(&base, export) {
-            Ok(Verdict::Accepted(accepted)) => {
-                let differs = facts.iter().find_map(|facts| {
-                    let stands = accepted.declarations.iter().find(|stands| stands.name == facts.name)?;
-                    let ours: BTreeSet<&String> = stands.axioms.iter().collect();
-                    let theirs: BTreeSet<&String> = facts.axioms.iter().collect();
-                    (ours != theirs).then(|| {
-                        let why = format!(
-                            "it rests on {ours:?} by one walk over its axioms and on {theirs:?} by the other"
-                        );
-                        (facts.name.clone(), why)
-                    })
-                });
-                match differs {
-                    Some(differs) => Err(differs),
-                    None => Ok(KernelVerdict {
-                        kernel: format!("atlas-lean-kernel {}", env!("CARGO_PKG_VERSION")),
-                        declarations: u32::try_from(accepted.declarations.len()).unwrap_or(u32::MAX),
-                        milliseconds: started.elapsed().as_millis().try_into().unwrap_or(u32::MAX),
-                    }),
-                }
-            }
+            Ok(Verdict::Accepted(accepted)) => match agree(facts, &accepted.declarations) {
+                Err(differs) => Err(differs),
+                Ok(()) => Ok(KernelVerdict {
+                    kernel: format!("atlas-lean-kernel {}", env!("CARGO_PKG_VERSION")),
+                    declarations: u32::try_from(accepted.declarations.len()).unwrap_or(u32::MAX),
+                    milliseconds: started.elapsed().as_millis().try_into().unwrap_or(u32::MAX),
+                }),
+            },
             Ok(Verdict::Rejected(no)) => Err((
                 no.declaration,
                 format!("the second kernel rejects what Lean's accepts: {} ({})", no.reason, no.rule),
@@ -145,6 +132,22 @@ impl SecondKernel {
         }
         Ok(Some(base))
     }
+}
+
+/// Compares two walks over the axioms: that of the facts, which ends at the toolchain's library, and the kernel's, which goes on
+/// through what that library shows. The longer one counts; it must find what the other has found.
+fn agree(facts: &mut [DeclarationFacts], stands: &[Stands]) -> Result<(), (String, String)> {
+    for facts in facts {
+        let Some(stands) = stands.iter().find(|stands| stands.name == facts.name) else { continue };
+        if let Some(lost) = facts.axioms.iter().find(|axiom| !stands.axioms.contains(axiom)) {
+            let why =
+                format!("it rests on `{lost}`, which the second kernel's walk over its axioms has not met");
+            return Err((facts.name.clone(), why));
+        }
+        facts.axioms.clone_from(&stands.axioms);
+        facts.axioms.sort();
+    }
+    Ok(())
 }
 
 /// Which axioms may be rested on is the gate's to say, of each declaration; here they only have to be what their names say.

