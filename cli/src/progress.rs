@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// From done to not begun: the order in which states are shown.
-pub const STATES: [TargetState; 8] = [
+pub const STATES: [TargetState; TargetState::ALL.len()] = [
     TargetState::Certified,
     TargetState::Refuted,
     TargetState::Proved,
@@ -203,8 +203,8 @@ impl Progress {
     }
 
     /// How many targets are in each state, in the order of [`STATES`].
-    pub fn states(&self) -> [u64; 7] {
-        let mut counts = [0; 7];
+    pub fn states(&self) -> [u64; STATES.len()] {
+        let mut counts = [0; STATES.len()];
         for target in &self.planner.targets {
             if let Some(at) = STATES.iter().position(|state| *state == target.state) {
                 counts[at] += 1;
