@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// From done to not begun: the order in which states are shown.
-pub const STATES: [TargetState; 8] = [
+pub const STATES: [TargetState; TargetState::ALL.len()] = [
     TargetState::Certified,
     TargetState::Refuted,
     TargetState::Proved,

@@ -158,6 +158,18 @@ pub enum TargetState {
 }
 
 impl TargetState {
+    /// All states, in the order of their declaration.
+    pub const ALL: [Self; 8] = [
+        Self::Open,
+        Self::Stating,
+        Self::Stated,
+        Self::Proving,
+        Self::Proved,
+        Self::Escalated,
+        Self::Refuted,
+        Self::Certified,
+    ];
+
     /// The state as documents write it.
     pub fn as_str(self) -> &'static str {
         match self {

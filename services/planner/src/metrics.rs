@@ -2,6 +2,7 @@
 
 use std::sync::atomic::AtomicU64;
 
+use atlas_domain::TargetState;
 use atlas_telemetry::Metrics;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -31,9 +32,9 @@ impl PlannerMetrics {
 
     pub fn set(&self, status: &Status) {
         let gauge = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
-        for state in STATES {
-            let count = status.counts.get(state).copied().unwrap_or(0);
-            self.targets.get_or_create(&vec![("state", state.to_owned())]).set(gauge(count));
+        for state in TargetState::ALL {
+            let count = status.counts.get(state.as_str()).copied().unwrap_or(0);
+            self.targets.get_or_create(&vec![("state", state.to_string())]).set(gauge(count));
         }
         for role in Role::ALL {
             let count = status.agents.get(role.as_str()).copied().unwrap_or(0);
@@ -43,7 +44,3 @@ impl PlannerMetrics {
         self.landings.set(status.landings);
     }
 }
-
-/// The names of [`atlas_domain::TargetState`].
-const STATES: [&str; 8] =
-    ["open", "stating", "stated", "proving", "proved", "escalated", "refuted", "certified"];
