@@ -53,6 +53,7 @@ impl Toolchain for Script {
 
 fn options(run: &RunId, keys: &std::path::Path) -> Options {
     Options {
+        host: "verifier".to_owned(),
         run: run.clone(),
         concurrency: 2,
         waiting: 8,
