@@ -73,6 +73,8 @@ async fn receipts(bus: &Bus, run: &RunId, directory: &Directory, report: &mut Re
     let exported = export_receipts(bus, queue.receipts(), &ring, &directory.receipts())
         .await
         .map_err(|e| Failure::fault(format!("the receipts cannot be written: {e}")))?;
+    // The skeleton's and the planner's own among them.
+    report.landings = queue.totals().landed;
     report.landings_with_receipts = queue.totals().receipted;
     for target in &mut report.targets {
         let found = exported.get(&target.module).zip(queue.receipts().get(&target.module));

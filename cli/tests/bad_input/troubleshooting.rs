@@ -5,13 +5,16 @@ use std::collections::BTreeMap;
 const GUIDE: &str = include_str!("../../../docs/troubleshooting.md");
 
 /// Lines that no test of this suite shows, with the reason.
-const UNTESTED: [(&str, &str); 7] = [
+const UNTESTED: [(&str, &str); 10] = [
     ("a port", "a run asks for none; crates/bus/tests/server.rs"),
     ("Lean fails its smoke test", "crates/lean and services/lean-verifier test it on a damaged image"),
     ("has a damaged image, a full disk", "crates/lean-wasm tests damaged images"),
     ("402, no credit", "crates/llm/tests: of_status"),
     ("a service fails", "any cause; the form is that of the other faults"),
     ("wrong arguments", "services/agent-runner: tool.rs"),
+    ("the key of receipts", "crates/judge/tests/receipts.rs"),
+    ("a damaged key or ring", "crates/judge/tests/receipts.rs"),
+    ("a verdict is not taken", "services/merge-coordinator/tests/receipts.rs"),
     ("a verdict that is none", "services/agent-runner: verdict.rs"),
 ];
 

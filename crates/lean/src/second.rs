@@ -34,10 +34,12 @@ pub(crate) struct Ground {
     pub(crate) exports: Vec<String>,
 }
 
+/// Its verdict on a module; else a declaration and why that must not pass.
+pub(crate) type Answer = Result<KernelVerdict, (String, String)>;
+
 impl SecondKernel {
     /// Asks about the declarations in `export`, of which Lean's kernel has accepted all; `facts` is what was worked out of those that a
-    /// person would name, and comes to name all axioms that are found. `Err`: the declaration and why it must not pass. `None`:
-    /// there is nothing to rest a verdict on.
+    /// person would name, and comes to name all axioms that are found. `None`: there is nothing to rest a verdict on.
     pub(crate) fn judge(
         &self,
         engine: &dyn Engine,
@@ -46,7 +48,7 @@ impl SecondKernel {
         facts: &mut [DeclarationFacts],
         cache: &Cache,
         budget: &Budget,
-    ) -> Result<Option<Result<KernelVerdict, (String, String)>>, Failure> {
+    ) -> Result<Option<Answer>, Failure> {
         let Some(base) = self.base(engine, ground, cache, budget)? else { return Ok(None) };
         let started = Instant::now();
         let verdict = match ask(&base, export) {
