@@ -40,6 +40,8 @@ const SETTLED: Duration = Duration::from_secs(2);
 const DRAIN: Duration = Duration::from_secs(120);
 /// How long the library and the report may take to be written.
 const CONCLUDE: Duration = Duration::from_secs(120);
+/// How long both wait for a nats-server that is gone.
+const CUT_OFF: Duration = Duration::from_secs(2);
 /// How often the view is brought up to date when nothing happens.
 const TICK: Duration = Duration::from_millis(500);
 
@@ -104,8 +106,9 @@ pub async fn run(args: &RunArgs) -> Result<Exit> {
         view.leave();
         return ended.map(|_| Exit::Interrupted);
     }
+    let patience = at_work.patience(CONCLUDE);
     let concluded = at_work.conclude(&input, &directory, &identity, &mut view, ended.as_ref().ok());
-    let report = tokio::time::timeout(CONCLUDE, concluded).await.unwrap_or_else(|_| {
+    let report = tokio::time::timeout(patience, concluded).await.unwrap_or_else(|_| {
         Err(Failure::fault("the report could not be written in time: NATS does not answer"))
     });
     view.leave();
@@ -130,6 +133,8 @@ struct AtWork {
     run: RunId,
     lean: Arc<Metered>,
     progress: Progress,
+    /// The run's own nats-server is gone: nothing that speaks to it will come to an end.
+    cut_off: bool,
 }
 
 impl AtWork {
@@ -173,7 +178,7 @@ impl AtWork {
         identity.nats = Some(Nats { url, own });
         identity.repeated_calls += outcome::calls_under_way(&bus, run).await?;
         directory.write_identity(identity)?;
-        Ok(Self { server, bus, run: run.clone(), lean, progress: Progress::default() })
+        Ok(Self { server, bus, run: run.clone(), lean, progress: Progress::default(), cut_off: false })
     }
 
     /// Starts the services and watches them until the run is over, stopped or broken; they are at rest afterwards.
@@ -232,6 +237,7 @@ impl AtWork {
                 }
                 failure = services.failed() => break Err(failure),
                 () = server_ended(&mut self.server) => {
+                    self.cut_off = true;
                     break Err(Failure::fault(format!("the run's nats-server ended; its log is {}", directory.nats().join("nats-server.log").display()))
                         .hint("run the same command again: it goes on where it was"));
                 }
@@ -263,7 +269,7 @@ impl AtWork {
             }
         };
         tokio::select! {
-            () = services.stop(DRAIN) => {}
+            () = services.stop(self.patience(DRAIN)) => {}
             () = at_once => {
                 view.leave();
                 return Err(Failure { exit: Exit::Interrupted, ..Failure::fault("stopped at once") }
@@ -271,6 +277,11 @@ impl AtWork {
             }
         }
         ended
+    }
+
+    /// How long to wait for what usually gets `patience`.
+    fn patience(&self, patience: Duration) -> Duration {
+        if self.cut_off { CUT_OFF } else { patience }
     }
 
     /// Writes the library's working copy and the report, and stops the server.
