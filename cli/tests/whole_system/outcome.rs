@@ -2,18 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::process::Command;
 
 use serde_json::Value;
 
+use crate::common::git;
+pub use crate::common::json;
 use crate::start::example;
-
-pub fn json(path: &Path) -> Value {
-    serde_json::from_str(
-        &std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display())),
-    )
-    .unwrap()
-}
 
 /// `report.json` of the run that lies in `home`.
 pub fn report(home: &Path) -> Value {
@@ -54,12 +48,6 @@ pub fn expected(name: &str) -> BTreeMap<String, String> {
 
 pub fn assert_final_states(name: &str, report: &Value) {
     assert_eq!(states(report), expected(name), "final states of {name}");
-}
-
-fn git(repository: &Path, arguments: &[&str]) -> String {
-    let output = Command::new("git").arg("--git-dir").arg(repository).args(arguments).output().unwrap();
-    assert!(output.status.success(), "git {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
 }
 
 /// The submissions that landed, oldest first.

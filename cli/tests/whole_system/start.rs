@@ -1,8 +1,11 @@
 //! Starting the built `atlas` on an example, or on a copy of one.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+
+pub use crate::common::atlas;
+use crate::common::root;
 
 /// Each run wants the whole machine: one at a time.
 static MACHINE: Mutex<()> = Mutex::new(());
@@ -11,27 +14,8 @@ pub fn machine() -> MutexGuard<'static, ()> {
     MACHINE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-pub fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
-}
-
 pub fn example(name: &str) -> PathBuf {
     root().join("examples").join(name)
-}
-
-fn cache() -> PathBuf {
-    std::env::var_os("ATLAS_CACHE").map_or_else(|| root().join(".cache"), PathBuf::from)
-}
-
-pub fn atlas(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_atlas"));
-    command
-        .args(arguments)
-        .env("ATLAS_CACHE", cache())
-        .env("NO_COLOR", "1")
-        .current_dir(root())
-        .stdin(Stdio::null());
-    command
 }
 
 /// `atlas run` of the AtlasRun `file` as the run `name` in `dir`.

@@ -31,6 +31,8 @@ impl Layers {
     /// The slot of `key`, now the most recently used.
     pub(crate) fn slot(&self, key: &str) -> Slot {
         let mut slots = self.slots.lock();
+        // Where a guest could not be made, and nobody tries to, nothing is kept.
+        slots.retain(|entry| entry.bytes > 0 || Arc::strong_count(&entry.slot) > 1);
         let entry = match slots.iter().position(|entry| entry.key == key) {
             Some(at) => slots.remove(at),
             None => Entry { key: key.to_owned(), slot: Slot::default(), bytes: 0 },
