@@ -16,6 +16,7 @@ mod flight;
 mod frame;
 mod gate;
 mod graph;
+mod guests;
 mod index;
 mod key;
 mod layers;
