@@ -56,8 +56,16 @@ pub enum Command {
     Receipt(ReceiptArgs),
     /// Answer a question that a run has asked you
     Reply(ReplyArgs),
-    /// List the agents of a run, or show what one said and did
+    /// List the agents of a run
+    Agents(AgentsArgs),
+    /// Show what an agent said and did
     Logs(LogsArgs),
+    /// Show an agent's journal: when, what, at what cost, and why it ended
+    Trace(TraceArgs),
+    /// Look at dead letters: what nobody could take; send them again, or drop them
+    Dlq(DlqArgs),
+    /// Have a host give its partitions back and take no more; list the hosts
+    Drain(DrainArgs),
     /// List the models of an AtlasRun: price, limits, whether the key is found
     Models(ModelsArgs),
     /// Look over an AtlasRun and its books without running it
@@ -301,6 +309,131 @@ pub struct ReplyArgs {
     /// The folder that holds the runs
     #[arg(long, default_value = "runs", value_name = "DIR", env = "ATLAS_RUNS", value_hint = ValueHint::DirPath)]
     pub dir: PathBuf,
+}
+
+/// Which run on this machine, where the first argument is another.
+#[derive(Debug, Clone, Args)]
+pub struct NamedRun {
+    /// The run's name; the newest one when absent
+    #[arg(long = "run", value_name = "NAME", global = true)]
+    pub name: Option<String>,
+    /// The folder that holds the runs
+    #[arg(long, default_value = "runs", value_name = "DIR", env = "ATLAS_RUNS", value_hint = ValueHint::DirPath, global = true)]
+    pub dir: PathBuf,
+}
+
+/// `atlas agents`.
+#[derive(Debug, Clone, Args)]
+pub struct AgentsArgs {
+    /// Which run.
+    #[command(flatten)]
+    pub which: WhichRun,
+    /// Only agents of this role, e.g. `prover`
+    #[arg(long, value_name = "ROLE")]
+    pub role: Option<String>,
+    /// Only agents at work on this target
+    #[arg(long, value_name = "TARGET")]
+    pub target: Option<String>,
+    /// Only agents that have not ended
+    #[arg(long)]
+    pub live: bool,
+    /// How to print.
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+/// `atlas trace`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+One row a record: when it was written, what it took, the fencing epoch of the host that wrote it
+(another epoch: the agent changed hosts), questions to Lean, tokens, cost.")]
+pub struct TraceArgs {
+    /// An agent, e.g. `even-add.prover.1`; `atlas agents` lists them
+    #[arg(value_name = "AGENT")]
+    pub agent: String,
+    /// The run's name; the newest one when absent
+    #[arg(long = "run", value_name = "NAME")]
+    pub run: Option<String>,
+    /// The folder that holds the runs
+    #[arg(long, default_value = "runs", value_name = "DIR", env = "ATLAS_RUNS", value_hint = ValueHint::DirPath)]
+    pub dir: PathBuf,
+    /// How to print.
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+/// `atlas dlq`.
+#[derive(Debug, Clone, Args)]
+pub struct DlqArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub what: DlqCommand,
+    /// Which run.
+    #[command(flatten)]
+    pub which: NamedRun,
+    /// How to print
+    #[command(flatten)]
+    pub output: GlobalOutputArgs,
+}
+
+/// `-o` of a command with commands of its own.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct GlobalOutputArgs {
+    /// How to print
+    #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT", global = true)]
+    pub output: Output,
+}
+
+/// What can be done with dead letters.
+#[derive(Debug, Clone, Subcommand)]
+pub enum DlqCommand {
+    /// List them, oldest first
+    List,
+    /// Show one with all that was sent
+    Show {
+        /// Its number
+        #[arg(value_name = "NUMBER")]
+        number: u64,
+    },
+    /// Send them again as they were sent; mend the cause first
+    Replay(DlqPickArgs),
+    /// Take them away for good
+    Drop(DlqPickArgs),
+}
+
+/// Which dead letters.
+#[derive(Debug, Clone, Args)]
+#[command(group = clap::ArgGroup::new("pick").required(true).args(["numbers", "all"]))]
+pub struct DlqPickArgs {
+    /// Their numbers
+    #[arg(value_name = "NUMBER")]
+    pub numbers: Vec<u64>,
+    /// All of the run
+    #[arg(long)]
+    pub all: bool,
+}
+
+/// `atlas drain`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Other hosts of the run take the partitions over at once, and repeat nothing that is journaled. The
+drained process stays, idle, until it is stopped; started again, it works again.")]
+pub struct DrainArgs {
+    /// The host, as it calls itself; the hosts are listed when absent
+    #[arg(value_name = "HOST")]
+    pub host: Option<String>,
+    /// Also when no other host is there to go on
+    #[arg(long)]
+    pub force: bool,
+    /// How long to wait until it has given everything back
+    #[arg(long, default_value = "30s", value_name = "DURATION")]
+    pub timeout: atlas_api::Duration,
+    /// Which run.
+    #[command(flatten)]
+    pub which: NamedRun,
+    /// How to print.
+    #[command(flatten)]
+    pub output: OutputArgs,
 }
 
 /// `atlas logs`.

@@ -12,6 +12,7 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 
+use crate::read::Stored;
 use crate::spec::{LEASES, WORK};
 use crate::{Bus, Error, subject};
 
@@ -166,16 +167,7 @@ impl Bus {
     /// [`Error::Failed`].
     pub async fn take_over(&self, run: &RunId) -> Result<(), Error> {
         let mut keys = Vec::new();
-        let prefix = format!("$KV.{LEASES}.");
-        self.read(&format!("KV_{LEASES}"), &format!("{prefix}{run}.>"), |stored| {
-            if stored.headers.get("KV-Operation").is_none()
-                && stored.headers.get("Nats-Marker-Reason").is_none()
-            {
-                keys.extend(stored.subject.strip_prefix(&prefix).map(str::to_owned));
-            }
-            Ok(())
-        })
-        .await?;
+        self.each_lease(run, |key, _| keys.push(key.to_owned())).await?;
         for key in keys {
             let freed = self.leases().await?.delete(&key).await;
             freed.map_err(|error| Error::failed(format!("free the lease {key}"), error))?;
@@ -192,6 +184,25 @@ impl Bus {
             stream.delete_consumer(&name).await.map_err(|error| failed(error.into()))?;
         }
         self.rest_processes(run).await
+    }
+
+    /// Visits the leases of a run that are held, each with its key.
+    pub(crate) async fn each_lease(
+        &self,
+        run: &RunId,
+        mut visit: impl FnMut(&str, &Stored),
+    ) -> Result<(), Error> {
+        let prefix = format!("$KV.{LEASES}.");
+        self.read(&format!("KV_{LEASES}"), &format!("{prefix}{run}.>"), |stored| {
+            // Given back, or run out.
+            let free = stored.headers.get("KV-Operation").is_some()
+                || stored.headers.get("Nats-Marker-Reason").is_some();
+            if let Some(key) = stored.subject.strip_prefix(&prefix).filter(|_| !free) {
+                visit(key, &stored);
+            }
+            Ok(())
+        })
+        .await
     }
 }
 

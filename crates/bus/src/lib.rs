@@ -7,6 +7,7 @@
 mod archive;
 mod connect;
 mod dead;
+mod drain;
 mod error;
 mod inbox;
 mod journal;
@@ -21,6 +22,8 @@ mod subject;
 mod work;
 
 pub use connect::{Bus, Options};
+pub use dead::is_effect;
+pub use drain::Held;
 pub use error::{AppendError, Error};
 pub use inbox::{Delivery, Inbox};
 pub use lease::Lease;
