@@ -56,6 +56,8 @@ pub enum Command {
     Receipt(ReceiptArgs),
     /// Answer a question that a run has asked you
     Reply(ReplyArgs),
+    /// Look at contradictions between kernels, and let landings go on
+    Incident(IncidentArgs),
     /// List the agents of a run, or show what one said and did
     Logs(LogsArgs),
     /// List the models of an AtlasRun: price, limits, whether the key is found
@@ -301,6 +303,40 @@ pub struct ReplyArgs {
     /// The folder that holds the runs
     #[arg(long, default_value = "runs", value_name = "DIR", env = "ATLAS_RUNS", value_hint = ValueHint::DirPath)]
     pub dir: PathBuf,
+}
+
+/// `atlas incident`.
+#[derive(Debug, Clone, Args)]
+pub struct IncidentArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub what: IncidentCommand,
+    /// The run's name; the newest one when absent
+    #[arg(long = "run", value_name = "NAME", global = true)]
+    pub run: Option<String>,
+    /// The folder that holds the runs
+    #[arg(long, default_value = "runs", value_name = "DIR", env = "ATLAS_RUNS", global = true, value_hint = ValueHint::DirPath)]
+    pub dir: PathBuf,
+}
+
+/// The commands under `atlas incident`.
+#[derive(Debug, Clone, Subcommand)]
+pub enum IncidentCommand {
+    /// List what two kernels have contradicted each other about
+    List {
+        /// How to print.
+        #[command(flatten)]
+        output: OutputArgs,
+    },
+    /// Say that you have read one: landings go on, what it is about stays refused
+    Clear {
+        /// The incident, as the list names it
+        #[arg(value_name = "INCIDENT")]
+        incident: String,
+        /// What you found, for those who come after you
+        #[arg(value_name = "NOTE")]
+        note: String,
+    },
 }
 
 /// `atlas logs`.

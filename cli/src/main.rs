@@ -47,6 +47,7 @@ fn dispatch(command: Command) -> Result<Exit> {
         Command::Certify(args) => commands::certify::certify(&args),
         Command::Receipt(args) => commands::receipt::receipt(&args.what),
         Command::Reply(args) => wait(commands::reply::reply(&args)),
+        Command::Incident(args) => wait(commands::incident::incident(&args)),
         Command::Logs(args) => wait(commands::logs::logs(&args)),
         Command::Bench(args) => commands::bench::bench(&args.what),
     }

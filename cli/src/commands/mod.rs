@@ -3,6 +3,7 @@
 pub mod bench;
 pub mod certify;
 pub mod check;
+pub mod incident;
 pub mod logs;
 pub mod models;
 pub mod receipt;
