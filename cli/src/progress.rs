@@ -205,10 +205,9 @@ pub fn changes(before: &Progress, after: &Progress) -> Vec<Change> {
     let was_open = |id: &str| before.merge.open_incidents().any(|incident| incident.id == id);
     for incident in &after.merge.incidents {
         match (was_open(&incident.id), incident.cleared.is_none()) {
-            (false, true) => changes.push(Change::Incident {
-                incident: incident.id.clone(),
-                what: incident.what.clone(),
-            }),
+            (false, true) => {
+                changes.push(Change::Incident { incident: incident.id.clone(), what: incident.what.clone() })
+            }
             (true, false) => changes.push(Change::Cleared { incident: incident.id.clone() }),
             _ => {}
         }

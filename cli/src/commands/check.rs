@@ -263,7 +263,10 @@ fn tell(checked: &Checked<'_>) {
         print::line(format!("  {}", reply.fault));
     }
     for incident in &reply.incidents {
-        print::line(format!("  {} the kernels contradict each other: {incident}", styled(WRONG, "incident:")));
+        print::line(format!(
+            "  {} the kernels contradict each other: {incident}",
+            styled(WRONG, "incident:")
+        ));
         print::line("  help: one of two kernels has a mistake: believe neither, and report it with the file");
     }
     if let Some(way) = way_out(outcome) {

@@ -54,7 +54,9 @@ async fn list(attached: &Attached, output: Output) -> Result<Exit> {
 
 async fn clear(attached: &Attached, id: &str, note: &str) -> Result<Exit> {
     if note.trim().is_empty() {
-        return Err(Failure::input("the note is empty").hint("say what you found: those who come after you read it"));
+        return Err(
+            Failure::input("the note is empty").hint("say what you found: those who come after you read it")
+        );
     }
     let known = incidents(attached).await?;
     match known.iter().find(|incident| incident.id == id) {

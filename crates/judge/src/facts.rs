@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::foundation::{Foundation, Foundations};
 use crate::library::{Kind, Library, TOOLCHAIN_AXIOMS, TooLarge};
 use crate::names;
+use crate::outline::Said;
 use crate::receipt::SORRY;
 use crate::statement::Statements;
 
@@ -31,6 +32,8 @@ pub struct Facts {
     pub sorry_from: Vec<String>,
     /// The same of what it says, without its proof.
     pub statement_sorry_from: Vec<String>,
+    /// What it says by itself, for whoever asks what has changed.
+    pub said: Said,
     /// Library declarations that its statement rests on.
     pub statement_constants: Vec<String>,
     /// Library declarations that its proof names and its statement does not rest on.
@@ -92,6 +95,9 @@ impl<'l> LibraryFacts<'l> {
         let Some(constant) = self.library.constant(name) else { return Ok(None) };
         let Self { library, statements, foundations, negated } = self;
         let closure = statements.closure(library, name)?;
+        let (type_hash, content_hash) = statements.said(library, name, constant.ty)?;
+        let (type_hash, content_hash) = (type_hash.to_string(), content_hash.to_string());
+        let said = Said { kind: Kind::of(&constant), type_hash, content_hash };
         let statement_hash = statements.hash(library, name, &closure, None)?.to_string();
         let negation_hash = match negated.binary_search_by_key(&name, |(theorem, _)| *theorem) {
             Ok(at) => statements.hash(library, name, &closure, Some(negated[at].1))?.to_string(),
@@ -100,9 +106,8 @@ impl<'l> LibraryFacts<'l> {
         let mut proof = BTreeSet::new();
         if let Some(value) = constant.value {
             proof.extend(library.uses(&[value])?);
-            proof.retain(|used| {
-                *used != name && !closure.contains(used) && library.constant(*used).is_some()
-            });
+            proof
+                .retain(|used| *used != name && !closure.contains(used) && library.constant(*used).is_some());
         }
         let all = foundations.of(library, name)?;
         let statement = match constant.kind {
@@ -121,6 +126,7 @@ impl<'l> LibraryFacts<'l> {
             negation_hash,
             axioms: library.texts(all.axioms),
             sorry_from: library.texts(all.sorry_from),
+            said,
             statement_sorry_from: library.texts(statement.sorry_from),
             statement_constants: people(&closure),
             proof_constants: people(&proof),

@@ -49,6 +49,9 @@ pub enum Wanted<'a> {
     Export(&'a str),
 }
 
+/// Gives the texts that the judge asks for; an error says why one cannot be had.
+pub type Fetch<'f> = dyn FnMut(Wanted<'_>) -> Result<Arc<[u8]>, String> + 'f;
+
 /// What one examination may use.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Bound {
@@ -138,7 +141,7 @@ impl Judge {
         export: &[u8],
         asked: &BTreeSet<String>,
         bound: &Bound,
-        fetch: &mut dyn FnMut(Wanted<'_>) -> Result<Arc<[u8]>, String>,
+        fetch: &mut Fetch<'_>,
     ) -> Result<Judged, Groundless> {
         let (toolchain, base) = self.stand(ground, fetch)?;
         let (mut terms, declarations) = match read(&base, export, bound) {
@@ -161,11 +164,7 @@ impl Judge {
     }
 
     /// The toolchain's declarations, and with those of the modules below.
-    fn stand(
-        &self,
-        ground: &Ground,
-        fetch: &mut dyn FnMut(Wanted<'_>) -> Result<Arc<[u8]>, String>,
-    ) -> Result<(Base, Base), Groundless> {
+    fn stand(&self, ground: &Ground, fetch: &mut Fetch<'_>) -> Result<(Base, Base), Groundless> {
         let keys = keys(ground);
         // One at a time: what two would load at once is loaded once.
         let mut bases = self.bases.lock();
@@ -199,7 +198,9 @@ impl Judge {
             let (mut terms, declarations) =
                 read(&base, &export, &bound).map_err(|error| Groundless::export(digest, error))?;
             let verdict = check(&mut terms, &declarations, &policy(), &limits(&bound));
-            let Verdict::Accepted(accepted) = verdict else { return Err(Groundless::export(digest, verdict)) };
+            let Verdict::Accepted(accepted) = verdict else {
+                return Err(Groundless::export(digest, verdict));
+            };
             let next = base.extend(&accepted.certified);
             base = next.ok_or_else(|| Groundless::export(digest, "it was checked over another base"))?;
             done += 1;

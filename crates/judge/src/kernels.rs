@@ -96,9 +96,10 @@ mod tests {
         let settled = |lean, ours| settle(&[spoken("Lean", lean), spoken("ours", ours)]);
         let Settled::Accepted(verdicts) = settled(accepted(), accepted()) else { panic!() };
         assert_eq!(verdicts.iter().map(|v| v.kernel.as_str()).collect::<Vec<_>>(), ["Lean", "ours"]);
-        for (lean, ours, kernel) in
-            [(accepted(), rejected(), "ours rejects what Lean"), (rejected(), accepted(), "Lean rejects what ours")]
-        {
+        for (lean, ours, kernel) in [
+            (accepted(), rejected(), "ours rejects what Lean"),
+            (rejected(), accepted(), "Lean rejects what ours"),
+        ] {
             let Settled::Incident(incident) = settled(lean, ours) else { panic!() };
             assert!(incident.declaration == "N.a" && incident.why.starts_with(kernel), "{incident:?}");
         }

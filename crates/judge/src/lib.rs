@@ -10,6 +10,7 @@
 //! names.rs           … and what it is called
 //! kernels.rs     Lean's kernel and ours: both accept, or it does not pass; a contradiction is an incident
 //! gate.rs        what the request expects: frozen statements, no `sorry` but that of stated targets
+//! outline.rs     what has changed since a statement was frozen, in words
 //! receipt.rs     what a receipt says; its file (JSON) and its message (proto)
 //! canonical.rs     the bytes that are signed
 //! signing.rs       the private key, made on first use
@@ -28,6 +29,7 @@ mod judge;
 mod kernels;
 mod library;
 mod names;
+mod outline;
 mod receipt;
 mod ring;
 mod signing;
@@ -36,10 +38,11 @@ mod verify;
 
 pub use facts::{Facts, LibraryFacts};
 pub use gate::{Checked, Reason, gate};
-pub use judge::{Bound, Ground, Groundless, JUDGE, Judge, Judged, KERNEL, Refusal, Wanted};
+pub use judge::{Bound, Fetch, Ground, Groundless, JUDGE, Judge, Judged, KERNEL, Refusal, Wanted};
 pub use kernels::{Settled, Spoken, Word, settle};
 pub use library::{Kind, TOOLCHAIN_AXIOMS, TooLarge};
 pub use names::{is_auxiliary_text, text as name_text};
+pub use outline::{Outline, Said};
 pub use receipt::{AXIOMS, Certified, Import, KERNELS, KernelVerdict, Malformed, Receipt, SORRY, VERSION};
 pub use ring::{KeyRing, PublicKey, RING_FILE, RingKey};
 pub use signing::{KeyError, SIGNING_FILE, SigningKey};

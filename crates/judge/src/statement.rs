@@ -77,6 +77,18 @@ impl Statements {
         Ok(digest("atlas statement 2", &parts))
     }
 
+    /// The digests of a declaration's type and of all that it says by itself.
+    pub(crate) fn said(
+        &mut self,
+        library: &mut Library<'_>,
+        name: NameId,
+        ty: ExprId,
+    ) -> Result<(Digest, Digest), TooLarge> {
+        // Its content first: then everything in its type has been given what stands in for it.
+        let content = self.content(library, name)?;
+        Ok((self.digests.expr(library.terms, ty), content))
+    }
+
     /// The constants that what a declaration says refers to.
     fn content_uses(&mut self, library: &mut Library<'_>, name: NameId) -> Result<Rc<[NameId]>, TooLarge> {
         if let Some(known) = self.uses.get(&name) {

@@ -1,5 +1,5 @@
 //! The judge on declarations as text: what it works out, what it refuses, where kernels contradict each other.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 #[path = "../../lean-kernel/tests/support/mod.rs"]
 mod support;
@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use atlas_judge::{
-    Bound, Facts, Ground, Groundless, Judge, Judged, Kind, LibraryFacts, Settled, Spoken, Wanted, Word, settle,
+    Bound, Facts, Ground, Groundless, Judge, Judged, Kind, LibraryFacts, Settled, Spoken, Wanted, Word,
+    settle,
 };
 use atlas_lean_kernel::{Declarations, NameId, Terms, ndjson};
 use sha2::{Digest as _, Sha256};
@@ -91,7 +92,11 @@ fn passes(judged: &Judged) -> bool {
 }
 
 fn fact<'a>(judged: &'a Judged, name: &str) -> &'a Facts {
-    judged.declarations.iter().find(|facts| facts.name == name).unwrap_or_else(|| panic!("{name}: {judged:?}"))
+    judged
+        .declarations
+        .iter()
+        .find(|facts| facts.name == name)
+        .unwrap_or_else(|| panic!("{name}: {judged:?}"))
 }
 
 const EVEN: &str = "
@@ -99,7 +104,8 @@ const EVEN: &str = "
     theorem N.zero : N.Even 0 := Exists.intro.{1} Nat (fun (k : Nat) => Eq.{1} Nat 0 (Nat.add k k)) 0 (Eq.refl.{1} Nat 0)
     theorem N.open : N.Even 2 := sorryAx.{0} (N.Even 2)
 ";
-const ABOVE: &str = "theorem N.both : And (N.Even 0) (N.Even 2) := And.intro (N.Even 0) (N.Even 2) N.zero N.open";
+const ABOVE: &str =
+    "theorem N.both : And (N.Even 0) (N.Even 2) := And.intro (N.Even 0) (N.Even 2) N.zero N.open";
 
 #[test]
 fn facts_come_from_the_text_over_what_was_certified() {
@@ -111,7 +117,10 @@ fn facts_come_from_the_text_over_what_was_certified() {
     let above = court.certify(ABOVE);
     let both = fact(&above, "N.both");
     assert_eq!(both.proof_constants, ["N.open", "N.zero"]);
-    assert_eq!((both.axioms.as_slice(), both.sorry_from.as_slice()), (&["sorryAx".to_owned()][..], &["N.open".to_owned()][..]));
+    assert_eq!(
+        (both.axioms.as_slice(), both.sorry_from.as_slice()),
+        (&["sorryAx".to_owned()][..], &["N.open".to_owned()][..])
+    );
     assert!(both.statement_sorry_from.is_empty());
     // The toolchain's theorems come without proofs, but what its definitions rest on is seen.
     let axioms = |script: &str| fact(&court.judge(script), "N.c").axioms.clone();
@@ -141,7 +150,9 @@ fn a_statement_has_one_hash_whether_agents_or_the_judge_look() {
     other.certify(&EVEN.replace("Nat.add k k", "Nat.add k (Nat.add k 0)"));
     assert_ne!(fact(&other.judge(ABOVE), "N.both").statement_hash, fact(&above, "N.both").statement_hash);
     let split = |name: &str, of: &str| {
-        format!("def N.{name}.match_1 : Nat -> Nat := fun (n : Nat) => {of} theorem N.t : Eq.{{1}} Nat (N.{name}.match_1 1) (N.{name}.match_1 1) := Eq.refl.{{1}} Nat (N.{name}.match_1 1)")
+        format!(
+            "def N.{name}.match_1 : Nat -> Nat := fun (n : Nat) => {of} theorem N.t : Eq.{{1}} Nat (N.{name}.match_1 1) (N.{name}.match_1 1) := Eq.refl.{{1}} Nat (N.{name}.match_1 1)"
+        )
     };
     let hash = |script: &str| elaborated(script)["N.t"].statement_hash.clone();
     assert_eq!(hash(&split("a", "n")), hash(&split("b", "n")));
@@ -177,7 +188,9 @@ fn what_no_library_may_have_is_refused_whatever_the_guest_says() {
         assert!(named && judged.incident.is_none(), "{script}: {judged:?}");
     }
     // A name that is taken is taken, be it the toolchain's or the library's; the same to the letter may stand there again.
-    for script in ["def Nat.add : Nat -> Nat -> Nat := fun (m n : Nat) => m", "theorem N.zero : True := True.intro"] {
+    for script in
+        ["def Nat.add : Nat -> Nat -> Nat := fun (m n : Nat) => m", "theorem N.zero : True := True.intro"]
+    {
         let judged = court.judge(script);
         let Word::Undecided { reason, .. } = &judged.kernel.word else { panic!("{script}: {judged:?}") };
         assert!(reason.contains("differs from the declaration that the base has"), "{reason}");
@@ -195,7 +208,10 @@ fn a_false_proof_that_leans_kernel_lets_through_is_an_incident_and_one_that_take
     let court = Court::new();
     let judged = court.judge("theorem N.x : Eq.{1} Nat 1 2 := Eq.refl.{1} Nat 1");
     let Settled::Incident(incident) = settle(&[lean(), judged.kernel]) else { panic!() };
-    assert!(incident.declaration == "N.x" && incident.why.contains("rejects what Lean accepts"), "{incident:?}");
+    assert!(
+        incident.declaration == "N.x" && incident.why.contains("rejects what Lean accepts"),
+        "{incident:?}"
+    );
     let slow = export("theorem N.x : Eq.{1} Nat (Nat.mul 7 8) 56 := Eq.refl.{1} Nat 56");
     let judged = court.examine(&slow, &Bound { steps: 3, ..Bound::default() }).unwrap();
     let Settled::Refused(refused) = settle(&[lean(), judged.kernel]) else { panic!() };

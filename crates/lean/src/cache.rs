@@ -1,10 +1,11 @@
 //! Results by content, on disk: what a module said, and its compiled form.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use atlas_judge::Refusal;
+use atlas_judge::{Refusal, Said};
 use atlas_proto::receipt::KernelVerdict;
 use atlas_proto::{DeclarationFacts, Diagnostic};
 use serde::{Deserialize, Serialize};
@@ -17,6 +18,8 @@ use crate::Error;
 pub(crate) struct Artefact {
     pub(crate) diagnostics: Vec<Diagnostic>,
     pub(crate) declarations: Vec<DeclarationFacts>,
+    /// What each of them says, as digests.
+    pub(crate) said: BTreeMap<String, Said>,
     pub(crate) goals: String,
     /// Declarations that no library may have (axioms, unsafe code, replaced implementations) and why.
     pub(crate) forbidden: Vec<Refusal>,

@@ -212,12 +212,14 @@ impl Pipeline {
         if asked.certified {
             let reasons = atlas_judge::gate(&run.checked(request), request);
             reply.diagnostics.extend(reasons.into_iter().map(|no| error(&no.module, 0, no.why)));
+            reply.diagnostics.extend(run.changes(request));
         }
         let incidents = run.artefacts.values().map(|artefact| &artefact.incident);
         reply.incidents = incidents.filter(|incident| !incident.is_empty()).cloned().collect();
         let refused = reply.diagnostics.iter().any(is_error);
         reply.set_outcome(if refused { Outcome::Rejected } else { Outcome::Accepted });
         if asked.certified && !refused && request.snippet.is_none() {
+            run.keep_outlines(request)?;
             for name in &request.check {
                 reply.receipts.extend(run.receipt(name)?);
             }
@@ -273,7 +275,7 @@ impl<'r> Run<'r> {
 
     /// The key of a module: its content, what lies below it, and the level.
     fn key_at(&self, module: &Module<'_>, level: &str) -> Result<Key, Failure> {
-        let mut key = Key::new("module 6")
+        let mut key = Key::new("module 7")
             .with(&self.engine.identity())
             .with(JUDGE)
             .with(module.name)

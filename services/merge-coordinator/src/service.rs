@@ -143,7 +143,8 @@ impl Gauges {
             window: metrics.register("merge_window", "Submissions certified alone at once, at most"),
             landed: metrics.register("merge_landed", "Submissions landed"),
             incidents: metrics.register("merge_incidents", "Contradictions between kernels, ever"),
-            open: metrics.register("merge_incidents_open", "Of those, not cleared by a person: nothing lands"),
+            open: metrics
+                .register("merge_incidents_open", "Of those, not cleared by a person: nothing lands"),
             refused: metrics.register("merge_refused", "Submissions refused by kind"),
         }
     }

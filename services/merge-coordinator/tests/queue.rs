@@ -332,7 +332,10 @@ fn nothing_lands_while_a_contradiction_of_kernels_is_not_cleared_and_all_that_is
     idle(&mut chaos);
     let view = chaos.simulation.machine.view();
     let [incident] = &view.incidents[..] else { panic!("{view:?}") };
-    assert_eq!((incident.what.as_str(), incident.submissions.contains(&name(1))), ("N.s1: one kernel accepts it", true));
+    assert_eq!(
+        (incident.what.as_str(), incident.submissions.contains(&name(1))),
+        ("N.s1: one kernel accepts it", true)
+    );
     let main = chaos.simulation.world.main.clone();
     assert!(chaos.simulation.machine.waiting() > 0 && main.len() < 3, "what is good waits: {main:?}");
     assert_eq!(kind(&chaos.simulation.world.outcomes[&name(1)][0]), "incident");
@@ -340,7 +343,8 @@ fn nothing_lands_while_a_contradiction_of_kernels_is_not_cleared_and_all_that_is
     chaos.crash();
     idle(&mut chaos);
     assert_eq!(chaos.simulation.world.main, main);
-    let clear = |incident: &str| Command::Clear(ClearIncident { incident: incident.into(), note: "read".into() });
+    let clear =
+        |incident: &str| Command::Clear(ClearIncident { incident: incident.into(), note: "read".into() });
     chaos.simulation.tell(clear("another"));
     idle(&mut chaos);
     assert_eq!(chaos.simulation.world.main, main);

@@ -2,14 +2,15 @@
 
 use std::time::SystemTime;
 
-use atlas_judge::{AXIOMS, Bound, Ground, JUDGE, Refusal, Settled, Spoken, Wanted, Word, settle};
-use atlas_proto::{DeclarationFacts, Receipt, receipt};
+use atlas_judge::{AXIOMS, Bound, Ground, JUDGE, Outline, Refusal, Settled, Spoken, Wanted, Word, settle};
+use atlas_proto::{CheckRequest, DeclarationFacts, Diagnostic, Expectation, Receipt, receipt};
 use sha2::{Digest as _, Sha256};
 
 use super::{Below, Failure, Pipeline, Run, is_error, names};
 use crate::answer::{self, Shown};
 use crate::cache::Artefact;
-use crate::graph::Module;
+use crate::graph::{Module, error};
+use crate::key::Key;
 
 impl Run<'_> {
     /// Judges a module by `export`, its declarations as text; `replayed` is the word of Lean's kernel. Only names and types as they are
@@ -27,9 +28,7 @@ impl Run<'_> {
         let mut failed = None;
         let mut fetch = |wanted: Wanted<'_>| {
             let fetched = match wanted {
-                Wanted::Toolchain(names) => {
-                    self.engine.foundation(names, cache, self.budget).map(Into::into)
-                }
+                Wanted::Toolchain(names) => self.engine.foundation(names, cache, self.budget).map(Into::into),
                 Wanted::Export(digest) => cache.export(digest).map_err(Failure::from),
             };
             fetched.map_err(|failure| {
@@ -43,6 +42,8 @@ impl Run<'_> {
         let judged = judged
             .map_err(|groundless| failed.unwrap_or_else(|| Failure::environment(groundless.to_string())))?;
         artefact.declarations = answer::described(&judged.declarations, module.name, shown);
+        let said = judged.declarations.into_iter().map(|facts| (facts.name, facts.said));
+        artefact.said = said.collect();
         artefact.forbidden.extend(judged.refusals);
         if artefact.diagnostics.iter().any(is_error) {
             return Ok(());
@@ -84,6 +85,53 @@ impl Run<'_> {
         Ok(Ground { identity: self.engine.identity(), toolchain, exports })
     }
 
+    /// Keeps what the accepted statements of a request are made of: they may be frozen now.
+    pub(super) fn keep_outlines(&self, request: &CheckRequest) -> Result<(), Failure> {
+        for (_, facts) in self.expected(request) {
+            let text =
+                serde_json::to_vec(&self.outline(facts)).map_err(|e| Failure::environment(e.to_string()))?;
+            self.pipeline.cache.put_text(&outline_key(&facts.statement_hash), &text)?;
+        }
+        Ok(())
+    }
+
+    /// What has changed in statements that are no longer those that were frozen, where it was kept what those were made of.
+    pub(super) fn changes(&self, request: &CheckRequest) -> Vec<Diagnostic> {
+        let mut told = vec![];
+        for (expectation, facts) in self.expected(request) {
+            let frozen = &expectation.statement_hash;
+            if frozen.is_empty() || expectation.negated || *frozen == facts.statement_hash {
+                continue;
+            }
+            let before = self.pipeline.cache.text(&outline_key(frozen));
+            let before = before.and_then(|text| serde_json::from_slice::<Outline>(&text).ok());
+            let changes = before.map(|before| self.outline(facts).changes(&before)).unwrap_or_default();
+            if !changes.is_empty() {
+                let why = format!("since `{}` was frozen: {}", facts.name, changes.join("; "));
+                told.push(error(&facts.module, 0, why));
+            }
+        }
+        told
+    }
+
+    /// What a request expects, with the facts of it.
+    fn expected<'s>(
+        &'s self,
+        request: &'s CheckRequest,
+    ) -> impl Iterator<Item = (&'s Expectation, &'s DeclarationFacts)> {
+        let checked = || request.check.iter().filter_map(|name| self.artefacts.get(name));
+        request.expectations.iter().filter_map(move |expectation| {
+            let mut declared = checked().flat_map(|artefact| &artefact.declarations);
+            Some((expectation, declared.find(|facts| facts.name == expectation.declaration)?))
+        })
+    }
+
+    fn outline(&self, facts: &DeclarationFacts) -> Outline {
+        let said = |name: &String| self.artefacts.values().find_map(|artefact| artefact.said.get(name));
+        let names = std::iter::once(&facts.name).chain(&facts.statement_constants);
+        Outline(names.filter_map(|name| Some((name.clone(), said(name)?.clone()))).collect())
+    }
+
     /// The record of a module's certified verdict; `None` when two kernels have not been asked.
     pub(super) fn receipt(&self, name: &str) -> Result<Option<Receipt>, Failure> {
         let (Some(module), Some(artefact)) = (self.graph.get(name), self.artefacts.get(name)) else {
@@ -117,6 +165,11 @@ impl Run<'_> {
             ..Receipt::default()
         }))
     }
+}
+
+/// The key of what a statement is made of.
+fn outline_key(statement_hash: &str) -> String {
+    Key::new("outline 1").with(statement_hash).finish()
 }
 
 /// The kind without what only Lean's attributes tell, which no judge has seen.
