@@ -29,7 +29,7 @@ Begin with:
 
 Exit codes:
   0 done; 3 finished with targets open; 4 budget or deadline reached;
-  2 bad input; 1 fault; 130 stopped by Ctrl-C
+  5 two kernels contradict each other; 2 bad input; 1 fault; 130 stopped by Ctrl-C
 
 docs/cli.md explains each command, docs/troubleshooting.md each message."
 )]
@@ -126,6 +126,7 @@ Exit codes:
   0   every target is certified, or refuted (its negation is certified)
   3   finished with targets open
   4   budget or deadline reached: raise it in the AtlasRun and run again
+  5   two kernels contradict each other: see `atlas incident`
   2   bad input
   1   fault
   130 stopped by Ctrl-C")]
@@ -194,7 +195,8 @@ pub struct ReportArgs {
 #[derive(Debug, Clone, Args)]
 #[command(
     group = clap::ArgGroup::new("what").required(true).args(["file", "library"]),
-    after_help = "Exit codes: 0 accepted; 3 Lean refuses it or it uses `sorry`; 2 bad input; 1 fault."
+    after_help = "Exit codes: 0 accepted; 3 Lean refuses it or it uses `sorry`; 5 two kernels contradict each other; \
+                  2 bad input; 1 fault."
 )]
 pub struct CheckArgs {
     /// A Lean file
@@ -227,7 +229,8 @@ Each accepted module gets DIR/MODULE.json; DIR/keys.json has the public keys. `a
 verify` looks at them anywhere, without Lean and without the network.
 
 Exit codes: 0 accepted, receipts written; 3 Lean refuses it or it uses `sorry` (accepted modules
-get their receipts, which say whose `sorry`); 2 bad input; 1 fault, or this Lean gives no receipts.")]
+get their receipts, which say whose `sorry`); 5 two kernels contradict each other; 2 bad input;
+1 fault, or this Lean gives no receipts.")]
 pub struct CertifyArgs {
     /// What, and by which Lean.
     #[command(flatten)]
