@@ -29,7 +29,7 @@ Begin with:
 
 Exit codes:
   0 done; 3 finished with targets open; 4 budget or deadline reached;
-  2 bad input; 1 fault; 130 stopped by Ctrl-C
+  5 two kernels contradict each other; 2 bad input; 1 fault; 130 stopped by Ctrl-C
 
 docs/cli.md explains each command, docs/troubleshooting.md each message."
 )]
@@ -56,6 +56,8 @@ pub enum Command {
     Receipt(ReceiptArgs),
     /// Answer a question that a run has asked you
     Reply(ReplyArgs),
+    /// Look at contradictions between kernels, and let landings go on
+    Incident(IncidentArgs),
     /// List the agents of a run
     Agents(AgentsArgs),
     /// Show what an agent said and did
@@ -132,6 +134,7 @@ Exit codes:
   0   every target is certified, or refuted (its negation is certified)
   3   finished with targets open
   4   budget or deadline reached: raise it in the AtlasRun and run again
+  5   two kernels contradict each other: see `atlas incident`
   2   bad input
   1   fault
   130 stopped by Ctrl-C")]
@@ -200,7 +203,8 @@ pub struct ReportArgs {
 #[derive(Debug, Clone, Args)]
 #[command(
     group = clap::ArgGroup::new("what").required(true).args(["file", "library"]),
-    after_help = "Exit codes: 0 accepted; 3 Lean refuses it or it uses `sorry`; 2 bad input; 1 fault."
+    after_help = "Exit codes: 0 accepted; 3 Lean refuses it or it uses `sorry`; 5 two kernels contradict each other; \
+                  2 bad input; 1 fault."
 )]
 pub struct CheckArgs {
     /// A Lean file
@@ -233,7 +237,8 @@ Each accepted module gets DIR/MODULE.json; DIR/keys.json has the public keys. `a
 verify` looks at them anywhere, without Lean and without the network.
 
 Exit codes: 0 accepted, receipts written; 3 Lean refuses it or it uses `sorry` (accepted modules
-get their receipts, which say whose `sorry`); 2 bad input; 1 fault, or this Lean gives no receipts.")]
+get their receipts, which say whose `sorry`); 5 two kernels contradict each other; 2 bad input;
+1 fault, or this Lean gives no receipts.")]
 pub struct CertifyArgs {
     /// What, and by which Lean.
     #[command(flatten)]
@@ -434,6 +439,40 @@ pub struct DrainArgs {
     /// How to print.
     #[command(flatten)]
     pub output: OutputArgs,
+}
+
+/// `atlas incident`.
+#[derive(Debug, Clone, Args)]
+pub struct IncidentArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub what: IncidentCommand,
+    /// The run's name; the newest one when absent
+    #[arg(long = "run", value_name = "NAME", global = true)]
+    pub run: Option<String>,
+    /// The folder that holds the runs
+    #[arg(long, default_value = "runs", value_name = "DIR", env = "ATLAS_RUNS", global = true, value_hint = ValueHint::DirPath)]
+    pub dir: PathBuf,
+}
+
+/// The commands under `atlas incident`.
+#[derive(Debug, Clone, Subcommand)]
+pub enum IncidentCommand {
+    /// List what two kernels have contradicted each other about
+    List {
+        /// How to print.
+        #[command(flatten)]
+        output: OutputArgs,
+    },
+    /// Say that you have read one: landings go on, what it is about stays refused
+    Clear {
+        /// The incident, as the list names it
+        #[arg(value_name = "INCIDENT")]
+        incident: String,
+        /// What you found, for those who come after you
+        #[arg(value_name = "NOTE")]
+        note: String,
+    },
 }
 
 /// `atlas logs`.

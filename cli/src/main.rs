@@ -51,6 +51,7 @@ fn dispatch(command: Command) -> Result<Exit> {
         Command::Trace(args) => wait(commands::trace::trace(&args)),
         Command::Dlq(args) => wait(commands::dlq::dlq(&args)),
         Command::Drain(args) => wait(commands::drain::drain(&args)),
+        Command::Incident(args) => wait(commands::incident::incident(&args)),
         Command::Logs(args) => wait(commands::logs::logs(&args)),
         Command::Bench(args) => commands::bench::bench(&args.what),
     }

@@ -6,6 +6,7 @@ pub mod certify;
 pub mod check;
 pub mod dlq;
 pub mod drain;
+pub mod incident;
 pub mod logs;
 pub mod models;
 pub mod receipt;

@@ -12,7 +12,7 @@ use crate::Error;
 use crate::answer;
 use crate::cache::Cache;
 use crate::export;
-use crate::facts;
+use crate::handed;
 use crate::key::Key;
 use crate::layers::Layers;
 use crate::pipeline::{Below, Budget, Elaborated, Engine, Failure, Work};
@@ -154,17 +154,12 @@ impl Engine for Guests {
         self.image.directory().join("library").join(format!("{}.olean", name.replace('.', "/"))).exists()
     }
 
-    fn foundation(
-        &self,
-        toolchain: &[String],
-        cache: &Cache,
-        budget: &Budget,
-    ) -> Result<Option<Vec<u8>>, Failure> {
+    fn foundation(&self, toolchain: &[String], cache: &Cache, budget: &Budget) -> Result<Vec<u8>, Failure> {
         let key =
             toolchain.iter().fold(Key::new("foundation 1").with(&self.identity()), |k, name| k.with(name));
         let key = key.finish();
         if let Some(known) = cache.text(&key) {
-            return Ok(Some(known));
+            return Ok(known);
         }
         let (_, imported) = self.imported(&[], toolchain, &[], cache, budget)?;
         let exported = Arc::new(Mutex::new(None));
@@ -187,21 +182,22 @@ impl Engine for Guests {
         let text =
             exported.map_err(|error| Failure::environment(format!("the toolchain's library: {error}")))?;
         cache.put_text(&key, &text)?;
-        Ok(Some(text))
+        Ok(text)
     }
 
     fn elaborate(&self, work: &Work<'_>, cache: &Cache, budget: &Budget) -> Result<Elaborated, Failure> {
         let warm = self.warm(work, cache, budget)?;
         let what = if work.snippet { "snippet" } else { work.name };
         let handed = Arc::new(Mutex::new(None));
-        let (slot, certified) = (handed.clone(), work.asked.certified && work.facts);
+        let (slot, exported) = (handed.clone(), work.asked.certified && work.facts);
+        let asked = work.asked.auxiliary();
         let job = Job {
             request: work.asked.request(work, COMPILED).into_bytes(),
             inputs: BTreeMap::new(),
             deadline: budget.left()?,
             extra_memory: budget.memory,
             reader: Some(Box::new(move |heap, address| {
-                slot.lock().get_or_insert_with(|| facts::read(heap, address, certified));
+                slot.lock().get_or_insert_with(|| handed::read(heap, address, exported, &asked));
             })),
         };
         let mut run = self.image.run(&warm, job).map_err(Error::from)?;
@@ -212,9 +208,9 @@ impl Engine for Guests {
             outcome: Outcome::Crashed,
             fault: format!("{what}: the declarations cannot be read: {malformed}"),
         })?;
-        let artefact = answer::read(&text, what, handed.as_ref(), work.asked)
+        let answer = answer::read(&text, what, handed.as_ref(), work.asked)
             .ok_or_else(|| Failure::unreadable(what))?;
-        Ok(Elaborated { artefact, handed, compiled: run.written.remove(COMPILED) })
+        Ok(Elaborated { answer, handed, compiled: run.written.remove(COMPILED) })
     }
 }
 
