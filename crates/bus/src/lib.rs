@@ -26,7 +26,7 @@ pub use dead::is_effect;
 pub use drain::Held;
 pub use error::{AppendError, Error};
 pub use inbox::{Delivery, Inbox};
-pub use lease::Lease;
+pub use lease::{Hold, Lease};
 pub use request::{Asked, RequestError, ServeLimit};
 pub use server::{Server, ServerError, ServerOptions};
 pub use spec::Spec;
