@@ -5,6 +5,8 @@ use std::rc::Rc;
 
 use atlas_lean_wasm::Malformed;
 
+use serde::{Deserialize, Serialize};
+
 use crate::export::{self, ExportError};
 use crate::name::NameId;
 use crate::objects::Objects;
@@ -23,7 +25,7 @@ pub(crate) const TOOLCHAIN_AXIOMS: &[&[&str]] = &[
 ];
 
 /// What the terms say of one new declaration.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct TermFacts {
     pub(crate) name: String,
     /// The name, encoded so that different names differ.
@@ -45,7 +47,7 @@ pub(crate) struct TermFacts {
 }
 
 /// What the session handed over.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Handed {
     /// The new declarations, in the order of the session's `declaration` frames.
     pub(crate) new: Vec<TermFacts>,
@@ -53,6 +55,7 @@ pub(crate) struct Handed {
     /// it is.
     pub(crate) imported: BTreeMap<String, String>,
     /// The new declarations in lean4export's format, where a certified verdict is asked for.
+    #[serde(with = "serde_bytes")]
     pub(crate) export: Option<Vec<u8>>,
 }
 

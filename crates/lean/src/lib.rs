@@ -1,4 +1,4 @@
-//! Lean behind one trait: the embedded one, hosted in this process, and a native one.
+//! Lean behind one trait: the embedded one, hosted in sandboxed workers, and a native one.
 //!
 //! A check goes: [`Toolchain::check`] → the modules' graph → each module once per content (`pipeline`, `cache`) in a fresh
 //! copy of a warm guest (`layers`) → facts worked out from the guest's terms (`terms`, `facts`) → for a landing, the gate
@@ -29,9 +29,12 @@ mod second;
 mod source;
 mod terms;
 mod toolchain;
+mod worker;
 
+pub use atlas_sandbox::Sandbox;
 pub use embedded::{Embedded, EmbeddedOptions, WARM_BYTES};
 pub use error::Error;
 pub use gate::{ALLOWED_AXIOMS, SORRY};
 pub use native::Native;
 pub use toolchain::Toolchain;
+pub use worker::worker;

@@ -26,7 +26,7 @@ pub(crate) fn digest(tag: &str, parts: &[&[u8]]) -> Digest {
 }
 
 /// What a constant is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 pub(crate) enum Kind {
     Axiom,
     Definition,
