@@ -10,12 +10,14 @@
 //! | `image`, `snapshot`, `schedule`, `guest` | copies and their life |
 //! | `imports`, `vfs`, `memory`, `symbols` | what a guest sees of the host |
 //! | `heap` | what the host sees of a guest: Lean objects |
+//! | `recipe`, `build` | objects that the host makes in a guest |
 //! | `session/session.lean` | the trusted Lean code that runs inside |
 //!
 //! wasmtime calls shared memories tier 2 (no security fixes are back-ported), so this is one layer of defence of two: the
 //! verifier's process is to run with nothing worth stealing in reach.
 #![allow(unsafe_code)] // mapping snapshots over guest memory and loading compiled code; an argument stands at each block
 
+mod build;
 mod builder;
 mod engine;
 mod error;
@@ -26,6 +28,7 @@ mod imports;
 mod manifest;
 mod memory;
 mod package;
+mod recipe;
 mod rewrite;
 mod schedule;
 mod snapshot;
@@ -39,4 +42,5 @@ pub use heap::{Heap, Malformed};
 pub use image::{End, Finished, Image, Job, Outcome};
 pub use manifest::SESSION;
 pub use package::TOOLCHAIN;
+pub use recipe::{Function, Part, Recipe};
 pub use snapshot::Snapshot;

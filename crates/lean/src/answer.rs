@@ -4,8 +4,6 @@ use std::collections::BTreeSet;
 
 use atlas_proto::{CheckLevel, CheckRequest, DeclarationFacts, Diagnostic, Position, Severity};
 
-use atlas_proto::receipt::KernelVerdict;
-
 use crate::cache::Artefact;
 use crate::facts::Handed;
 use crate::frame::{Frame, frames};
@@ -41,9 +39,6 @@ impl<'a> Asked<'a> {
         let mut text = format!("check\nmodule {}\n", work.name);
         if work.facts {
             text += "facts\n";
-            if self.certified {
-                text += "replay\n";
-            }
             for name in self.described.iter().filter(|n| is_auxiliary(n)) {
                 text += &format!("describe {name}\n");
             }
@@ -75,12 +70,6 @@ pub(crate) fn read(
     for frame in frames(answer)? {
         match frame.tag {
             "message" => artefact.diagnostics.push(diagnostic(&frame, module)),
-            // Its fields: milliseconds of elaboration, of kernel replay, of what came after.
-            "end" if asked.certified => artefact.kernels.push(KernelVerdict {
-                kernel: "Lean".to_owned(),
-                declarations: handed.map_or(0, |h| h.new.len()).try_into().unwrap_or(u32::MAX),
-                milliseconds: frame.number(1),
-            }),
             "goals" => artefact.goals = frame.text(0).to_owned(),
             "rejected" => {
                 let (name, why) = (frame.text(0), frame.text(1));
@@ -131,6 +120,12 @@ pub(crate) fn read(
     artefact.forbidden.sort();
     artefact.forbidden.dedup();
     Some(artefact)
+}
+
+/// Milliseconds for which the kernel was at work, of a Lean whose own kernel judges where it elaborates. The last frame's
+/// fields are milliseconds of elaboration, of that, and of what came after.
+pub(crate) fn judged_ms(answer: &str) -> u32 {
+    frames(answer).and_then(|frames| Some(frames.last()?.number(1))).unwrap_or_default()
 }
 
 fn diagnostic(frame: &Frame<'_>, module: &str) -> Diagnostic {

@@ -18,6 +18,9 @@ pub enum Error {
         /// What the system says.
         cause: std::io::Error,
     },
+    /// Lean's kernel cannot be asked, or does not accept what the question rests on.
+    #[error("Lean's kernel cannot be asked: {0}")]
+    Kernel(String),
     /// No native Lean can be run.
     #[error(
         "no native Lean: {0}; install Lean with elan (https://lean-lang.org) or set `toolchain: embedded`"

@@ -44,16 +44,34 @@ enum Twice {
     LeftOut,
 }
 
+/// The declarations whose `ConstantInfo`s lie at `constants`, made of ids of `terms`, which are over `base`.
+pub(crate) fn read(
+    heap: &dyn Objects,
+    constants: &[u32],
+    terms: Terms,
+    base: &Base,
+) -> Result<(Terms, Declarations), ExportError> {
+    walk(heap, constants, terms, base, Twice::Refused)
+}
+
 fn write(heap: &dyn Objects, constants: &[u32], twice: Twice) -> Result<Vec<u8>, ExportError> {
     let base = Base::empty();
-    let mut walk = Walk {
-        heap,
-        terms: base.terms(),
-        names: HashMap::new(),
-        levels: HashMap::new(),
-        exprs: HashMap::new(),
-    };
-    let mut declarations = Declarations::over(&base);
+    let (terms, declarations) = walk(heap, constants, base.terms(), &base, twice)?;
+    let names: Vec<NameId> = declarations.names().collect();
+    let mut out = Bounded(vec![]);
+    ndjson::write(&terms, &declarations, &names, &mut out).map_err(|_| ExportError::TooLarge)?;
+    Ok(out.0)
+}
+
+fn walk(
+    heap: &dyn Objects,
+    constants: &[u32],
+    terms: Terms,
+    base: &Base,
+    twice: Twice,
+) -> Result<(Terms, Declarations), ExportError> {
+    let mut walk = Walk { heap, terms, names: HashMap::new(), levels: HashMap::new(), exprs: HashMap::new() };
+    let mut declarations = Declarations::over(base);
     let mut blocks = Blocks::default();
     for constant in constants {
         walk.constant(*constant, twice, &mut declarations, &mut blocks)?;
@@ -61,10 +79,7 @@ fn write(heap: &dyn Objects, constants: &[u32], twice: Twice) -> Result<Vec<u8>,
     for block in blocks.finish()? {
         declarations.add(&walk.terms, Declaration::Inductive(block))?;
     }
-    let names: Vec<NameId> = declarations.names().collect();
-    let mut out = Bounded(vec![]);
-    ndjson::write(&walk.terms, &declarations, &names, &mut out).map_err(|_| ExportError::TooLarge)?;
-    Ok(out.0)
+    Ok((walk.terms, declarations))
 }
 
 /// All declarations of the modules in the pair at `address`, whose second part is an array of `ModuleData`.

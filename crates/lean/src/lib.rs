@@ -1,8 +1,8 @@
 //! Lean behind one trait: the embedded one, hosted in this process, and a native one.
 //!
 //! A check goes: [`Toolchain::check`] → the modules' graph → each module once per content (`pipeline`, `cache`) in a fresh
-//! copy of a warm guest (`layers`) → facts worked out from the guest's terms (`terms`, `facts`) → for a landing, the gate
-//! (`gate`).
+//! copy of a warm guest (`layers`) → facts worked out from the guest's terms (`terms`, `facts`) → for a landing, both kernels (Lean's in
+//! a second guest: `replay`, `rebuild`; ours: `second`) and the gate (`gate`).
 
 pub mod automation;
 
@@ -24,6 +24,8 @@ mod native;
 mod objects;
 mod pipeline;
 mod process;
+mod rebuild;
+mod replay;
 mod second;
 mod source;
 mod terms;
@@ -33,4 +35,5 @@ pub use embedded::{Embedded, EmbeddedOptions, WARM_BYTES};
 pub use error::Error;
 pub use gate::{ALLOWED_AXIOMS, SORRY};
 pub use native::Native;
+pub use replay::Replayed;
 pub use toolchain::Toolchain;

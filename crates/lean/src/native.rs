@@ -11,6 +11,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use atlas_lean_wasm::SESSION;
+use atlas_proto::receipt::KernelVerdict;
 use atlas_proto::{CheckReply, CheckRequest, LookupReply, LookupRequest, Outcome};
 
 use crate::Error;
@@ -22,11 +23,13 @@ use crate::key::Key;
 use crate::objects::Dump;
 use crate::pipeline::{Budget, Elaborated, Engine, Failure, Pipeline, Work};
 use crate::process::{self, Ended};
+use crate::replay::{LEAN_KERNEL, Replayed};
+use crate::second::Ground;
 use crate::source::is_toolchain;
 use crate::toolchain::Toolchain;
 
-/// What makes the session's code answer from files.
-const DRIVER: &str = include_str!("../native/driver.lean");
+/// What makes the session's code replay in its own kernel, and answer from files.
+const DRIVER: &str = concat!(include_str!("../native/replay.lean"), include_str!("../native/driver.lean"));
 /// The line that starts the session in an image.
 const START: &str = "run_cmd Atlas.start\n";
 /// Memory that Lean itself and the imports take, in bytes; a check's limit comes on top.
@@ -124,6 +127,11 @@ impl Engine for Lean {
         Ok(None)
     }
 
+    /// Its kernel has been asked where it elaborated.
+    fn replay(&self, _: &Ground, _: &[u8], _: &Cache, _: &Budget) -> Result<Option<Replayed>, Failure> {
+        Ok(None)
+    }
+
     fn elaborate(&self, work: &Work<'_>, cache: &Cache, budget: &Budget) -> Result<Elaborated, Failure> {
         let folder = tempfile::tempdir()
             .map_err(|e| Failure::environment(format!("cannot create a temporary folder: {e}")))?;
@@ -138,6 +146,10 @@ impl Engine for Lean {
         }
         put("Driver.lean", SESSION.replace(START, DRIVER).as_bytes())?;
         put("exchange/request", work.asked.request(work, "exchange/out.olean").as_bytes())?;
+        let replays = work.asked.certified && work.facts;
+        if replays {
+            put("exchange/replay", b"")?;
+        }
         let mut path = vec![PathBuf::from("library")];
         path.extend(self.packages.iter().cloned());
         let path = std::env::join_paths(path).map_err(|e| Failure::environment(format!("LEAN_PATH: {e}")))?;
@@ -168,8 +180,15 @@ impl Engine for Lean {
             Some(Err(_)) => return Err(Failure::unreadable(what)),
             None => None,
         };
-        let artefact = answer::read(&text, what, handed.as_ref(), work.asked)
+        let mut artefact = answer::read(&text, what, handed.as_ref(), work.asked)
             .ok_or_else(|| Failure::unreadable(what))?;
+        if replays {
+            artefact.kernels.push(KernelVerdict {
+                kernel: LEAN_KERNEL.to_owned(),
+                declarations: handed.as_ref().map_or(0, |h| h.new.len()).try_into().unwrap_or(u32::MAX),
+                milliseconds: answer::judged_ms(&text),
+            });
+        }
         Ok(Elaborated { artefact, handed, compiled: read("out.olean") })
     }
 }

@@ -16,14 +16,15 @@ use crate::flight::Flights;
 use crate::gate::{self, Checked};
 use crate::graph::{Graph, Module, error};
 use crate::key::Key;
-use crate::second::SecondKernel;
+use crate::replay::Replayed;
+use crate::second::{Ground, SecondKernel};
 
 /// Deadline of a check that names none.
 const DEADLINE: Duration = Duration::from_secs(120);
 /// The level of what may land, in keys.
 const CERTIFIED: &str = "certified";
 /// Memory of a check that names no limit, in bytes.
-const MEMORY: u64 = 1 << 30;
+pub(crate) const MEMORY: u64 = 1 << 30;
 
 /// Why a step gave no artefact.
 pub(crate) struct Failure {
@@ -61,6 +62,17 @@ pub(crate) struct Budget {
 }
 
 impl Budget {
+    /// What a request that comes now may use: so much time, and so many bytes.
+    pub(crate) fn new(deadline: Duration, memory: u64) -> Self {
+        Self {
+            until: Instant::now() + deadline,
+            memory,
+            lean: Cell::default(),
+            peak: Cell::default(),
+            ran: Cell::default(),
+        }
+    }
+
     /// The time that is left.
     pub(crate) fn left(&self) -> Result<Duration, Failure> {
         let left = self.until.saturating_duration_since(Instant::now());
@@ -133,6 +145,15 @@ pub(crate) trait Engine {
         cache: &Cache,
         budget: &Budget,
     ) -> Result<Option<Vec<u8>>, Failure>;
+    /// Asks Lean's own kernel, in a guest that has elaborated nothing, about the declarations in `export`; `cache` holds the exports of the
+    /// `ground`. `None`: it was asked where it elaborated.
+    fn replay(
+        &self,
+        ground: &Ground,
+        export: &[u8],
+        cache: &Cache,
+        budget: &Budget,
+    ) -> Result<Option<Replayed>, Failure>;
     /// Elaborates. `cache` holds the compiled form of what lies below.
     fn elaborate(&self, work: &Work<'_>, cache: &Cache, budget: &Budget) -> Result<Elaborated, Failure>;
 }
@@ -156,13 +177,7 @@ impl Pipeline {
             ms => Duration::from_millis(ms.into()),
         };
         let memory = if request.memory_bytes == 0 { MEMORY } else { request.memory_bytes };
-        let budget = Budget {
-            until: Instant::now() + deadline,
-            memory,
-            lean: Cell::default(),
-            peak: Cell::default(),
-            ran: Cell::default(),
-        };
+        let budget = Budget::new(deadline, memory);
         let mut reply = self.answer(engine, request, &budget).unwrap_or_else(|failure| CheckReply {
             outcome: failure.outcome.into(),
             fault: failure.fault,
@@ -272,7 +287,7 @@ impl<'r> Run<'r> {
 
     /// The key of a module: its content, what lies below it, and the level.
     fn key_at(&self, module: &Module<'_>, level: &str) -> Result<Key, Failure> {
-        let mut key = Key::new("module 5")
+        let mut key = Key::new("module 6")
             .with(&self.engine.identity())
             .with(module.name)
             .with(module.source)
@@ -356,7 +371,7 @@ impl<'r> Run<'r> {
         if let Some(export) = done.handed.as_ref().and_then(|handed| handed.export.as_deref())
             && !artefact.diagnostics.iter().any(is_error)
         {
-            self.ask_second(module, export, &mut artefact)?;
+            self.ask_kernels(module, export, &mut artefact)?;
         }
         artefact.accepted = !artefact.diagnostics.iter().any(is_error)
             && (!self.asked.certified || artefact.forbidden.is_empty());

@@ -1,7 +1,6 @@
 //! The second kernel's part of a certified verdict: what its verdicts rest on is held loaded, and what it accepts is added to that.
 //!
-//! Both kernels must accept every declaration. What Lean's accepts and this one does not is never passed, and is reported as what it is: one
-//! of the two has a mistake.
+//! Both kernels must accept every declaration.
 
 use std::time::Instant;
 
@@ -38,7 +37,7 @@ pub(crate) struct Ground {
 pub(crate) type Answer = Result<KernelVerdict, (String, String)>;
 
 impl SecondKernel {
-    /// Asks about the declarations in `export`, of which Lean's kernel has accepted all; `facts` is what was worked out of those that a
+    /// Asks about the declarations in `export`; `facts` is what was worked out of those that a
     /// person would name, and comes to name all axioms that are found. `None`: there is nothing to rest a verdict on.
     pub(crate) fn judge(
         &self,
@@ -60,10 +59,9 @@ impl SecondKernel {
                     milliseconds: started.elapsed().as_millis().try_into().unwrap_or(u32::MAX),
                 }),
             },
-            Ok(Verdict::Rejected(no)) => Err((
-                no.declaration,
-                format!("the second kernel rejects what Lean's accepts: {} ({})", no.reason, no.rule),
-            )),
+            Ok(Verdict::Rejected(no)) => {
+                Err((no.declaration, format!("the second kernel rejects it: {} ({})", no.reason, no.rule)))
+            }
             Ok(Verdict::Undecided(no)) => {
                 Err((no.declaration, format!("the second kernel comes to no verdict: {}", no.limit)))
             }
@@ -71,9 +69,6 @@ impl SecondKernel {
                 Err(("the export".to_owned(), format!("the second kernel cannot read it: {error}")))
             }
         };
-        if let Err((declaration, why)) = &verdict {
-            tracing::error!(incident = true, declaration, why, "the kernels do not agree");
-        }
         Ok(Some(verdict))
     }
 

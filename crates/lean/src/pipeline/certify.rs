@@ -1,4 +1,4 @@
-//! What a certified verdict takes beyond an elaboration: the second kernel's word, and the receipt.
+//! What a certified verdict takes beyond an elaboration: the word of both kernels, and the receipt.
 
 use std::time::SystemTime;
 
@@ -9,14 +9,16 @@ use super::{Below, Failure, Pipeline, Run, names};
 use crate::cache::Artefact;
 use crate::gate;
 use crate::graph::Module;
+use crate::replay::Replayed;
 use crate::second::Ground;
 
 /// Names the code that judges, in receipts; another version may judge otherwise.
-const JUDGE: &str = concat!("atlas-lean ", env!("CARGO_PKG_VERSION"), " judge 1");
+const JUDGE: &str = concat!("atlas-lean ", env!("CARGO_PKG_VERSION"), " judge 2");
 
 impl Run<'_> {
-    /// The second kernel's verdict on what Lean's has accepted.
-    pub(super) fn ask_second(
+    /// The verdicts of Lean's kernel and of the second one on the same text. Each is asked whatever the other says: what one accepts and the
+    /// other does not is an incident, for one of them has a mistake.
+    pub(super) fn ask_kernels(
         &self,
         module: &Module<'_>,
         export: &[u8],
@@ -31,13 +33,24 @@ impl Run<'_> {
         ground.toolchain.sort();
         ground.toolchain.dedup();
         let Pipeline { second, cache, .. } = self.pipeline;
-        match second.judge(self.engine, &ground, export, &mut artefact.declarations, cache, self.budget)? {
-            Some(Ok(verdict)) => {
-                artefact.kernels.push(verdict);
-                artefact.export = Some(cache.put_export(export)?);
+        let lean = self.engine.replay(&ground, export, cache, self.budget)?.map(Replayed::verdict);
+        let ours =
+            second.judge(self.engine, &ground, export, &mut artefact.declarations, cache, self.budget)?;
+        if let (Some(lean), Some(ours)) = (&lean, &ours)
+            && lean.is_ok() != ours.is_ok()
+            && let Some((declaration, why)) = lean.as_ref().err().or(ours.as_ref().err())
+        {
+            tracing::error!(incident = true, declaration, why, "the kernels do not agree");
+        }
+        let both = matches!((&lean, &ours), (Some(Ok(_)), Some(Ok(_))));
+        for answer in lean.into_iter().chain(ours) {
+            match answer {
+                Ok(verdict) => artefact.kernels.push(verdict),
+                Err(refused) => artefact.forbidden.push(refused),
             }
-            Some(Err(refused)) => artefact.forbidden.push(refused),
-            None => {}
+        }
+        if both {
+            artefact.export = Some(cache.put_export(export)?);
         }
         Ok(())
     }
