@@ -117,6 +117,14 @@ pub(crate) fn read(answer: &str, module: &str, handed: Option<&Handed>, replays:
     }
     artefact.forbidden.sort();
     artefact.forbidden.dedup();
+    if !asked.certified {
+        // Nothing is refused yet, but who writes it is to know before a landing fails.
+        let warnings = artefact.forbidden.iter().map(|no| Diagnostic {
+            severity: Severity::Warning.into(),
+            ..error(module, 0, format!("`{}`: {}", no.declaration, no.why))
+        });
+        artefact.diagnostics.extend(warnings);
+    }
     Some(Answer { artefact, shown, replayed })
 }
 
