@@ -63,8 +63,11 @@ pub(crate) struct Making {
     pub(crate) from: Arc<Snapshot>,
     pub(crate) job: Job,
     /// Looks at the session's answer before the guest is kept.
-    pub(crate) answered: Box<dyn FnOnce(&[u8]) -> Result<(), Failure>>,
+    pub(crate) answered: Box<Answered>,
 }
+
+/// What looks at an answer.
+type Answered = dyn FnOnce(&[u8]) -> Result<(), Failure>;
 
 impl Embedded {
     /// Opens the image in `image`; results are kept beside it, in `checks`.
