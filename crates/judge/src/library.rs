@@ -157,9 +157,13 @@ impl<'l> Library<'l> {
         Ok(found)
     }
 
-    /// Whether a name is a library constant's that counts by its content.
+    /// Whether a name is a library constant's that counts by its content: one that has all of it in its type and value. An inductive
+    /// type of such a name, which Lean would not choose, counts by its name, for its constructors are others.
     pub(crate) fn is_inlined(&self, name: NameId) -> bool {
-        names::is_inlined(self.terms, name) && self.constant(name).is_some()
+        let whole = |constant: Constant<'_>| {
+            matches!(constant.kind, ConstantKind::Definition | ConstantKind::Theorem | ConstantKind::Opaque)
+        };
+        names::is_inlined(self.terms, name) && self.constant(name).is_some_and(whole)
     }
 
     /// The constants that stand in what an inlined one is.
