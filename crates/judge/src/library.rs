@@ -157,13 +157,13 @@ impl<'l> Library<'l> {
         Ok(found)
     }
 
-    /// Whether a name is a library constant's that counts by its content: one that has all of it in its type and value. An inductive
-    /// type of such a name, which Lean would not choose, counts by its name, for its constructors are others.
+    /// Whether a name is a library constant's that counts by its content: a definition or a theorem, of which two with the same content
+    /// are the same. Two opaque constants are not, and the constructors of an inductive type are no part of it; Lean would choose no such
+    /// names for them.
     pub(crate) fn is_inlined(&self, name: NameId) -> bool {
-        let whole = |constant: Constant<'_>| {
-            matches!(constant.kind, ConstantKind::Definition | ConstantKind::Theorem | ConstantKind::Opaque)
-        };
-        names::is_inlined(self.terms, name) && self.constant(name).is_some_and(whole)
+        let kinds = [ConstantKind::Definition, ConstantKind::Theorem];
+        names::is_inlined(self.terms, name)
+            && self.constant(name).is_some_and(|constant| kinds.contains(&constant.kind))
     }
 
     /// The constants that stand in what an inlined one is.
