@@ -207,3 +207,34 @@ end N
     assert!(matches!(replayed, Replayed::Undecided { .. }), "{replayed:?}");
     assert!(accepted(&asked(&text)) > 1);
 }
+
+/// The theorem `t : x = x` with the proof `Eq.refl x`, where `x` is `Nat.succ (… (Nat.succ number))`.
+fn reflexive(number: &str, depth: usize) -> String {
+    let mut text = ILL_TYPED[..ILL_TYPED.find("{\"natVal\"").unwrap()].to_owned();
+    text += "{\"str\":{\"pre\":4,\"str\":\"succ\"},\"in\":5}\n{\"const\":{\"name\":5,\"us\":[]},\"ie\":3}\n";
+    text += &format!("{{\"natVal\":\"{number}\",\"ie\":4}}\n");
+    let apply =
+        |f: usize, a: usize, id: usize| format!("{{\"app\":{{\"fn\":{f},\"arg\":{a}}},\"ie\":{id}}}\n");
+    let x = 4 + depth;
+    text.extend((5..=x).map(|id| apply(3, id - 1, id)));
+    text += &(apply(2, x, x + 1) + &apply(x + 1, x, x + 2));
+    text += &format!("{{\"const\":{{\"name\":3,\"us\":[1]}},\"ie\":{}}}\n", x + 3);
+    text += &(apply(x + 3, 1, x + 4) + &apply(x + 4, x, x + 5));
+    let (ty, value) = (x + 2, x + 5);
+    text + &format!(
+        "{{\"thm\":{{\"name\":1,\"levelParams\":[],\"type\":{ty},\"value\":{value},\"all\":[1]}}}}\n"
+    )
+}
+
+#[test]
+fn long_numbers_are_rebuilt_and_what_is_too_deep_is_undecided() {
+    for (number, depth) in [("2147483648", 0), ("18446744073709551616", 1), ("0", 300)] {
+        assert_eq!(accepted(&asked(&reflexive(number, depth))), 1);
+    }
+    assert_eq!(accepted(&asked(&reflexive(&"9".repeat(50_000), 1))), 1);
+    assert_eq!(accepted(&asked(&reflexive("0", 10_000))), 1);
+    let deepest = reflexive("0", 90_000);
+    let deep = lean().kernel_accepts(&[], &[], deepest.as_bytes(), Duration::from_secs(3)).unwrap();
+    assert!(matches!(deep, Replayed::Undecided { .. }), "{deep:?}");
+    assert_eq!(accepted(&asked(&reflexive("0", 1))), 1, "the next one is asked as ever");
+}
