@@ -7,6 +7,7 @@
 //! signing.rs    the private key, made on first use
 //! ring.rs       public keys, those that sign no more among them
 //! verify.rs     whether a receipt holds: signature, then policy
+//! tags/         what was noticed of declarations that no kernel refuses
 //! ```
 
 mod canonical;
@@ -14,6 +15,8 @@ mod receipt;
 mod ring;
 mod signing;
 mod verify;
+
+pub mod tags;
 
 pub use receipt::{AXIOMS, Certified, Import, KERNELS, KernelVerdict, Malformed, Receipt, SORRY, VERSION};
 pub use ring::{KeyRing, PublicKey, RING_FILE, RingKey};

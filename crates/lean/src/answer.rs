@@ -112,6 +112,7 @@ pub(crate) fn read(
                     statement_sorry_from: facts.statement_sorry_from.clone(),
                     statement_constants: facts.statement_constants.clone(),
                     proof_constants: facts.proof_constants.clone(),
+                    tags: vec![],
                 });
             }
             _ => {}

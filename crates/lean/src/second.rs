@@ -5,7 +5,10 @@
 
 use std::time::Instant;
 
-use atlas_lean_kernel::{AllowedAxioms, Base, Limits, Policy, Stands, Verdict, check, ndjson};
+use atlas_judge::tags;
+use atlas_lean_kernel::{
+    AllowedAxioms, Base, Declarations, Limits, Policy, Stands, Terms, Verdict, check, ndjson,
+};
 use atlas_proto::DeclarationFacts;
 use atlas_proto::receipt::KernelVerdict;
 use parking_lot::Mutex;
@@ -13,6 +16,7 @@ use parking_lot::Mutex;
 use crate::cache::Cache;
 use crate::facts::TOOLCHAIN_AXIOMS;
 use crate::key::Key;
+use crate::name::is_auxiliary_text;
 use crate::pipeline::{Budget, Engine, Failure};
 
 /// Bases that are kept beyond the toolchain's, the last used first. One takes little more than its modules' own terms.
@@ -23,7 +27,15 @@ const STEPS: u64 = 200_000_000;
 /// The kernel with the bases that it has loaded.
 #[derive(Default)]
 pub(crate) struct SecondKernel {
-    bases: Mutex<Vec<(String, Base)>>,
+    bases: Mutex<Vec<(String, Loaded)>>,
+}
+
+/// A base in memory.
+#[derive(Clone)]
+struct Loaded {
+    base: Base,
+    /// How many of its declarations are the toolchain's: those after them are the library's.
+    toolchain: usize,
 }
 
 /// What a module's verdict rests on.
@@ -39,7 +51,8 @@ pub(crate) type Answer = Result<KernelVerdict, (String, String)>;
 
 impl SecondKernel {
     /// Asks about the declarations in `export`, of which Lean's kernel has accepted all; `facts` is what was worked out of those that a
-    /// person would name, and comes to name all axioms that are found. `None`: there is nothing to rest a verdict on.
+    /// person would name, and comes to name all axioms that are found, and what is noticed besides. `None`: there is nothing to rest a
+    /// verdict on.
     pub(crate) fn judge(
         &self,
         engine: &dyn Engine,
@@ -49,22 +62,30 @@ impl SecondKernel {
         cache: &Cache,
         budget: &Budget,
     ) -> Result<Option<Answer>, Failure> {
-        let Some(base) = self.base(engine, ground, cache, budget)? else { return Ok(None) };
+        let Some(Loaded { base, toolchain }) = self.base(engine, ground, cache, budget)? else {
+            return Ok(None);
+        };
         let started = Instant::now();
         let verdict = match ask(&base, export) {
-            Ok(Verdict::Accepted(accepted)) => match agree(facts, &accepted.declarations) {
-                Err(differs) => Err(differs),
-                Ok(()) => Ok(KernelVerdict {
-                    kernel: format!("atlas-lean-kernel {}", env!("CARGO_PKG_VERSION")),
-                    declarations: u32::try_from(accepted.declarations.len()).unwrap_or(u32::MAX),
-                    milliseconds: started.elapsed().as_millis().try_into().unwrap_or(u32::MAX),
-                }),
-            },
-            Ok(Verdict::Rejected(no)) => Err((
+            Ok((Verdict::Accepted(accepted), mut terms, declarations)) => {
+                match agree(facts, &accepted.declarations) {
+                    Err(differs) => Err(differs),
+                    Ok(()) => {
+                        let milliseconds = started.elapsed().as_millis().try_into().unwrap_or(u32::MAX);
+                        notice(facts, &mut terms, &declarations, toolchain);
+                        Ok(KernelVerdict {
+                            kernel: format!("atlas-lean-kernel {}", env!("CARGO_PKG_VERSION")),
+                            declarations: u32::try_from(accepted.declarations.len()).unwrap_or(u32::MAX),
+                            milliseconds,
+                        })
+                    }
+                }
+            }
+            Ok((Verdict::Rejected(no), ..)) => Err((
                 no.declaration,
                 format!("the second kernel rejects what Lean's accepts: {} ({})", no.reason, no.rule),
             )),
-            Ok(Verdict::Undecided(no)) => {
+            Ok((Verdict::Undecided(no), ..)) => {
                 Err((no.declaration, format!("the second kernel comes to no verdict: {}", no.limit)))
             }
             Err(error) => {
@@ -84,7 +105,7 @@ impl SecondKernel {
         ground: &Ground,
         cache: &Cache,
         budget: &Budget,
-    ) -> Result<Option<Base>, Failure> {
+    ) -> Result<Option<Loaded>, Failure> {
         let mut key = Key::new("base 1").with(&engine.identity());
         for name in &ground.toolchain {
             key = key.with(name);
@@ -101,7 +122,7 @@ impl SecondKernel {
             let at = bases.iter().position(|(known, _)| known == key)?;
             Some((k, bases[at].1.clone()))
         });
-        let (mut done, mut base) = match known {
+        let (mut done, mut loaded) = match known {
             Some(known) => known,
             None => {
                 let Some(text) = engine.foundation(&ground.toolchain, cache, budget)? else {
@@ -111,19 +132,20 @@ impl SecondKernel {
                 let axioms: Vec<&str> = axioms.iter().map(String::as_str).collect();
                 let base = Base::load_statements(&mut &text[..], &axioms, &ndjson::Bounds::default())
                     .map_err(|error| Failure::environment(format!("the toolchain's export: {error}")))?;
-                bases.insert(0, (keys[0].clone(), base.clone()));
-                (0, base)
+                let loaded = Loaded { toolchain: base.len(), base };
+                bases.insert(0, (keys[0].clone(), loaded.clone()));
+                (0, loaded)
             }
         };
         while let Some(digest) = ground.exports.get(done) {
             let again = |why: String| Failure::environment(format!("the certified export {digest}: {why}"));
             let export = cache.export(digest)?;
-            let verdict = ask(&base, &export).map_err(|error| again(error.to_string()))?;
+            let (verdict, ..) = ask(&loaded.base, &export).map_err(|error| again(error.to_string()))?;
             let Verdict::Accepted(accepted) = verdict else { return Err(again(verdict.to_string())) };
-            let next = base.extend(&accepted.certified);
-            base = next.ok_or_else(|| again("it was checked over another base".to_owned()))?;
+            let next = loaded.base.extend(&accepted.certified);
+            loaded.base = next.ok_or_else(|| again("it was checked over another base".to_owned()))?;
             done += 1;
-            bases.insert(0, (keys[done].clone(), base.clone()));
+            bases.insert(0, (keys[done].clone(), loaded.clone()));
         }
         // The toolchain's own is always the hardest to come by.
         while bases.len() > MOST_BASES {
@@ -132,7 +154,21 @@ impl SecondKernel {
                 None => break,
             }
         }
-        Ok(Some(base))
+        Ok(Some(loaded))
+    }
+}
+
+/// Puts what is noticed of declarations that were accepted into their facts.
+fn notice(facts: &mut [DeclarationFacts], terms: &mut Terms, declarations: &Declarations, toolchain: usize) {
+    let started = Instant::now();
+    let noticed = tags::of(terms, declarations, toolchain, &|name| !is_auxiliary_text(name));
+    tracing::debug!(
+        declarations = declarations.len(),
+        ms = started.elapsed().as_millis() as u64,
+        "looked for tags"
+    );
+    for facts in facts {
+        facts.tags = noticed.get(&facts.name).into_iter().flatten().map(Into::into).collect();
     }
 }
 
@@ -153,10 +189,11 @@ fn agree(facts: &mut [DeclarationFacts], stands: &[Stands]) -> Result<(), (Strin
 }
 
 /// Which axioms may be rested on is the gate's to say, of each declaration; here they only have to be what their names say.
-fn ask(base: &Base, export: &[u8]) -> Result<Verdict, ndjson::ReadError> {
+fn ask(base: &Base, export: &[u8]) -> Result<(Verdict, Terms, Declarations), ndjson::ReadError> {
     let mut reader = ndjson::Reader::new(base, &ndjson::Bounds::default());
     reader.read(&mut &export[..])?;
     let (mut terms, declarations) = reader.finish();
     let policy = Policy { axioms: AllowedAxioms::Any, ..Policy::default() };
-    Ok(check(&mut terms, &declarations, &policy, &Limits { steps: STEPS, ..Limits::default() }))
+    let verdict = check(&mut terms, &declarations, &policy, &Limits { steps: STEPS, ..Limits::default() });
+    Ok((verdict, terms, declarations))
 }
