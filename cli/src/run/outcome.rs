@@ -10,6 +10,7 @@ use atlas_judge::{KeyRing, RING_FILE, Receipt};
 use atlas_library::layout;
 use atlas_merge_coordinator::{MergeQueue, export_receipts};
 use atlas_planner::{AttemptStatus, Finished, Planner, TargetStatus};
+use atlas_proto::tag::Weight;
 use atlas_proto::{MergeOutcome, PlannerEvent, merge_outcome, planner_event, report, triage};
 use bytes::Bytes;
 use prost::Message as _;
@@ -18,7 +19,7 @@ use crate::directory::{Directory, Identity};
 use crate::failure::{Failure, Result};
 use crate::input::Input;
 use crate::progress::Progress;
-use crate::report::{Attempt, Chapter, Cpu, Escalation, Refusal, Report, Target, TargetReceipt, ways};
+use crate::report::{Attempt, Chapter, Cpu, Escalation, Refusal, Report, Tag, Target, TargetReceipt, ways};
 
 /// Writes the working copy and gathers the report of the run as it stands.
 ///
@@ -191,6 +192,7 @@ fn target(planner: &Planner, modules: &HashMap<String, Bytes>, status: &TargetSt
             question: status.question.clone().unwrap_or_default(),
             reply: status.reply.clone(),
         }),
+        tags: planner.tags(&status.id).into_iter().map(tag).collect(),
         history: planner.attempts(&status.id).iter().map(|past| attempt(&status.id, past)).collect(),
         ..Target::default()
     };
@@ -205,6 +207,15 @@ fn target(planner: &Planner, modules: &HashMap<String, Bytes>, status: &TargetSt
     }
     target.ways = ways(&target);
     target
+}
+
+fn tag(tag: atlas_proto::Tag) -> Tag {
+    let weight = match tag.weight() {
+        Weight::Grave => "grave",
+        Weight::Doubt => "doubt",
+        Weight::Information | Weight::Unspecified => "information",
+    };
+    Tag { kind: tag.kind, weight: weight.to_owned(), evidence: tag.evidence }
 }
 
 fn attempt(target: &str, past: &AttemptStatus) -> Attempt {
