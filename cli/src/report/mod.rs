@@ -302,6 +302,14 @@ impl Report {
             usd(self.usage.cost_microdollars as f64 / 1e6),
             duration(self.elapsed_ms),
         ));
+        let doubted = |target: &&Target| target.tags.iter().any(|tag| tag.weight != "information");
+        let doubted = self.targets.iter().filter(doubted).count();
+        if doubted > 0 {
+            let targets = plural(doubted, "target");
+            text.push_str(&format!(
+                "the machine has noticed something about {targets}; the report says what\n"
+            ));
+        }
         text.push_str(&self.open_targets());
         if let Some(outcome) = self.outcome.as_ref().filter(|_| outcome) {
             text.push_str(&format!("{outcome}\n"));

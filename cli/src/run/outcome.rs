@@ -10,7 +10,6 @@ use atlas_judge::{KeyRing, RING_FILE, Receipt};
 use atlas_library::layout;
 use atlas_merge_coordinator::{MergeQueue, export_receipts};
 use atlas_planner::{AttemptStatus, Finished, Planner, TargetStatus};
-use atlas_proto::tag::Weight;
 use atlas_proto::{MergeOutcome, PlannerEvent, merge_outcome, planner_event, report, triage};
 use bytes::Bytes;
 use prost::Message as _;
@@ -210,11 +209,7 @@ fn target(planner: &Planner, modules: &HashMap<String, Bytes>, status: &TargetSt
 }
 
 fn tag(tag: atlas_proto::Tag) -> Tag {
-    let weight = match tag.weight() {
-        Weight::Grave => "grave",
-        Weight::Doubt => "doubt",
-        Weight::Information | Weight::Unspecified => "information",
-    };
+    let weight = tag.weight().word();
     Tag { kind: tag.kind, weight: weight.to_owned(), evidence: tag.evidence }
 }
 

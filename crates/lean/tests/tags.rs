@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 
 use atlas_judge::tags::Kind;
 use atlas_lean::Toolchain as _;
+use atlas_lean::automation::{self, Candidate};
 use atlas_proto::{Outcome, Tag};
 use common::{certify, fact, lean, library, module};
 
@@ -219,6 +220,50 @@ fn what_a_statement_rests_on_is_looked_at_through_imports() {
     let elaborated =
         lean().check(&common::elaborate(vec![module("T.Alone", "def T.a (n : Nat) : Nat := 0")]));
     assert!(fact(&elaborated, "T.a").tags.is_empty());
+}
+
+/// The tactic by which a probe succeeds on a statement, in a region as agents write it.
+fn probed(candidates: &[Candidate], proved: &str) -> Option<String> {
+    candidates.iter().find_map(|candidate| {
+        let body = format!(
+            "namespace T\ndef Even (n : Nat) : Prop := ∃ k, n = k + k\n{}\nend T\n",
+            candidate.region
+        );
+        let reply = lean().check(&common::elaborate(vec![module("T", &body)]));
+        let whole = reply.declarations.iter().any(|facts| facts.name == proved && !facts.uses_sorry);
+        let accepted = whole && reply.outcome() == Outcome::Accepted;
+        automation::winner(candidate, &reply.diagnostics).filter(|_| accepted).map(str::to_owned)
+    })
+}
+
+#[test]
+fn the_automation_tier_tells_vacuous_and_false_statements_from_honest_ones() {
+    let vacuous = |region: &str| probed(&automation::contradictions(region, &["Even"]), "T.t");
+    let refuted =
+        |region: &str| probed(&automation::refutations(region, "T.t", &["Even"]), "T.atlas_refutation");
+    for region in [
+        "theorem t (n : Nat) (h : n < 2) (k : 5 < n) : n = 3 := by sorry",
+        "theorem t : ∀ n : Nat, n < 2 → 5 < n → n = 3 := by\n  sorry",
+        "theorem t (p : Nat → Prop) (h : ∀ n, p n) (k : ¬ p 3) : p 4 ∧ p 5 := by sorry",
+    ] {
+        assert!(vacuous(region).is_some(), "{region}");
+    }
+    for region in [
+        "theorem t (n : Nat) : n < 2 := by sorry",
+        "theorem t {m n : Nat} : m - n + n = m := by sorry",
+        "theorem t (n : Nat) (h : 0 < n) : Even n := by sorry",
+        "@[simp] theorem t (n : Nat) : n = 2 * n := by sorry",
+    ] {
+        assert!(refuted(region).is_some(), "{region}");
+    }
+    for honest in [
+        "theorem t (n : Nat) (h : n < 5) (k : 2 < n) : n = 3 ∨ n = 4 := by sorry",
+        "theorem t (m n : Nat) (hm : Even m) (hn : Even n) : Even (m + n) := by sorry",
+        // What it says of itself is no proof of it, and none of its negation.
+        "@[simp] theorem t (n : Nat) : Even (n * (n + 1)) := by sorry",
+    ] {
+        assert_eq!((vacuous(honest), refuted(honest)), (None, None), "{honest}");
+    }
 }
 
 proptest::proptest! {

@@ -1,7 +1,6 @@
 //! Prompts as templates (minijinja): the part above the line `<!-- task -->` is the system prompt, the same for every attempt of a
 //! role so that providers can cache it; the part below is the opening message, filled with the task.
 
-use atlas_proto::tag::Weight;
 use atlas_proto::{Diagnostic, PriorAttempt, Tag, Target};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Serde;
@@ -113,11 +112,7 @@ pub struct Noticed {
 
 impl From<&Tag> for Noticed {
     fn from(tag: &Tag) -> Self {
-        let weight = match tag.weight() {
-            Weight::Grave => "grave",
-            Weight::Doubt => "doubt",
-            Weight::Information | Weight::Unspecified => "information",
-        };
+        let weight = tag.weight().word();
         Self { kind: tag.kind.clone(), weight: weight.to_owned(), evidence: tag.evidence.clone() }
     }
 }
