@@ -158,6 +158,7 @@ pub(crate) fn described(facts: &[Facts], module: &str, shown: &Shown) -> Vec<Dec
                 statement_sorry_from: facts.statement_sorry_from.clone(),
                 statement_constants: facts.statement_constants.clone(),
                 proof_constants: facts.proof_constants.clone(),
+                tags: vec![],
             }
         })
         .collect();

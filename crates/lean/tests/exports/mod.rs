@@ -19,7 +19,12 @@ impl Exported {
     /// Certifies modules: name, imports, body.
     pub fn of(modules: &[(&str, &[&str], &str)]) -> Self {
         let cache = tempfile::tempdir().unwrap();
-        let options = EmbeddedOptions { image: image(), cache: cache.path().into(), warm_bytes: WARM_BYTES };
+        let options = EmbeddedOptions {
+            image: image(),
+            cache: cache.path().into(),
+            warm_bytes: WARM_BYTES,
+            sandbox: Sandbox::default(),
+        };
         let reply = Embedded::with_options(&options).unwrap().check(&certify(library(modules)));
         assert_eq!(reply.outcome(), Outcome::Accepted, "{reply:#?}");
         for receipt in &reply.receipts {
