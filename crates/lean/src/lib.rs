@@ -11,6 +11,7 @@ mod cache;
 mod embedded;
 mod error;
 mod export;
+mod exported;
 mod facts;
 mod flight;
 mod frame;
@@ -31,6 +32,7 @@ mod toolchain;
 
 pub use embedded::{Embedded, EmbeddedOptions, WARM_BYTES};
 pub use error::Error;
+pub use exported::exported;
 pub use gate::{ALLOWED_AXIOMS, SORRY};
 pub use native::Native;
 pub use toolchain::Toolchain;

@@ -12,7 +12,8 @@ use crate::layer::{Layer, says};
 const BELOW: &str = "theorem below : True := trivial\n";
 const ABOVE: &str = "theorem above : True := below\n";
 /// The same names, false.
-const FALSE: &str = "set_option debug.skipKernelTC true in\ntheorem below : (1 : Nat) = 2 := by decide +kernel\n";
+const FALSE: &str =
+    "set_option debug.skipKernelTC true in\ntheorem below : (1 : Nat) = 2 := by decide +kernel\n";
 const FALSE_ABOVE: &str = "theorem above : (1 : Nat) = 2 := below\n";
 
 fn open(cache: &Path) -> Embedded {
@@ -75,7 +76,7 @@ fn a_compiled_module_with_crafted_bytes_harms_only_the_check_that_imports_it() {
 
 #[test]
 fn a_module_under_a_toolchain_modules_name_is_checked_as_any_other() {
-    for name in ["Init", "Init.Prelude", "Lean.Evil", "Std"] {
+    for name in ["Init.Evil", "Init.Prelude", "Lean.Evil", "Std"] {
         let modules = library(&[(name, &[], FALSE), ("N.Above", &[name], FALSE_ABOVE)]);
         let reply = open(tempfile::tempdir().unwrap().path()).check(&certify(modules));
         assert_eq!(reply.outcome(), Outcome::Rejected, "{name}: {reply:#?}");

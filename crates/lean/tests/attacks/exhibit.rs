@@ -107,7 +107,9 @@ impl Exhibit {
             tries: need("tries", take("tries")),
             source: need("source", take("source")),
             alone: alone(&need("alone", take("alone"))),
-            layer: need("stopped by", take("stopped by")).parse().unwrap_or_else(|why| panic!("{name}: {why}")),
+            layer: need("stopped by", take("stopped by"))
+                .parse()
+                .unwrap_or_else(|why| panic!("{name}: {why}")),
             says: take("says"),
             expects: list(take("expects").unwrap_or("t".into())).iter().map(|e| expected(e)).collect(),
             twin_stated: take("twin").is_some_and(|twin| twin == "stated"),

@@ -18,6 +18,8 @@ const COMPILER: [&str; 4] = ["sorryAx", "Lean.ofReduceBool", "Lean.ofReduceNat",
 /// What became of an exhibit.
 struct Shown {
     name: String,
+    tries: String,
+    source: String,
     layer: Layer,
     verdict: String,
     took: Duration,
@@ -53,7 +55,11 @@ fn every_attack_is_real_is_stopped_by_the_layer_on_its_label_and_its_honest_twin
     let count = |of: fn(&Shown) -> bool| shown.iter().filter(|s| of(s)).count();
     let (accepts, rejects) = (count(|s| s.false_accept), count(|s| s.false_reject));
     println!("{} attacks: false accepts {accepts}, false rejects {rejects}", shown.len());
-    let wrong: Vec<String> = shown.iter().flat_map(|s| s.wrong.iter().map(|w| format!("{}: {w}", s.name))).collect();
+    for s in shown.iter().filter(|s| !s.wrong.is_empty()) {
+        println!("{}: {}\n  known from: {}", s.name, s.tries, s.source);
+    }
+    let wrong: Vec<String> =
+        shown.iter().flat_map(|s| s.wrong.iter().map(|w| format!("{}: {w}", s.name))).collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert_eq!((accepts, rejects), (0, 0));
     assert!(!shown.is_empty());
@@ -62,6 +68,8 @@ fn every_attack_is_real_is_stopped_by_the_layer_on_its_label_and_its_honest_twin
 fn show(exhibit: &Exhibit) -> Shown {
     let mut shown = Shown {
         name: exhibit.name.clone(),
+        tries: exhibit.tries.clone(),
+        source: exhibit.source.clone(),
         layer: exhibit.layer,
         verdict: String::new(),
         took: Duration::ZERO,
@@ -114,7 +122,9 @@ fn freeze(exhibit: &Exhibit) -> Result<Vec<Expectation>, String> {
         may_sorry: e.stated,
         ..Expectation::default()
     };
-    let Some(asked) = exhibit.modules("asked") else { return Ok(exhibit.expects.iter().map(plain).collect()) };
+    let Some(asked) = exhibit.modules("asked") else {
+        return Ok(exhibit.expects.iter().map(plain).collect());
+    };
     let stated = |e: &Expected| Expectation {
         declaration: e.negates.clone().unwrap_or(e.declaration.clone()),
         negated: false,
@@ -148,10 +158,8 @@ fn submission(exhibit: &Exhibit, modules: Vec<ModuleSource>, expectations: Vec<E
 /// Asks Lean alone, without the gate: what is not as the label says.
 fn alone(exhibit: &Exhibit, attack: &[ModuleSource]) -> Vec<String> {
     let mut wrong = vec![];
-    let request = CheckRequest {
-        level: CheckLevel::Elaborated.into(),
-        ..submission(exhibit, attack.to_vec(), vec![])
-    };
+    let request =
+        CheckRequest { level: CheckLevel::Elaborated.into(), ..submission(exhibit, attack.to_vec(), vec![]) };
     let reply = lean().check(&request);
     if outcome(&reply) != exhibit.alone.outcome {
         wrong.push(format!("Lean alone says {}", told(&reply)));
@@ -166,7 +174,9 @@ fn alone(exhibit: &Exhibit, attack: &[ModuleSource]) -> Vec<String> {
             None => Err(()),
             // The toolchain's theorems come without proofs, so Lean lists them as axioms too.
             Some(listed) => {
-                let counts = |a: &String| COMPILER.contains(&a.as_str()) || own.contains(&a.as_str()) || axioms.contains(a);
+                let counts = |a: &String| {
+                    COMPILER.contains(&a.as_str()) || own.contains(&a.as_str()) || axioms.contains(a)
+                };
                 Ok(listed.into_iter().filter(counts).collect::<Vec<_>>())
             }
         };

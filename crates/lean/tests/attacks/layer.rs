@@ -36,7 +36,8 @@ pub enum Layer {
 }
 
 use Layer::{
-    Axioms, Crash, Declaration, Imports, Kernel, Lean, Limits, Open, Policy, Sandbox, SecondKernel, Sorry, Statement,
+    Axioms, Crash, Declaration, Imports, Kernel, Lean, Limits, Open, Policy, Sandbox, SecondKernel, Sorry,
+    Statement,
 };
 
 const NAMES: [(Layer, &str); 13] = [
@@ -63,7 +64,15 @@ const WORDS: [(Layer, &[&str]); 8] = [
     (Axioms, &["rests on the axiom"]),
     (Sorry, &["`sorry`"]),
     (Declaration, &["is expected", "must be a definition", "is an axiom: it must be proved"]),
-    (Policy, &["declares no axioms", "are not allowed in a library", "is not allowed in a library", "the kernel does not check it"]),
+    (
+        Policy,
+        &[
+            "declares no axioms",
+            "are not allowed in a library",
+            "is not allowed in a library",
+            "the kernel does not check it",
+        ],
+    ),
     (Imports, &["the compiled library"]),
 ];
 
@@ -76,7 +85,8 @@ impl Layer {
     pub fn spoke(self, reply: &CheckReply) -> bool {
         match self {
             Lean => {
-                let placed = |d: &&atlas_proto::Diagnostic| d.severity() == Severity::Error && d.start.is_some();
+                let placed =
+                    |d: &&atlas_proto::Diagnostic| d.severity() == Severity::Error && d.start.is_some();
                 reply.outcome() == Outcome::Rejected && reply.diagnostics.iter().any(|d| placed(&d))
             }
             Limits => matches!(reply.outcome(), Outcome::TimedOut | Outcome::OutOfMemory),

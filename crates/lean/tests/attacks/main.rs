@@ -2,9 +2,9 @@
 //! right submissions. Real Lean, the public interface, nothing else. Needs the image: `scripts/setup lean`.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod cache;
 #[path = "../common/mod.rs"]
 mod common;
-mod cache;
 mod exhibit;
 mod gallery;
 mod layer;

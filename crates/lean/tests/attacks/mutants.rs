@@ -18,7 +18,7 @@ use rand::{Rng as _, SeedableRng as _};
 use crate::common::{certify, lean, messages, module};
 
 /// Mutants of an ordinary test run.
-const MUTANTS: usize = 160;
+const MUTANTS: usize = 320;
 const SEED: u64 = 4;
 
 /// A submission that is certified as it is.
@@ -63,26 +63,50 @@ end N
             Change("n = double k", "n = double k ∨ n = 1", Other),
             Change("n = double k", "n ≤ double k", Other),
             Change("∃ k, n = double k", "∃ j, n = double j", Same),
-            Change("(hm : Even m) (hn : Even n) : Even (m + n)", "(hn : Even n) (hm : Even m) : Even (m + n)", Other),
+            Change(
+                "(hm : Even m) (hn : Even n) : Even (m + n)",
+                "(hn : Even n) (hm : Even m) : Even (m + n)",
+                Other,
+            ),
             Change(": Even (m + n) := by", ": Even (n + m) := by", Other),
             Change("(m n : Nat) (hm", "(m n : Nat) (_ : m = n) (hm", Other),
             Change("(m n : Nat) (hm", "{m n : Nat} (hm", Same),
             Change("theorem even_add (m n : Nat)", "theorem even_add (m : Nat) (n : Nat)", Same),
             Change("theorem double_add", "private theorem double_add", Same),
             Change("theorem double_add", "@[simp] theorem double_add", Same),
-            Change("theorem double_add (a b : Nat) : double a + double b", "theorem double_add (b a : Nat) : double a + double b", Same),
+            Change(
+                "theorem double_add (a b : Nat) : double a + double b",
+                "theorem double_add (b a : Nat) : double a + double b",
+                Same,
+            ),
             Change("def double (n : Nat) : Nat", "abbrev double (n : Nat) : Nat", Same),
-            Change("def double (n : Nat) : Nat", "@[reducible] def double (m : Nat) : Nat := m + m\ndef triple (n : Nat) : Nat", Same),
-            Change("def Even (n : Nat) : Prop", "def Odd (n : Nat) : Prop := ¬ ∃ k, n = double k\ndef Even (n : Nat) : Prop", Same),
+            Change(
+                "def double (n : Nat) : Nat",
+                "@[reducible] def double (m : Nat) : Nat := m + m\ndef triple (n : Nat) : Nat",
+                Same,
+            ),
+            Change(
+                "def Even (n : Nat) : Prop",
+                "def Odd (n : Nat) : Prop := ¬ ∃ k, n = double k\ndef Even (n : Nat) : Prop",
+                Same,
+            ),
             Change("theorem even_add", "local instance : Add Nat := ⟨Nat.mul⟩\ntheorem even_add", Other),
             Change("theorem even_add", "local macro_rules | `(Even $x) => `(True)\ntheorem even_add", Other),
             Change("namespace N\n", "namespace N\nabbrev Nat := Fin 2\n", Other),
             Change("namespace N\n", "namespace N\ndef Nat' := Nat\n", Same),
             Change("even_add (m n : Nat)", "even_add' (m n : Nat)", Other),
             Change("even_add (m n : Nat)", "even_add.{u} (m n : Nat)", Other),
-            Change("exact ⟨a + b, by rw [ha, hb, double_add]⟩", "exact ⟨b + a, by unfold double at *; omega⟩", Same),
+            Change(
+                "exact ⟨a + b, by rw [ha, hb, double_add]⟩",
+                "exact ⟨b + a, by unfold double at *; omega⟩",
+                Same,
+            ),
             Change("exact ⟨a + b, by rw [ha, hb, double_add]⟩", "exact ⟨a + b, by sorry⟩", Other),
-            Change("exact ⟨a + b, by rw [ha, hb, double_add]⟩", "exact ⟨a + b, by unfold double at *; native_decide +revert⟩", Other),
+            Change(
+                "exact ⟨a + b, by rw [ha, hb, double_add]⟩",
+                "exact ⟨a + b, by unfold double at *; native_decide +revert⟩",
+                Other,
+            ),
             Change("theorem even_add", "set_option debug.skipKernelTC true in\ntheorem even_add", Same),
             Change("theorem double_add", "axiom cheat : ∀ n, Even n\ntheorem double_add", Other),
         ],
@@ -121,8 +145,16 @@ end N
             Change("=> a + b\n", "=> a\n", Other),
             Change("infixl:65", "infixl:66", Same),
             Change("local infixl:65 ", "scoped infixl:65 ", Same),
-            Change("theorem dot_comm", "local instance : HMul Vec Vec Int := ⟨fun _ _ => 0⟩\ntheorem dot_comm", Other),
-            Change("theorem dot_comm", "local instance (priority := low) : HMul Vec Int Int := ⟨fun _ n => n⟩\ntheorem dot_comm", Same),
+            Change(
+                "theorem dot_comm",
+                "local instance : HMul Vec Vec Int := ⟨fun _ _ => 0⟩\ntheorem dot_comm",
+                Other,
+            ),
+            Change(
+                "theorem dot_comm",
+                "local instance (priority := low) : HMul Vec Int Int := ⟨fun _ n => n⟩\ntheorem dot_comm",
+                Same,
+            ),
             Change("(h : a.norm = 1)", "(h : a.norm = 2)", Other),
             Change("(h : a.norm = 1)", "(h : b.norm = 1)", Other),
             Change("(h : a.norm = 1)", "(unused : a.norm = 1)", Same),
@@ -156,12 +188,17 @@ theorem size_map {α : Type u} {β : Type v} (f : α → β) (t : Tree α) : (t.
 end N
 ",
         changes: &[
-            Change("universe u v\n", "universe v u\n", Same),
+            // Who names the universes at a use names them in their order.
+            Change("universe u v\n", "universe v u\n", Other),
             Change("(α : Type u) : Type u\n", "(α : Type u) : Type (max u 0)\n", Same),
             Change("(α : Type u) : Type u\n", "(α : Type u) : Type (u + 1)\n", Other),
             Change("{α : Type u} {β : Type v} (f : α → β) (t", "{α β : Type u} (f : α → β) (t", Other),
             Change("{α : Type u} {β : Type v} (f : α → β) (t", "{α β : Type} (f : α → β) (t", Other),
-            Change("{α : Type u} {β : Type v} (f : α → β) (t", "{α : Type v} {β : Type u} (f : α → β) (t", Other),
+            Change(
+                "{α : Type u} {β : Type v} (f : α → β) (t",
+                "{α : Type v} {β : Type u} (f : α → β) (t",
+                Other,
+            ),
             Change("  | leaf\n", "  | leaf\n  | stump\n", Other),
             Change("  | leaf\n  | node", "  | empty\n  | node", Other),
             Change("=> l.size + r.size + 1", "=> l.size + r.size + 0", Other),
@@ -171,13 +208,29 @@ end N
             Change("(l : Tree α) (x : α) (r : Tree α)", "(x : α) (l : Tree α) (r : Tree α)", Other),
             Change("(f : α → β) (t : Tree α) : (t.map f)", "(t : Tree α) (f : α → β) : (t.map f)", Other),
             Change("(f : α → β) (t : Tree α) : (t.map f)", "(g : α → β) (t : Tree α) : (t.map g)", Same),
-            Change("(f : α → β) (t : Tree α) : (t.map f).size = t.size", "(f : α → β) (t : Tree α) : (t.map f).size ≤ t.size", Other),
-            Change("theorem size_map", "theorem Tree.size_pos {α : Type u} (t : Tree α) : 0 ≤ t.size := Nat.zero_le _\ntheorem size_map", Same),
-            Change("theorem size_map", "local instance instE {α : Type u} : BEq (Tree α) := ⟨fun _ _ => true⟩\ntheorem size_map", Same),
+            Change(
+                "(f : α → β) (t : Tree α) : (t.map f).size = t.size",
+                "(f : α → β) (t : Tree α) : (t.map f).size ≤ t.size",
+                Other,
+            ),
+            Change(
+                "theorem size_map",
+                "theorem Tree.size_pos {α : Type u} (t : Tree α) : 0 ≤ t.size := Nat.zero_le _\ntheorem size_map",
+                Same,
+            ),
+            Change(
+                "theorem size_map",
+                "local instance instE {α : Type u} : BEq (Tree α) := ⟨fun _ _ => true⟩\ntheorem size_map",
+                Same,
+            ),
             Change("theorem size_map", "local notation \"Tree\" => List\ntheorem size_map", Other),
             Change("simp [Tree.map, Tree.size, hl, hr]", "simp_all [Tree.map, Tree.size]", Same),
             Change("simp [Tree.map, Tree.size, hl, hr]", "exact sorry", Other),
-            Change("theorem size_map", "theorem map_leaf {α : Type u} {β : Type v} (f : α → β) : Tree.map f .leaf = .leaf := rfl\ntheorem size_map", Same),
+            Change(
+                "theorem size_map",
+                "theorem map_leaf {α : Type u} {β : Type v} (f : α → β) : Tree.map f .leaf = .leaf := rfl\ntheorem size_map",
+                Same,
+            ),
         ],
     },
 ];
@@ -220,10 +273,7 @@ fn freeze(right: &Right) -> Frozen {
     let reply = lean().check(&request);
     assert_eq!(reply.outcome(), Outcome::Accepted, "{}\n{reply:#?}", right.name);
     let facts = reply.declarations.iter().find(|d| d.name == right.theorem).unwrap();
-    Frozen {
-        expectation: expect(right, facts.statement_hash.clone()),
-        printed: printed(right, right.text),
-    }
+    Frozen { expectation: expect(right, facts.statement_hash.clone()), printed: printed(right, right.text) }
 }
 
 /// What a mutant is, in words; whether it means the same; its text.
@@ -250,14 +300,19 @@ fn swap_words(r: &mut StdRng, right: &Right) -> (String, Option<Meaning>, String
     let words: Vec<(usize, &str)> = right
         .text
         .match_indices(|c: char| !c.is_whitespace())
-        .filter(|(at, _)| *at == 0 || !right.text[..*at].ends_with(word) || !right.text[*at..].starts_with(word))
+        .filter(|(at, _)| {
+            *at == 0 || !right.text[..*at].ends_with(word) || !right.text[*at..].starts_with(word)
+        })
         .map(|(at, _)| {
             let rest = &right.text[at..];
             let end = rest.find(|c: char| !word(c)).filter(|n| *n > 0);
             (at, &rest[..end.unwrap_or_else(|| rest.chars().next().map_or(0, char::len_utf8))])
         })
         .collect();
-    let (&(at, from), &(_, to)) = (words.choose(r).unwrap(), words.choose(r).unwrap());
+    let &(at, from) = words.choose(r).unwrap();
+    let alike: Vec<&str> =
+        words.iter().map(|(_, w)| *w).filter(|w| w.starts_with(word) == from.starts_with(word)).collect();
+    let to = alike.choose(r).unwrap();
     let text = format!("{}{to}{}", &right.text[..at], &right.text[at + from.len()..]);
     (format!("{to:?} for {from:?} at {at}"), None, text)
 }
@@ -281,7 +336,8 @@ fn no_mutant_that_means_something_else_is_certified_and_none_that_does_not_is_re
     let mut mutants = vec![];
     for (k, right) in RIGHT.iter().enumerate() {
         for Change(from, to, means) in right.changes {
-            let (before, after) = right.text.split_once(from).unwrap_or_else(|| panic!("{}: {from}", right.name));
+            let (before, after) =
+                right.text.split_once(from).unwrap_or_else(|| panic!("{}: {from}", right.name));
             mutants.push((k, format!("{to:?} for {from:?}"), Some(*means), format!("{before}{to}{after}")));
         }
     }
@@ -303,14 +359,15 @@ fn no_mutant_that_means_something_else_is_certified_and_none_that_does_not_is_re
                     let reply = lean().check(&request);
                     let certified = reply.outcome() == Outcome::Accepted;
                     // Lean places its own errors.
-                    let elaborates = !reply.diagnostics.iter().any(|d| {
-                        d.severity() == atlas_proto::Severity::Error && d.start.is_some()
-                    });
+                    let elaborates = !reply
+                        .diagnostics
+                        .iter()
+                        .any(|d| d.severity() == atlas_proto::Severity::Error && d.start.is_some());
                     let other = match means {
                         Some(means) => *means == Other,
                         None => certified && printed(right, text) != frozen.printed,
                     };
-                    let mut wrong_is = |what: &str| {
+                    let wrong_is = |what: &str| {
                         let said = messages(&reply).join("; ");
                         wrong.lock().unwrap().push(format!("{what}: {}: {told}: {said}\n{text}", right.name));
                     };
@@ -331,7 +388,11 @@ fn no_mutant_that_means_something_else_is_certified_and_none_that_does_not_is_re
     });
     let (wrong, counts) = (wrong.into_inner().unwrap(), counts.into_inner().unwrap());
     println!("{} mutants: {counts:#?}", mutants.len());
-    println!("false accepts {}, false rejects {}", wrong.iter().filter(|w| w.starts_with("FALSE A")).count(), wrong.iter().filter(|w| w.starts_with("FALSE R")).count());
+    println!(
+        "false accepts {}, false rejects {}",
+        wrong.iter().filter(|w| w.starts_with("FALSE A")).count(),
+        wrong.iter().filter(|w| w.starts_with("FALSE R")).count()
+    );
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
     // The hunt is one: much is refused by the gate alone, and much that is right passes.
     let of = |what: &str| &counts[what];
