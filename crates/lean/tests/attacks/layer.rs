@@ -23,8 +23,6 @@ pub enum Layer {
     Declaration,
     /// Declares what no library may hold: axioms, unsafe or partial code, replaced implementations.
     Policy,
-    /// What was imported is not what was certified.
-    Imports,
     /// The guest has nothing that could be reached. Such files say what they have reached.
     Sandbox,
     /// The deadline or the memory limit.
@@ -36,11 +34,10 @@ pub enum Layer {
 }
 
 use Layer::{
-    Axioms, Crash, Declaration, Imports, Kernel, Lean, Limits, Open, Policy, Sandbox, SecondKernel, Sorry,
-    Statement,
+    Axioms, Crash, Declaration, Kernel, Lean, Limits, Open, Policy, Sandbox, SecondKernel, Sorry, Statement,
 };
 
-const NAMES: [(Layer, &str); 13] = [
+const NAMES: [(Layer, &str); 12] = [
     (Lean, "lean"),
     (Kernel, "kernel"),
     (SecondKernel, "second kernel"),
@@ -49,7 +46,6 @@ const NAMES: [(Layer, &str); 13] = [
     (Sorry, "sorry"),
     (Declaration, "declaration"),
     (Policy, "policy"),
-    (Imports, "imports"),
     (Sandbox, "sandbox"),
     (Limits, "limits"),
     (Crash, "crash"),
@@ -57,9 +53,9 @@ const NAMES: [(Layer, &str); 13] = [
 ];
 
 /// Words that only the named layer says.
-const WORDS: [(Layer, &[&str]); 8] = [
-    (Kernel, &["(kernel)"]),
-    (SecondKernel, &["the second kernel"]),
+const WORDS: [(Layer, &[&str]); 7] = [
+    (Kernel, &["(kernel)", "Lean rejects"]),
+    (SecondKernel, &["atlas-lean-kernel"]),
     (Statement, &["no longer states", "no longer the definition", "does not state the negation"]),
     (Axioms, &["rests on the axiom"]),
     (Sorry, &["`sorry`"]),
@@ -69,11 +65,11 @@ const WORDS: [(Layer, &[&str]); 8] = [
         &[
             "declares no axioms",
             "are not allowed in a library",
+            "the kernel gives this name a meaning of its own",
             "is not allowed in a library",
             "the kernel does not check it",
         ],
     ),
-    (Imports, &["the compiled library"]),
 ];
 
 impl Layer {

@@ -2,7 +2,7 @@
 tries: the module below hands the kernel one theorem and its importers another of the same name
 source: own; facts 2.7 #8
 alone: accepted
-stopped by: imports
+stopped by: second kernel
 twin: stated
 -/
 --- asked N.Below
