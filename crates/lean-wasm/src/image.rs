@@ -167,15 +167,6 @@ impl Image {
         &self.directory
     }
 
-    /// The text of the index of the toolchain's declarations.
-    ///
-    /// # Errors
-    /// [`Error::Io`] when the file cannot be read.
-    pub fn index(&self) -> Result<String, Error> {
-        let path = self.directory.join(INDEX);
-        std::fs::read_to_string(&path).map_err(Error::io("read", &path))
-    }
-
     /// Runs `job` in a fresh copy of `from`. Blocks the calling thread.
     ///
     /// # Errors
@@ -268,6 +259,15 @@ impl Image {
         let memory_bytes = guest.memory.len() as u64;
         Ok((Outcome { end, written, log, memory_bytes, elapsed: started.elapsed() }, guest))
     }
+}
+
+/// The text of the index of the declarations of the toolchain whose image lies in `directory`.
+///
+/// # Errors
+/// [`Error::Io`] when the file cannot be read.
+pub fn index(directory: &Path) -> Result<String, Error> {
+    let path = directory.join(INDEX);
+    std::fs::read_to_string(&path).map_err(Error::io("read", &path))
 }
 
 /// The last lines of a log, for a message.

@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use atlas_judge::{Facts, Kind, Refusal, SORRY, Spoken, Word, is_auxiliary_text};
 use atlas_proto::{CheckLevel, CheckRequest, DeclarationFacts, Diagnostic, Position, Severity};
 
+use serde::{Deserialize, Serialize};
+
 use crate::cache::Artefact;
 use crate::frame::{Frame, frames};
 use crate::graph::error;
@@ -61,7 +63,7 @@ impl<'a> Asked<'a> {
 }
 
 /// What an answer says of a module, beside what was handed over.
-#[derive(Debug, Default, PartialEq)]
+#[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Answer {
     pub(crate) artefact: Artefact,
     pub(crate) shown: Shown,

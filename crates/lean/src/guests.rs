@@ -10,18 +10,23 @@ use parking_lot::Mutex;
 
 use crate::Error;
 use crate::answer;
-use crate::cache::Cache;
 use crate::export;
 use crate::handed;
 use crate::key::Key;
 use crate::layers::Layers;
-use crate::pipeline::{Below, Budget, Elaborated, Engine, Failure, Work};
+use crate::pipeline::{Below, Budget, Elaborated, Failure, Work};
 
 /// Memory, beyond the warm state, for importing modules, in bytes: not the check's own.
 const IMPORT_MEMORY: u64 = 1 << 30;
 
 /// Where a guest writes the compiled module.
 const COMPILED: &str = "/work/out.olean";
+
+/// Where guests' hosts find what lies below a module.
+pub(crate) trait Store {
+    /// The compiled module with this digest.
+    fn compiled(&self, digest: &str) -> Result<Arc<[u8]>, Failure>;
+}
 
 /// An image and the warm guests that have been made from it.
 pub(crate) struct Guests {
@@ -35,14 +40,9 @@ impl Guests {
         Ok(Self { image: Image::open(image)?, layers: Layers::new(warm_bytes) })
     }
 
-    /// The text of the index of the toolchain's declarations.
-    pub(crate) fn index(&self) -> Result<String, Error> {
-        Ok(self.image.index()?)
-    }
-
     /// A warm guest that has imported what `work` imports and elaborated its beginning.
-    fn warm(&self, work: &Work<'_>, cache: &Cache, budget: &Budget) -> Result<Arc<Snapshot>, Failure> {
-        let (imports, imported) = self.imported(&work.library, work.toolchain, &work.below, cache, budget)?;
+    fn warm(&self, work: &Work<'_>, store: &dyn Store, budget: &Budget) -> Result<Arc<Snapshot>, Failure> {
+        let (imports, imported) = self.imported(&work.library, work.toolchain, &work.below, store, budget)?;
         if work.begin == 0 {
             return Ok(imported);
         }
@@ -65,7 +65,7 @@ impl Guests {
         library: &[&str],
         toolchain: &[String],
         below: &[Below<'_>],
-        cache: &Cache,
+        store: &dyn Store,
         budget: &Budget,
     ) -> Result<(String, Arc<Snapshot>), Failure> {
         let base = Arc::new(self.image.base().clone());
@@ -86,7 +86,7 @@ impl Guests {
             let mut inputs = BTreeMap::new();
             for below in below {
                 let path = format!("/library/{}.olean", below.name.replace('.', "/"));
-                inputs.insert(path, cache.compiled(below.digest)?);
+                inputs.insert(path, store.compiled(below.digest)?);
             }
             Ok((base, request, inputs, IMPORT_MEMORY))
         })?;
@@ -141,27 +141,20 @@ fn markers(source: &str, until: usize) -> impl Iterator<Item = usize> {
     })
 }
 
-impl Engine for Guests {
-    fn identity(&self) -> String {
+impl Guests {
+    /// Names the toolchain and everything else that answers depend on.
+    pub(crate) fn identity(&self) -> String {
         self.image.key()
     }
 
-    fn name(&self) -> String {
-        atlas_lean_wasm::TOOLCHAIN.to_owned()
-    }
-
-    fn has_module(&self, name: &str) -> bool {
-        self.image.directory().join("library").join(format!("{}.olean", name.replace('.', "/"))).exists()
-    }
-
-    fn foundation(&self, toolchain: &[String], cache: &Cache, budget: &Budget) -> Result<Vec<u8>, Failure> {
-        let key =
-            toolchain.iter().fold(Key::new("foundation 1").with(&self.identity()), |k, name| k.with(name));
-        let key = key.finish();
-        if let Some(known) = cache.text(&key) {
-            return Ok(known);
-        }
-        let (_, imported) = self.imported(&[], toolchain, &[], cache, budget)?;
+    /// The declarations of toolchain modules: see [`Engine::foundation`](crate::pipeline::Engine::foundation).
+    pub(crate) fn foundation(
+        &self,
+        toolchain: &[String],
+        store: &dyn Store,
+        budget: &Budget,
+    ) -> Result<Vec<u8>, Failure> {
+        let (_, imported) = self.imported(&[], toolchain, &[], store, budget)?;
         let exported = Arc::new(Mutex::new(None));
         let slot = exported.clone();
         let job = Job {
@@ -179,14 +172,17 @@ impl Engine for Guests {
         };
         let exported =
             exported.lock().take().ok_or_else(|| Failure::unreadable("the toolchain's library"))?;
-        let text =
-            exported.map_err(|error| Failure::environment(format!("the toolchain's library: {error}")))?;
-        cache.put_text(&key, &text)?;
-        Ok(text)
+        exported.map_err(|error| Failure::environment(format!("the toolchain's library: {error}")))
     }
 
-    fn elaborate(&self, work: &Work<'_>, cache: &Cache, budget: &Budget) -> Result<Elaborated, Failure> {
-        let warm = self.warm(work, cache, budget)?;
+    /// Elaborates; `store` has the compiled form of what lies below.
+    pub(crate) fn elaborate(
+        &self,
+        work: &Work<'_>,
+        store: &dyn Store,
+        budget: &Budget,
+    ) -> Result<Elaborated, Failure> {
+        let warm = self.warm(work, store, budget)?;
         let what = if work.snippet { "snippet" } else { work.name };
         let handed = Arc::new(Mutex::new(None));
         let (slot, exported) = (handed.clone(), work.asked.certified && work.facts);

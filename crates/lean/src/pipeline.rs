@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use atlas_judge::{Checked, JUDGE, Judge, Refusal, Settled, settle};
 use atlas_proto::{CheckLevel, CheckReply, CheckRequest, Diagnostic, Outcome, Position, Severity};
+use serde::{Deserialize, Serialize};
 
 use crate::Error;
 use crate::answer::{Answer, Asked};
@@ -25,6 +26,7 @@ const CERTIFIED: &str = "certified";
 const MEMORY: u64 = 1 << 30;
 
 /// Why a step gave no artefact.
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Failure {
     pub(crate) outcome: Outcome,
     pub(crate) fault: String,
@@ -60,6 +62,17 @@ pub(crate) struct Budget {
 }
 
 impl Budget {
+    /// A budget that begins now; `memory` in bytes.
+    pub(crate) fn new(deadline: Duration, memory: u64) -> Self {
+        let until = Instant::now() + deadline;
+        Self { until, memory, lean: Cell::default(), peak: Cell::default(), ran: Cell::default() }
+    }
+
+    /// Time in Lean, and the most memory in bytes, if Lean was run.
+    pub(crate) fn spent(&self) -> Option<(Duration, u64)> {
+        self.ran.get().then(|| (self.lean.get(), self.peak.get()))
+    }
+
     /// The time that is left.
     pub(crate) fn left(&self) -> Result<Duration, Failure> {
         let left = self.until.saturating_duration_since(Instant::now());
@@ -110,9 +123,11 @@ pub(crate) struct Work<'a> {
 }
 
 /// What an elaboration gave.
+#[derive(Serialize, Deserialize)]
 pub(crate) struct Elaborated {
     pub(crate) answer: Answer,
     pub(crate) handed: Option<Handed>,
+    #[serde(with = "serde_bytes")]
     pub(crate) compiled: Option<Vec<u8>>,
 }
 
@@ -150,13 +165,7 @@ impl Pipeline {
             ms => Duration::from_millis(ms.into()),
         };
         let memory = if request.memory_bytes == 0 { MEMORY } else { request.memory_bytes };
-        let budget = Budget {
-            until: Instant::now() + deadline,
-            memory,
-            lean: Cell::default(),
-            peak: Cell::default(),
-            ran: Cell::default(),
-        };
+        let budget = Budget::new(deadline, memory);
         let mut reply = self.answer(engine, request, &budget).unwrap_or_else(|failure| CheckReply {
             outcome: failure.outcome.into(),
             fault: failure.fault,
