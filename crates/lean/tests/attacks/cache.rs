@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use atlas_lean::{Embedded, EmbeddedOptions, Toolchain as _, WARM_BYTES};
+use atlas_lean::{Embedded, EmbeddedOptions, Toolchain as _};
 use atlas_proto::{CheckReply, Outcome};
 
 use crate::common::{certify, elaborate, image, library};
@@ -17,7 +17,7 @@ const FALSE: &str =
 const FALSE_ABOVE: &str = "theorem above : (1 : Nat) = 2 := below\n";
 
 fn open(cache: &Path) -> Embedded {
-    let options = EmbeddedOptions { image: image(), cache: cache.into(), warm_bytes: WARM_BYTES };
+    let options = EmbeddedOptions::new(&image(), cache).unwrap();
     Embedded::with_options(&options).expect("run `scripts/setup lean`")
 }
 
