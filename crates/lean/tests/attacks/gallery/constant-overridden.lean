@@ -2,7 +2,7 @@
 tries: the compiled module holds a second `trivial`, of type `False`; nobody could import it any more
 source: own; facts 2.7 #8
 alone: accepted
-stopped by: policy
+stopped by: second kernel
 -/
 --- attack
 module
