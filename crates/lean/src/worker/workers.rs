@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use atlas_judge::Ground;
 use atlas_sandbox::{Plan, Sandbox, canary};
 use serde_bytes::ByteBuf;
 
@@ -13,6 +14,7 @@ use crate::Error;
 use crate::cache::Cache;
 use crate::key::Key;
 use crate::pipeline::{Budget, Elaborated, Engine, Failure, Work};
+use crate::replay::Replayed;
 
 /// The environment variable that names the worker's program.
 const PROGRAM: &str = "ATLAS_LEAN_WORKER";
@@ -129,6 +131,26 @@ impl Engine for Workers {
         };
         cache.put_text(&key, &text)?;
         Ok(text.into_vec())
+    }
+
+    fn replay(
+        &self,
+        ground: &Ground,
+        export: &[u8],
+        cache: &Cache,
+        budget: &Budget,
+    ) -> Result<Replayed, Failure> {
+        let give = |digest: &str| {
+            if !ground.exports.iter().any(|known| known == digest) {
+                return Err("the question does not rest on it".to_owned());
+            }
+            cache.export(digest).map(|text| ByteBuf::from(text.to_vec())).map_err(|error| error.to_string())
+        };
+        let ask = Ask::Replay { ground: ground.clone(), export: ByteBuf::from(export) };
+        let Done::Replayed(replayed) = self.ask(&self.clean, &ask, budget, &give)? else {
+            return Err(Failure::unreadable("Lean's kernel"));
+        };
+        Ok(replayed)
     }
 
     fn elaborate(&self, work: &Work<'_>, cache: &Cache, budget: &Budget) -> Result<Elaborated, Failure> {
