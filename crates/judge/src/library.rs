@@ -157,13 +157,13 @@ impl<'l> Library<'l> {
         Ok(found)
     }
 
-    /// Whether a name is a library constant's that counts by its content. A type does not, whatever it is called: what it is, its constructors
-    /// say, which are constants of their own.
+    /// Whether a name is a library constant's that counts by its content: a definition or a theorem, of which two with the same content
+    /// are the same. Two opaque constants are not, and the constructors of an inductive type are no part of it; Lean would choose no such
+    /// names for them.
     pub(crate) fn is_inlined(&self, name: NameId) -> bool {
-        let counts = |constant: Constant<'_>| {
-            matches!(constant.kind, ConstantKind::Definition | ConstantKind::Theorem)
-        };
-        names::is_inlined(self.terms, name) && self.constant(name).is_some_and(counts)
+        let kinds = [ConstantKind::Definition, ConstantKind::Theorem];
+        names::is_inlined(self.terms, name)
+            && self.constant(name).is_some_and(|constant| kinds.contains(&constant.kind))
     }
 
     /// The constants that stand in what an inlined one is.
