@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use atlas_lean::{Embedded, EmbeddedOptions, Toolchain as _, WARM_BYTES};
+use atlas_lean::{Embedded, EmbeddedOptions, Sandbox, Toolchain as _, WARM_BYTES};
 use atlas_proto::Outcome;
 
 use crate::common::{certify, image, library};
