@@ -10,6 +10,7 @@ pub mod reply;
 pub mod report;
 pub mod status;
 pub mod validate;
+pub mod verify;
 
 use clap::CommandFactory;
 
