@@ -52,6 +52,8 @@ pub enum Command {
     Check(CheckArgs),
     /// Certify a Lean file or a whole library from nothing, and write signed receipts
     Certify(CertifyArgs),
+    /// Certify a whole library from nothing and write one export of it for any outside kernel
+    Audit(AuditArgs),
     /// Answer checks over HTTP, also in the shapes of Kimina's server
     Verify(VerifyArgs),
     /// Look at receipts of certified verdicts
@@ -251,6 +253,47 @@ pub struct CertifyArgs {
     /// The folder of the key that signs, made on first use [default: receipt-keys of the cache]
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub keys: Option<PathBuf>,
+}
+
+/// `atlas audit`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+DIR then holds
+  library.ndjson   all declarations of the library and everything that they rest on, in lean4export's
+                   format 3.1.0, for atlas-kernel, nanoda, lean4lean
+  library.given    which of its axiom lines are theorems and hidden values of Lean's own library: that
+                   ships without proofs, so their statements are taken as given
+  receipts/        a signed receipt of each accepted module, and keys.json
+
+`atlas-kernel --given DIR/library.given DIR/library.ndjson` checks the export again.
+
+Exit codes: 0 certified, and as the receipts that were there say; 3 Lean or a kernel refuses it, it
+uses `sorry`, or it differs from those receipts; 2 bad input; 1 fault.")]
+pub struct AuditArgs {
+    /// The library's folder; of a run it is runs/NAME/library
+    #[arg(value_name = "LIBRARY", value_hint = ValueHint::DirPath)]
+    pub library: PathBuf,
+    /// Where to write what comes of it
+    #[arg(long, default_value = "audit", value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub out: PathBuf,
+    /// Receipts to compare with [default: receipts beside LIBRARY, where a run has them]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub against: Option<PathBuf>,
+    /// The folder of the key that signs, made on first use [default: receipt-keys of the cache]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub keys: Option<PathBuf>,
+    /// The longest that one module may take
+    #[arg(long, default_value = "10m", value_name = "DURATION")]
+    pub deadline: atlas_api::Duration,
+    /// The most memory that one module may take
+    #[arg(long, default_value = "3Gi", value_name = "BYTES")]
+    pub memory: atlas_api::Quantity,
+    /// Where the embedded Lean is [default: .cache of the project]
+    #[arg(long, value_name = "DIR", env = "ATLAS_CACHE", value_hint = ValueHint::DirPath)]
+    pub cache: Option<PathBuf>,
+    /// How to print.
+    #[command(flatten)]
+    pub output: OutputArgs,
 }
 
 /// `atlas verify`.

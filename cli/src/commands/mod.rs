@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 pub mod agents;
+pub mod audit;
 pub mod bench;
 pub mod certify;
 pub mod check;

@@ -1,7 +1,8 @@
 //! The embedded Lean: what a [`Pipeline`] and the guests of an image make together.
 
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use atlas_proto::{CheckReply, CheckRequest, LookupReply, LookupRequest};
 
@@ -9,7 +10,7 @@ use crate::Error;
 use crate::cache::Cache;
 use crate::guests::Guests;
 use crate::index::{self, Index};
-use crate::pipeline::{Engine as _, Pipeline};
+use crate::pipeline::{Budget, Engine as _, Pipeline};
 use crate::toolchain::Toolchain;
 
 /// What [`EmbeddedOptions::warm_bytes`] is when nobody says.
@@ -66,6 +67,24 @@ impl Embedded {
         let guests = Guests::open(&options.image, options.warm_bytes)?;
         let pipeline = Pipeline::new(Cache::open(&options.cache)?);
         Ok(Self { pipeline, guests, index: OnceLock::new(), _own: None })
+    }
+
+    /// What was certified of a module, in lean4export's format: the text that a receipt names by `digest`.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when this toolchain's cache does not have it, whole.
+    pub fn export(&self, digest: &str) -> Result<Arc<[u8]>, Error> {
+        self.pipeline.cache.export(digest)
+    }
+
+    /// The declarations of `Init` and of the toolchain's `modules`, with all that those import, in the same format: what certified exports
+    /// rest on. Theorems and hidden values are `axiom` lines, since the toolchain ships no proofs.
+    ///
+    /// # Errors
+    /// Why Lean did not give them, in words.
+    pub fn foundation(&self, modules: &[String], deadline: Duration) -> Result<Vec<u8>, String> {
+        let budget = Budget::new(deadline, 0);
+        self.guests.foundation(modules, &self.pipeline.cache, &budget).map_err(|failure| failure.fault)
     }
 
     fn index(&self) -> Result<&Index, String> {

@@ -60,6 +60,12 @@ pub(crate) struct Budget {
 }
 
 impl Budget {
+    /// So long from now, and so many bytes.
+    pub(crate) fn new(deadline: Duration, memory: u64) -> Self {
+        let until = Instant::now() + deadline;
+        Self { until, memory, lean: Cell::default(), peak: Cell::default(), ran: Cell::default() }
+    }
+
     /// The time that is left.
     pub(crate) fn left(&self) -> Result<Duration, Failure> {
         let left = self.until.saturating_duration_since(Instant::now());
@@ -150,13 +156,7 @@ impl Pipeline {
             ms => Duration::from_millis(ms.into()),
         };
         let memory = if request.memory_bytes == 0 { MEMORY } else { request.memory_bytes };
-        let budget = Budget {
-            until: Instant::now() + deadline,
-            memory,
-            lean: Cell::default(),
-            peak: Cell::default(),
-            ran: Cell::default(),
-        };
+        let budget = Budget::new(deadline, memory);
         let mut reply = self.answer(engine, request, &budget).unwrap_or_else(|failure| CheckReply {
             outcome: failure.outcome.into(),
             fault: failure.fault,

@@ -47,7 +47,7 @@ async fn verify_answers_in_kiminas_shape_with_places_in_the_snippet_as_it_was_se
 #[tokio::test(flavor = "multi_thread")]
 async fn imports_are_honoured_as_they_are_written() {
     let verifier = start(options()).await;
-    let map = "example : Std.HashMap Nat Nat := {}";
+    let map = "theorem t (m : Std.HashMap Nat Nat) : m = m := rfl";
     let body = json!({
         "snippets": [
             {"id": "std", "code": format!("import Std.Data.HashMap\n{map}")},
