@@ -61,6 +61,11 @@ pub struct Report {
     pub landings: u64,
     /// Of those, with signed receipts of what was certified.
     pub landings_with_receipts: u64,
+    /// Of the receipts of what is in the library now: those that were made with another judge or toolchain than this program has, or
+    /// are too little for another reason.
+    pub receipts_stale: u64,
+    /// Those that are not.
+    pub receipts_current: u64,
     /// Contradictions between kernels; while one is not cleared, nothing lands.
     pub incidents: Vec<Incident>,
     /// The library's newest commit.
@@ -291,6 +296,13 @@ impl Report {
             usd(self.usage.cost_microdollars as f64 / 1e6),
             duration(self.elapsed_ms),
         ));
+        if self.receipts_stale > 0 {
+            let (stale, all) = (self.receipts_stale, self.receipts_stale + self.receipts_current);
+            text.push_str(&format!(
+                "{stale} of {} stale: made with another judge or toolchain; `atlas certify --library` makes new ones\n",
+                plural(all as usize, "receipt")
+            ));
+        }
         for Incident { id, what, .. } in self.open_incidents() {
             text.push_str(&format!(
                 "incident {id}: {what}\n    nothing lands until you have read it: atlas incident clear {id} \"…\"\n"

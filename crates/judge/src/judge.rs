@@ -120,6 +120,8 @@ impl Groundless {
 #[derive(Clone)]
 struct Loaded {
     key: String,
+    /// The toolchain's part of it.
+    toolchain: Base,
     base: Base,
 }
 
@@ -143,8 +145,8 @@ impl Judge {
         bound: &Bound,
         fetch: &mut Fetch<'_>,
     ) -> Result<Judged, Groundless> {
-        let (toolchain, base) = self.stand(ground, fetch)?;
-        let (mut terms, declarations) = match read(&base, export, bound) {
+        let loaded = self.stand(ground, fetch)?;
+        let (mut terms, declarations) = match read(&loaded.base, export, bound) {
             Ok(read) => read,
             Err(error) => return Ok(unread(&error)),
         };
@@ -152,43 +154,46 @@ impl Judge {
         let verdict = check(&mut terms, &declarations, &policy(), &limits(bound));
         let milliseconds = started.elapsed().as_millis().try_into().unwrap_or(u32::MAX);
         let grown = match &verdict {
-            Verdict::Accepted(accepted) => base.extend(&accepted.certified),
+            Verdict::Accepted(accepted) => loaded.base.extend(&accepted.certified),
             _ => None,
         };
-        let examined = Examination { toolchain: &toolchain, grown, asked };
+        let examined = Examination { toolchain: &loaded.toolchain, grown: grown.as_ref(), asked };
         let (declarations, refusals, incident) = examined
             .run(&mut terms, &declarations)
             .unwrap_or_else(|why| (Vec::new(), vec![the_export(why.to_string())], None));
+        if let Some(base) = grown.filter(|_| refusals.is_empty() && incident.is_none()) {
+            self.keep(ground, export, Loaded { base, ..loaded });
+        }
         let kernel = Spoken { kernel: KERNEL.to_owned(), word: word(verdict, milliseconds) };
         Ok(Judged { declarations, refusals, kernel, incident })
     }
 
-    /// The toolchain's declarations, and with those of the modules below.
-    fn stand(&self, ground: &Ground, fetch: &mut Fetch<'_>) -> Result<(Base, Base), Groundless> {
+    /// The base that `ground` makes.
+    fn stand(&self, ground: &Ground, fetch: &mut Fetch<'_>) -> Result<Loaded, Groundless> {
         let keys = keys(ground);
         // One at a time: what two would load at once is loaded once.
         let mut bases = self.bases.lock();
-        let toolchain = match bases.iter().position(|known| known.key == keys[0]) {
-            Some(at) => bases[at].base.clone(),
-            None => {
-                let text = fetch(Wanted::Toolchain(&ground.toolchain)).map_err(Groundless::Fetch)?;
-                let base =
-                    Base::load_statements(&mut &text[..], &TOOLCHAIN_AXIOMS, &ndjson::Bounds::default());
-                let base = base.map_err(|error| Groundless::Damaged {
-                    what: "the toolchain's export".to_owned(),
-                    why: error.to_string(),
-                })?;
-                bases.insert(0, Loaded { key: keys[0].clone(), base: base.clone() });
-                base
-            }
-        };
         let known = keys.iter().enumerate().rev().find_map(|(done, key)| {
             let at = bases.iter().position(|known| known.key == *key)?;
             let found = bases.remove(at);
             bases.insert(0, found.clone());
-            Some((done, found.base))
+            Some((done, found))
         });
-        let (mut done, mut base) = known.unwrap_or_else(|| (0, toolchain.clone()));
+        let (mut done, mut loaded) = match known {
+            Some(known) => known,
+            None => {
+                let text = fetch(Wanted::Toolchain(&ground.toolchain)).map_err(Groundless::Fetch)?;
+                let base =
+                    Base::load_statements(&mut &text[..], &TOOLCHAIN_AXIOMS, &ndjson::Bounds::default());
+                let toolchain = base.map_err(|error| Groundless::Damaged {
+                    what: "the toolchain's export".to_owned(),
+                    why: error.to_string(),
+                })?;
+                let loaded = Loaded { key: keys[0].clone(), base: toolchain.clone(), toolchain };
+                bases.insert(0, loaded.clone());
+                (0, loaded)
+            }
+        };
         while let Some(digest) = ground.exports.get(done) {
             let export = fetch(Wanted::Export(digest)).map_err(Groundless::Fetch)?;
             if hex::encode(Sha256::digest(&export)) != *digest {
@@ -196,24 +201,43 @@ impl Judge {
             }
             let bound = Bound::default();
             let (mut terms, declarations) =
-                read(&base, &export, &bound).map_err(|error| Groundless::export(digest, error))?;
+                read(&loaded.base, &export, &bound).map_err(|error| Groundless::export(digest, error))?;
             let verdict = check(&mut terms, &declarations, &policy(), &limits(&bound));
             let Verdict::Accepted(accepted) = verdict else {
                 return Err(Groundless::export(digest, verdict));
             };
-            let next = base.extend(&accepted.certified);
-            base = next.ok_or_else(|| Groundless::export(digest, "it was checked over another base"))?;
+            let next = loaded.base.extend(&accepted.certified);
             done += 1;
-            bases.insert(0, Loaded { key: keys[done].clone(), base: base.clone() });
+            loaded.base =
+                next.ok_or_else(|| Groundless::export(digest, "it was checked over another base"))?;
+            loaded.key.clone_from(&keys[done]);
+            bases.insert(0, loaded.clone());
         }
-        // The toolchain's own is always the hardest to come by.
-        while bases.len() > MOST_BASES {
-            match bases.iter().rposition(|known| known.key != keys[0]) {
-                Some(last) => drop(bases.remove(last)),
-                None => break,
-            }
+        evict(&mut bases, &keys[0]);
+        Ok(loaded)
+    }
+
+    /// Keeps the base that a module makes with what it rests on, for the modules above it: if it is certified, they will name its export.
+    fn keep(&self, ground: &Ground, export: &[u8], above: Loaded) {
+        let mut ground = ground.clone();
+        ground.exports.push(hex::encode(Sha256::digest(export)));
+        let mut keys = keys(&ground);
+        let Some(key) = keys.pop() else { return };
+        let mut bases = self.bases.lock();
+        if !bases.iter().any(|known| known.key == key) {
+            bases.insert(0, Loaded { key, ..above });
+            evict(&mut bases, &keys[0]);
         }
-        Ok((toolchain, base))
+    }
+}
+
+/// Lets the bases go that were used least, but for the toolchain's own, which is the hardest to come by.
+fn evict(bases: &mut Vec<Loaded>, toolchain: &str) {
+    while bases.len() > MOST_BASES {
+        match bases.iter().rposition(|known| known.key != toolchain) {
+            Some(last) => drop(bases.remove(last)),
+            None => break,
+        }
     }
 }
 
@@ -284,7 +308,7 @@ type Examined = (Vec<Facts>, Vec<Refusal>, Option<Refusal>);
 struct Examination<'e> {
     toolchain: &'e Base,
     /// The base with the declarations on top, if the kernel accepted them.
-    grown: Option<Base>,
+    grown: Option<&'e Base>,
     asked: &'e BTreeSet<String>,
 }
 
@@ -315,7 +339,7 @@ impl Examination<'_> {
             if let Some(foreign) = foreign_axioms(&axioms) {
                 refuse(&format!("it rests on {foreign}"));
             }
-            if let Some(grown) = &self.grown {
+            if let Some(grown) = self.grown {
                 let kernel = library.texts(grown.axioms(name));
                 if kernel != axioms {
                     let why = format!("two walks over its axioms differ: {kernel:?} and {axioms:?}");

@@ -196,6 +196,11 @@ fn what_no_library_may_have_is_refused_whatever_the_guest_says() {
         assert!(reason.contains("differs from the declaration that the base has"), "{reason}");
     }
     assert!(passes(&court.judge(EVEN)));
+    // Of a theorem that Lean derived twice the first proof stays: another one adds nothing, be it none at all.
+    let again = court
+        .judge("theorem N.zero : N.Even 0 := sorryAx.{0} (N.Even 0) theorem N.again : N.Even 0 := N.zero");
+    assert!(passes(&again) && fact(&again, "N.again").axioms.is_empty());
+    assert!(again.declarations.iter().all(|facts| facts.name != "N.zero"), "it is not this module's");
 }
 
 /// Lean's kernel, as it would claim.

@@ -14,6 +14,7 @@ use crate::guest::{Guest, Reader, Setup};
 use crate::imports;
 use crate::manifest::{CODE, INDEX, LIBRARY, Manifest, SNAPSHOT, SYMBOLS, Step};
 use crate::memory::WASM_PAGE;
+use crate::recipe::Recipe;
 use crate::schedule::{Ended, Machine, TICK};
 use crate::snapshot::Snapshot;
 use crate::symbols::Symbols;
@@ -79,6 +80,8 @@ pub struct Job {
     pub extra_memory: u64,
     /// Reads the objects that the session hands over.
     pub reader: Option<Reader>,
+    /// What the session is given: the recipe of an array of `Declaration`s; an empty recipe for an empty array.
+    pub given: Recipe,
 }
 
 /// How a run ended.
@@ -167,15 +170,6 @@ impl Image {
         &self.directory
     }
 
-    /// The text of the index of the toolchain's declarations.
-    ///
-    /// # Errors
-    /// [`Error::Io`] when the file cannot be read.
-    pub fn index(&self) -> Result<String, Error> {
-        let path = self.directory.join(INDEX);
-        std::fs::read_to_string(&path).map_err(Error::io("read", &path))
-    }
-
     /// Runs `job` in a fresh copy of `from`. Blocks the calling thread.
     ///
     /// # Errors
@@ -221,6 +215,7 @@ impl Image {
             inputs: files.into_iter().map(|(name, bytes)| (format!("{WORK}{name}"), bytes.into())).collect(),
             request: None,
             reader: None,
+            given: Recipe::default(),
             path: path.iter().map(|p| format!("{WORK}{p}")).collect::<Vec<_>>().join(":"),
         };
         let mut guest =
@@ -249,6 +244,7 @@ impl Image {
             inputs: job.inputs,
             request: Some((job.request.into(), nonce)),
             reader: job.reader,
+            given: job.given,
             path: LIBRARY_PATH.into(),
         };
         let guest = Guest::new(&self.machine.engine, setup).map_err(Error::wasm("make a guest's memory"))?;
@@ -268,6 +264,15 @@ impl Image {
         let memory_bytes = guest.memory.len() as u64;
         Ok((Outcome { end, written, log, memory_bytes, elapsed: started.elapsed() }, guest))
     }
+}
+
+/// The text of the index of the declarations of the toolchain whose image lies in `directory`.
+///
+/// # Errors
+/// [`Error::Io`] when the file cannot be read.
+pub fn index(directory: &Path) -> Result<String, Error> {
+    let path = directory.join(INDEX);
+    std::fs::read_to_string(&path).map_err(Error::io("read", &path))
 }
 
 /// The last lines of a log, for a message.
@@ -297,6 +302,7 @@ pub(crate) fn warm_up(
         inputs: BTreeMap::from([("/session/Session.lean".to_owned(), Arc::from(session.as_bytes()))]),
         request: None,
         reader: None,
+        given: Recipe::default(),
         path: LIBRARY_PATH.into(),
     };
     let guest = Guest::new(&machine.engine, setup).map_err(Error::wasm("make a guest's memory"))?;

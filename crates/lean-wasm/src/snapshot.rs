@@ -7,7 +7,7 @@ use std::fs::File;
 use std::os::fd::{AsRawFd, FromRawFd};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use wasmtime::{Result, bail};
 
@@ -131,6 +131,24 @@ impl Snapshot {
 /// Where the kernel tells what lies behind each page of a process.
 const PAGEMAP: &str = "/proc/self/pagemap";
 
+/// The file, opened once: a confined process will not find it again.
+static OWN_PAGEMAP: OnceLock<File> = OnceLock::new();
+
+/// Opens what warm guests cannot be saved without, for a process that is about to lose sight of its files.
+///
+/// # Errors
+/// When `/proc` is not there.
+pub fn hold_pagemap() -> std::io::Result<()> {
+    pagemap().map(drop)
+}
+
+fn pagemap() -> std::io::Result<&'static File> {
+    match OWN_PAGEMAP.get() {
+        Some(file) => Ok(file),
+        None => File::open(PAGEMAP).map(|file| OWN_PAGEMAP.get_or_init(|| file)),
+    }
+}
+
 /// The pages of a copy that have been written to since its snapshot was mapped, in runs. A written page of a private mapping
 /// is the process's own, no longer the file's: bit 61 of its entry (Linux, admin-guide/mm/pagemap) is then clear and bit 63, or for
 /// a swapped page 62, set. Of what the copy's memory has grown by, every page that there is counts.
@@ -141,7 +159,7 @@ fn written(memory: &GuestMemory) -> std::io::Result<Vec<Run>> {
     let length = memory.len();
     let mut entries = vec![0; length / PAGE * 8];
     let first = memory.shared().data().as_ptr() as u64 / PAGE as u64;
-    File::open(PAGEMAP)?.read_exact_at(&mut entries, first * 8)?;
+    pagemap()?.read_exact_at(&mut entries, first * 8)?;
     let mut runs: Vec<Run> = vec![];
     for (k, entry) in entries.chunks_exact(8).enumerate() {
         let entry = u64::from_le_bytes(entry.try_into().unwrap_or_default());

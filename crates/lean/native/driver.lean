@@ -1,5 +1,5 @@
 /-
-What follows the session's code when a native Lean runs it: one request from a file, the answer to a file, and the
+What follows the session's code and `replay.lean` when a native Lean runs it: one request from a file, the answer to a file, and the
 objects that the session hands over as text, a line an object, in the shape that they have in memory:
 
     c TAG SCALARS FIELD…    a constructor; SCALARS: hex bytes or `-`
@@ -213,7 +213,9 @@ def dump (handed : Handed) : String :=
 def answer (folder : String) : IO Unit := do
   let r := Request.parse (← IO.FS.readFile (folder ++ "/request"))
   let env ← importModules (importsOf r.uses #[{ module := `Init }]) {} (loadExts := true)
-  let out ← check { base := env } r fun handed => IO.FS.writeFile (folder ++ "/objects") (dump handed)
+  let replays ← System.FilePath.pathExists (folder ++ "/replay")
+  let judge : Judge := fun base env out => if replays then replayAll base env base (newConstants env) out else return (env, out)
+  let out ← check { base := env } r (fun handed => IO.FS.writeFile (folder ++ "/objects") (dump handed)) judge
   IO.FS.writeFile (folder ++ "/answer") out
 
 end Atlas.Native

@@ -4,12 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use atlas_judge::{Facts, Kind, Refusal, SORRY, Spoken, Word, is_auxiliary_text};
 use atlas_proto::{CheckLevel, CheckRequest, DeclarationFacts, Diagnostic, Position, Severity};
+use serde::{Deserialize, Serialize};
 
 use crate::cache::Artefact;
 use crate::frame::{Frame, frames};
 use crate::graph::error;
 use crate::handed::{Described, Handed};
 use crate::pipeline::Work;
+use crate::replay::LEAN_KERNEL;
 
 /// What a check asks of each module.
 pub(crate) struct Asked<'a> {
@@ -37,9 +39,6 @@ impl<'a> Asked<'a> {
         let mut text = format!("check\nmodule {}\n", work.name);
         if work.facts {
             text += "facts\n";
-            if self.certified {
-                text += "replay\n";
-            }
             for name in self.auxiliary() {
                 text += &format!("describe {name}\n");
             }
@@ -61,11 +60,11 @@ impl<'a> Asked<'a> {
 }
 
 /// What an answer says of a module, beside what was handed over.
-#[derive(Debug, Default, PartialEq)]
+#[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Answer {
     pub(crate) artefact: Artefact,
     pub(crate) shown: Shown,
-    /// The word of the kernel that replayed in the guest.
+    /// The word of the kernel that replayed where it elaborated, of a native Lean.
     pub(crate) replayed: Option<Spoken>,
 }
 
@@ -73,19 +72,19 @@ pub(crate) struct Answer {
 /// elaborates decides how things are printed.
 pub(crate) type Shown = BTreeMap<String, (String, String)>;
 
-/// What an answer says; `None` when it is malformed.
-pub(crate) fn read(answer: &str, module: &str, handed: Option<&Handed>, asked: &Asked<'_>) -> Option<Answer> {
+/// What an answer says; `None` when it is malformed. `replays`: Lean's kernel was asked where it elaborated.
+pub(crate) fn read(answer: &str, module: &str, handed: Option<&Handed>, replays: bool) -> Option<Answer> {
     let Answer { mut artefact, mut shown, mut replayed } = Answer::default();
     let mut rejected = None;
     for frame in frames(answer)? {
         match frame.tag {
             "message" => artefact.diagnostics.push(diagnostic(&frame, module)),
             // Its fields: milliseconds of elaboration, of kernel replay, of what came after.
-            "end" if asked.certified => {
+            "end" if replays => {
                 let declarations = handed.map_or(0, |h| h.names.len()).try_into().unwrap_or(u32::MAX);
                 let accepted = Word::Accepted { declarations, milliseconds: frame.number(1) };
                 let word = rejected.take().unwrap_or(accepted);
-                replayed = Some(Spoken { kernel: "Lean".to_owned(), word });
+                replayed = Some(Spoken { kernel: LEAN_KERNEL.to_owned(), word });
             }
             "goals" => artefact.goals = frame.text(0).to_owned(),
             "rejected" => {
@@ -118,6 +117,14 @@ pub(crate) fn read(answer: &str, module: &str, handed: Option<&Handed>, asked: &
     }
     artefact.forbidden.sort();
     artefact.forbidden.dedup();
+    if !asked.certified {
+        // Nothing is refused yet, but who writes it is to know before a landing fails.
+        let warnings = artefact.forbidden.iter().map(|no| Diagnostic {
+            severity: Severity::Warning.into(),
+            ..error(module, 0, format!("`{}`: {}", no.declaration, no.why))
+        });
+        artefact.diagnostics.extend(warnings);
+    }
     Some(Answer { artefact, shown, replayed })
 }
 
@@ -177,9 +184,8 @@ mod tests {
 
     #[test]
     fn messages_become_diagnostics_with_places() {
-        let request = CheckRequest::default();
         let answer = "message 5 1 1 1 1 20\nerror2345unsolved goals\n⊢ P";
-        let diagnostics = read(answer, "N.A", None, &Asked::new(&request)).unwrap().artefact.diagnostics;
+        let diagnostics = read(answer, "N.A", None, false).unwrap().artefact.diagnostics;
         let d = &diagnostics[0];
         assert_eq!((d.severity(), d.start.unwrap().line, d.end.unwrap().column), (Severity::Error, 2, 5));
         assert!(d.unsolved_goals && d.message.ends_with("⊢ P"));

@@ -1,17 +1,20 @@
-//! The embedded Lean: what a [`Pipeline`] and the guests of an image make together.
+//! The embedded Lean: a [`Pipeline`] over sandboxed workers.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use atlas_proto::{CheckReply, CheckRequest, LookupReply, LookupRequest};
+use atlas_judge::Ground;
+use atlas_proto::{CheckReply, CheckRequest, LookupReply, LookupRequest, Outcome};
+use atlas_sandbox::Sandbox;
 
 use crate::Error;
 use crate::cache::Cache;
-use crate::guests::Guests;
 use crate::index::{self, Index};
-use crate::pipeline::{Budget, Engine as _, Pipeline};
+use crate::pipeline::{Budget, Engine as _, MEMORY, Pipeline};
+use crate::replay::Replayed;
 use crate::toolchain::Toolchain;
+use crate::worker::Workers;
 
 /// What [`EmbeddedOptions::warm_bytes`] is when nobody says.
 pub const WARM_BYTES: u64 = 1 << 30;
@@ -26,12 +29,27 @@ pub struct EmbeddedOptions {
     /// Bytes of memory for warm guests that are kept: with imported library modules, and behind the beginnings of modules that
     /// agents are at work on. Least recently used out first.
     pub warm_bytes: u64,
+    /// What happens where the system does not allow the whole sandbox.
+    pub sandbox: Sandbox,
+}
+
+impl EmbeddedOptions {
+    /// Keeps [`WARM_BYTES`] of guests; the sandbox is as [`Sandbox::VARIABLE`] says.
+    ///
+    /// # Errors
+    /// [`Error::Worker`] when the variable says neither `required` nor `reduced`.
+    pub fn new(image: &Path, cache: &Path) -> Result<Self, Error> {
+        let sandbox = Sandbox::from_environment().map_err(|other| {
+            Error::Worker(format!("{}={other}: it is `required` or `reduced`", Sandbox::VARIABLE))
+        })?;
+        Ok(Self { image: image.into(), cache: cache.into(), warm_bytes: WARM_BYTES, sandbox })
+    }
 }
 
 /// The embedded Lean.
 pub struct Embedded {
     pipeline: Pipeline,
-    guests: Guests,
+    workers: Workers,
     index: OnceLock<Index>,
     /// A cache of this value's own, removed with it.
     _own: Option<tempfile::TempDir>,
@@ -41,10 +59,11 @@ impl Embedded {
     /// Opens the image in `image`; results are kept beside it, in `checks`.
     ///
     /// # Errors
-    /// [`Error::Image`] when the image has to be built (again).
+    /// [`Error::Worker`] when the image has to be built (again); [`Error::Sandbox`] and [`Error::Escaped`] when the sandbox is not in force;
+    /// [`Error::NoWorker`].
     pub fn open(image: &Path) -> Result<Self, Error> {
         let cache = image.parent().unwrap_or(image).join("checks");
-        Self::with_options(&EmbeddedOptions { image: image.into(), cache, warm_bytes: WARM_BYTES })
+        Self::with_options(&EmbeddedOptions::new(image, &cache)?)
     }
 
     /// Opens the image with a cache of its own that begins empty: every module is elaborated from nothing.
@@ -54,8 +73,7 @@ impl Embedded {
     pub fn fresh(image: &Path) -> Result<Self, Error> {
         let temporary = tempfile::Builder::new().prefix("atlas-checks-").tempdir();
         let own = temporary.map_err(Error::io("create a folder in", &std::env::temp_dir()))?;
-        let options =
-            EmbeddedOptions { image: image.into(), cache: own.path().into(), warm_bytes: WARM_BYTES };
+        let options = EmbeddedOptions::new(image, own.path())?;
         Ok(Self { _own: Some(own), ..Self::with_options(&options)? })
     }
 
@@ -64,9 +82,33 @@ impl Embedded {
     /// # Errors
     /// As [`Embedded::open`]; [`Error::Io`] when the cache cannot be made.
     pub fn with_options(options: &EmbeddedOptions) -> Result<Self, Error> {
-        let guests = Guests::open(&options.image, options.warm_bytes)?;
+        let workers = Workers::open(&options.image, options.warm_bytes, options.sandbox)?;
         let pipeline = Pipeline::new(Cache::open(&options.cache)?);
-        Ok(Self { pipeline, guests, index: OnceLock::new(), _own: None })
+        Ok(Self { pipeline, workers, index: OnceLock::new(), _own: None })
+    }
+
+    /// Asks Lean's own kernel alone, in a guest that has elaborated nothing, about the declarations in `export`, on top of the toolchain
+    /// modules `Init` and `toolchain` and of the exports `below`, each after those that it needs. All are texts in lean4export's format; of
+    /// those below it must accept every declaration too.
+    ///
+    /// # Errors
+    /// [`Error::Kernel`] when it cannot be asked, or does not accept what lies below.
+    pub fn kernel_accepts(
+        &self,
+        toolchain: &[String],
+        below: &[&[u8]],
+        export: &[u8],
+        deadline: Duration,
+    ) -> Result<Replayed, Error> {
+        let cache = &self.pipeline.cache;
+        let exports = below.iter().map(|text| cache.put_export(text)).collect::<Result<_, _>>()?;
+        let ground = Ground { identity: self.workers.identity(), toolchain: toolchain.to_vec(), exports };
+        let budget = Budget::new(deadline, MEMORY);
+        match self.workers.replay(&ground, export, cache, &budget) {
+            Ok(replayed) => Ok(replayed),
+            Err(failure) if failure.outcome == Outcome::EnvironmentFault => Err(Error::Kernel(failure.fault)),
+            Err(failure) => Ok(Replayed::Undecided { declaration: "the export".into(), why: failure.fault }),
+        }
     }
 
     /// What was certified of a module, in lean4export's format: the text that a receipt names by `digest`.
@@ -84,25 +126,29 @@ impl Embedded {
     /// Why Lean did not give them, in words.
     pub fn foundation(&self, modules: &[String], deadline: Duration) -> Result<Vec<u8>, String> {
         let budget = Budget::new(deadline, 0);
-        self.guests.foundation(modules, &self.pipeline.cache, &budget).map_err(|failure| failure.fault)
+        self.workers.foundation(modules, &self.pipeline.cache, &budget).map_err(|failure| failure.fault)
     }
 
     fn index(&self) -> Result<&Index, String> {
         if let Some(index) = self.index.get() {
             return Ok(index);
         }
-        let text = self.guests.index().map_err(|e| e.to_string())?;
+        let text = self.workers.index().map_err(|e| e.to_string())?;
         Ok(self.index.get_or_init(|| Index::parse(&text)))
     }
 }
 
 impl Toolchain for Embedded {
     fn name(&self) -> String {
-        self.guests.name()
+        self.workers.name()
     }
 
     fn check(&self, request: &CheckRequest) -> CheckReply {
-        CheckReply { toolchain: self.name(), ..self.pipeline.check(&self.guests, request) }
+        CheckReply { toolchain: self.name(), ..self.pipeline.check(&self.workers, request) }
+    }
+
+    fn cpu(&self) -> Duration {
+        self.workers.cpu()
     }
 
     fn lookup(&self, request: &LookupRequest) -> LookupReply {

@@ -1,6 +1,6 @@
 //! Declarations out of Lean's objects as lean4export's text: all that leaves a guest in which untrusted code has run.
 
-use atlas_lean_kernel::{Declarations, NameId, Terms, ndjson};
+use atlas_lean_kernel::{Base, Declarations, NameId, Terms, ndjson};
 
 use crate::objects::Objects;
 use crate::walk::{Twice, Walk, WalkError};
@@ -23,6 +23,20 @@ pub(crate) fn export(terms: &Terms, declarations: &Declarations) -> Result<Vec<u
     let mut out = Bounded(vec![]);
     ndjson::write(terms, declarations, &names, &mut out).map_err(|_| ExportError::TooLarge)?;
     Ok(out.0)
+}
+
+/// The declarations whose `ConstantInfo`s lie at `constants`, made of ids of `terms`, which are over `base`.
+pub(crate) fn read(
+    heap: &dyn Objects,
+    constants: &[u32],
+    terms: Terms,
+    base: &Base,
+) -> Result<(Terms, Declarations), WalkError> {
+    let mut walk = Walk::over(heap, terms, base);
+    for constant in constants {
+        walk.constant(*constant, Twice::Refused)?;
+    }
+    walk.finish()
 }
 
 /// All declarations of the modules in the pair at `address`, whose second part is an array of `ModuleData`.

@@ -27,7 +27,7 @@ pub(crate) enum Described {
     /// Facts of those that a person would name or that were asked for: good enough for agents.
     Facts(Vec<Facts>),
     /// All of them in lean4export's format, for the judge.
-    Export(Vec<u8>),
+    Export(#[serde(with = "serde_bytes")] Vec<u8>),
 }
 
 impl Default for Described {

@@ -1,4 +1,4 @@
-//! Lean behind one trait: the embedded one, hosted in this process, and a native one.
+//! Lean behind one trait: the embedded one, hosted in sandboxed workers, and a native one.
 //!
 //! A check goes: [`Toolchain::check`] → the modules' graph → each module once per content (`pipeline`, `cache`) in a fresh
 //! copy of a warm guest (`layers`), whose new declarations are read off its memory (`walk`, `handed`) → for an agent, their facts; for a
@@ -23,12 +23,18 @@ mod native;
 mod objects;
 mod pipeline;
 mod process;
+mod rebuild;
+mod replay;
 mod source;
 mod toolchain;
 mod walk;
+mod worker;
 
 pub use atlas_judge::{AXIOMS as ALLOWED_AXIOMS, SORRY};
+pub use atlas_sandbox::Sandbox;
 pub use embedded::{Embedded, EmbeddedOptions, WARM_BYTES};
 pub use error::Error;
 pub use native::Native;
+pub use replay::Replayed;
 pub use toolchain::Toolchain;
+pub use worker::worker;

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use atlas_judge::Ground;
 use atlas_lean_wasm::SESSION;
 use atlas_proto::{CheckReply, CheckRequest, LookupReply, LookupRequest, Outcome};
 
@@ -22,11 +23,12 @@ use crate::key::Key;
 use crate::objects::Dump;
 use crate::pipeline::{Budget, Elaborated, Engine, Failure, Pipeline, Work};
 use crate::process::{self, Ended};
+use crate::replay::Replayed;
 use crate::source::is_toolchain;
 use crate::toolchain::Toolchain;
 
-/// What makes the session's code answer from files.
-const DRIVER: &str = include_str!("../native/driver.lean");
+/// What makes the session's code replay in its own kernel, and answer from files.
+const DRIVER: &str = concat!(include_str!("../native/replay.lean"), include_str!("../native/driver.lean"));
 /// The line that starts the session in an image.
 const START: &str = "run_cmd Atlas.start\n";
 /// Memory that Lean itself and the imports take, in bytes; a check's limit comes on top.
@@ -124,6 +126,11 @@ impl Engine for Lean {
         Err(Failure::environment("a native toolchain's library has not been exported"))
     }
 
+    /// Its kernel has been asked where it elaborated.
+    fn replay(&self, _: &Ground, _: &[u8], _: &Cache, _: &Budget) -> Result<Replayed, Failure> {
+        Err(Failure::environment("a native Lean's kernel is asked where it elaborates"))
+    }
+
     fn elaborate(&self, work: &Work<'_>, cache: &Cache, budget: &Budget) -> Result<Elaborated, Failure> {
         let folder = tempfile::tempdir()
             .map_err(|e| Failure::environment(format!("cannot create a temporary folder: {e}")))?;
@@ -138,6 +145,10 @@ impl Engine for Lean {
         }
         put("Driver.lean", SESSION.replace(START, DRIVER).as_bytes())?;
         put("exchange/request", work.asked.request(work, "exchange/out.olean").as_bytes())?;
+        let replays = work.asked.certified && work.facts;
+        if replays {
+            put("exchange/replay", b"")?;
+        }
         let mut path = vec![PathBuf::from("library")];
         path.extend(self.packages.iter().cloned());
         let path = std::env::join_paths(path).map_err(|e| Failure::environment(format!("LEAN_PATH: {e}")))?;
@@ -168,8 +179,8 @@ impl Engine for Lean {
             Some(Err(_)) => return Err(Failure::unreadable(what)),
             None => None,
         };
-        let answer = answer::read(&text, what, handed.as_ref(), work.asked)
-            .ok_or_else(|| Failure::unreadable(what))?;
+        let answer =
+            answer::read(&text, what, handed.as_ref(), replays).ok_or_else(|| Failure::unreadable(what))?;
         Ok(Elaborated { answer, handed, compiled: read("out.olean") })
     }
 }

@@ -6,8 +6,9 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use atlas_judge::{Checked, JUDGE, Judge, Refusal, Settled, settle};
+use atlas_judge::{Checked, Ground, JUDGE, Judge, Refusal, Settled, settle};
 use atlas_proto::{CheckLevel, CheckReply, CheckRequest, Diagnostic, Outcome, Position, Severity};
+use serde::{Deserialize, Serialize};
 
 use crate::Error;
 use crate::answer::{Answer, Asked};
@@ -16,15 +17,17 @@ use crate::flight::Flights;
 use crate::graph::{Graph, Module, error};
 use crate::handed::{Described, Handed};
 use crate::key::Key;
+use crate::replay::Replayed;
 
 /// Deadline of a check that names none.
 const DEADLINE: Duration = Duration::from_secs(120);
 /// The level of what may land, in keys.
 const CERTIFIED: &str = "certified";
 /// Memory of a check that names no limit, in bytes.
-const MEMORY: u64 = 1 << 30;
+pub(crate) const MEMORY: u64 = 1 << 30;
 
 /// Why a step gave no artefact.
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Failure {
     pub(crate) outcome: Outcome,
     pub(crate) fault: String,
@@ -60,10 +63,15 @@ pub(crate) struct Budget {
 }
 
 impl Budget {
-    /// So long from now, and so many bytes.
+    /// A budget that begins now; `memory` in bytes.
     pub(crate) fn new(deadline: Duration, memory: u64) -> Self {
         let until = Instant::now() + deadline;
         Self { until, memory, lean: Cell::default(), peak: Cell::default(), ran: Cell::default() }
+    }
+
+    /// Time in Lean, and the most memory in bytes, if Lean was run.
+    pub(crate) fn spent(&self) -> Option<(Duration, u64)> {
+        self.ran.get().then(|| (self.lean.get(), self.peak.get()))
     }
 
     /// The time that is left.
@@ -116,9 +124,11 @@ pub(crate) struct Work<'a> {
 }
 
 /// What an elaboration gave.
+#[derive(Serialize, Deserialize)]
 pub(crate) struct Elaborated {
     pub(crate) answer: Answer,
     pub(crate) handed: Option<Handed>,
+    #[serde(with = "serde_bytes")]
     pub(crate) compiled: Option<Vec<u8>>,
 }
 
@@ -133,6 +143,15 @@ pub(crate) trait Engine {
     /// The declarations of the toolchain modules `Init` and `toolchain`, and of all that those import, in lean4export's format; theorems
     /// and hidden values as `axiom` lines.
     fn foundation(&self, toolchain: &[String], cache: &Cache, budget: &Budget) -> Result<Vec<u8>, Failure>;
+    /// Asks Lean's own kernel, in a guest that has elaborated nothing, about the declarations in `export`; `cache` holds the exports of the
+    /// `ground`.
+    fn replay(
+        &self,
+        ground: &Ground,
+        export: &[u8],
+        cache: &Cache,
+        budget: &Budget,
+    ) -> Result<Replayed, Failure>;
     /// Elaborates. `cache` holds the compiled form of what lies below.
     fn elaborate(&self, work: &Work<'_>, cache: &Cache, budget: &Budget) -> Result<Elaborated, Failure>;
 }
@@ -275,7 +294,7 @@ impl<'r> Run<'r> {
 
     /// The key of a module: its content, what lies below it, and the level.
     fn key_at(&self, module: &Module<'_>, level: &str) -> Result<Key, Failure> {
-        let mut key = Key::new("module 7")
+        let mut key = Key::new("module 8")
             .with(&self.engine.identity())
             .with(JUDGE)
             .with(module.name)
@@ -343,7 +362,7 @@ impl<'r> Run<'r> {
     fn keep(&self, key: &str, module: &Module<'_>, done: Elaborated) -> Result<Artefact, Failure> {
         let Answer { mut artefact, shown, replayed } = done.answer;
         if let Some(Handed { declarations: Described::Export(export), .. }) = &done.handed {
-            self.certify(module, export, &shown, replayed, &mut artefact)?;
+            self.certify(module, export, &shown, &mut artefact)?;
         } else if let Some(Settled::Accepted(verdicts)) = replayed.map(|spoken| settle(&[spoken])) {
             artefact.kernels = verdicts;
         }

@@ -93,10 +93,15 @@ impl Blocks {
 impl<'h> Walk<'h> {
     pub(crate) fn new(heap: &'h dyn Objects) -> Self {
         let base = Base::empty();
+        Self::over(heap, base.terms(), &base)
+    }
+
+    /// A walk whose ids are those of `terms`, which are over `base`.
+    pub(crate) fn over(heap: &'h dyn Objects, terms: Terms, base: &Base) -> Self {
         Walk {
             heap,
-            terms: base.terms(),
-            declarations: Declarations::over(&base),
+            terms,
+            declarations: Declarations::over(base),
             named: vec![],
             blocks: Blocks::default(),
             names: HashMap::new(),

@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use atlas_judge::{AXIOMS, Bound, Ground, JUDGE, Outline, Refusal, Settled, Spoken, Wanted, Word, settle};
+use atlas_judge::{AXIOMS, Bound, Ground, JUDGE, Outline, Refusal, Settled, Wanted, settle};
 use atlas_proto::{CheckRequest, DeclarationFacts, Diagnostic, Expectation, Receipt, receipt};
 use sha2::{Digest as _, Sha256};
 
@@ -13,14 +13,13 @@ use crate::graph::{Module, error};
 use crate::key::Key;
 
 impl Run<'_> {
-    /// Judges a module by `export`, its declarations as text; `replayed` is the word of Lean's kernel. Only names and types as they are
-    /// shown to people are the guest's.
+    /// Judges a module by `export`, its declarations as text, which both kernels are asked about. Only names and types as they are shown to
+    /// people are the guest's.
     pub(super) fn certify(
         &self,
         module: &Module<'_>,
         export: &[u8],
         shown: &Shown,
-        replayed: Option<Spoken>,
         artefact: &mut Artefact,
     ) -> Result<(), Failure> {
         let ground = self.ground(module)?;
@@ -48,12 +47,12 @@ impl Run<'_> {
         if artefact.diagnostics.iter().any(is_error) {
             return Ok(());
         }
-        let mut words: Vec<Spoken> = replayed.into_iter().collect();
-        // What Lean's kernel rejects in the guest is not in the text.
-        if !words.iter().any(|spoken| matches!(spoken.word, Word::Rejected { .. })) {
-            words.push(judged.kernel);
-        }
         let mut incident = judged.incident;
+        // What may not be in a library at all is no question for a kernel.
+        let words = match artefact.forbidden.is_empty() {
+            true => vec![self.engine.replay(&ground, export, cache, self.budget)?.spoken(), judged.kernel],
+            false => vec![judged.kernel],
+        };
         match settle(&words) {
             Settled::Accepted(verdicts) => artefact.kernels = verdicts,
             Settled::Refused(refusals) => artefact.forbidden.extend(refusals),
