@@ -265,7 +265,7 @@ DIR then holds
                    ships without proofs, so their statements are taken as given
   receipts/        a signed receipt of each accepted module, and keys.json
 
-`atlas-kernel --given DIR/library.given DIR/library.ndjson` checks the export again.
+`atlas-kernel --trust-arithmetic --given DIR/library.given DIR/library.ndjson` checks it again.
 
 Exit codes: 0 certified, and as the receipts that were there say; 3 Lean or a kernel refuses it, it
 uses `sorry`, or it differs from those receipts; 2 bad input; 1 fault.")]

@@ -27,9 +27,7 @@ pub enum Memory {
 /// When the embedded Lean has not been set up, or the toolchain cannot be had.
 pub fn open(which: &Which, cache: Option<&Path>, memory: Memory) -> Result<Arc<dyn Toolchain>> {
     match which {
-        Which::Embedded => {
-            Ok(Arc::new(embedded(cache, memory)?))
-        }
+        Which::Embedded => Ok(Arc::new(embedded(cache, memory)?)),
         Which::Native => native(cache, memory, Native::find),
         Which::Path(folder) => native(cache, memory, |results| Native::at(folder, results)),
     }

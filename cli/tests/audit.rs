@@ -15,7 +15,11 @@ const GCD: &str = "module\n\npublic import Pair.Parity\n\n@[expose] public nonco
 
 fn library(folder: &Path) {
     std::fs::create_dir_all(folder.join("library/Pair")).unwrap();
-    std::fs::write(folder.join("library/Pair.lean"), "module\n\npublic import Pair.Parity\npublic import Pair.Gcd\n").unwrap();
+    std::fs::write(
+        folder.join("library/Pair.lean"),
+        "module\n\npublic import Pair.Parity\npublic import Pair.Gcd\n",
+    )
+    .unwrap();
     std::fs::write(folder.join("library/Pair/Parity.lean"), PARITY).unwrap();
     std::fs::write(folder.join("library/Pair/Gcd.lean"), GCD).unwrap();
 }
@@ -34,8 +38,9 @@ fn audit(folder: &Path, out: &str) -> (i32, Value) {
 fn kernel(folder: &Path) -> i32 {
     let kernel = Path::new(env!("CARGO_BIN_EXE_atlas")).with_file_name("atlas-kernel");
     let mut command = Command::new(&kernel);
-    command.arg("--given").arg(folder.join("library.given")).arg(folder.join("library.ndjson"));
-    let status = command.status().unwrap_or_else(|e| panic!("{}: {e}; build the workspace", kernel.display()));
+    command.arg("--trust-arithmetic").arg("--given").arg(folder.join("library.given")).arg(folder.join("library.ndjson"));
+    let status =
+        command.status().unwrap_or_else(|e| panic!("{}: {e}; build the workspace", kernel.display()));
     status.code().unwrap()
 }
 
@@ -45,7 +50,10 @@ fn a_library_becomes_one_export_that_the_kernel_accepts_and_a_changed_one_it_doe
     library(folder.path());
     let (code, told) = audit(folder.path(), "audit");
     assert_eq!(code, 0, "{told:#}");
-    assert_eq!((&told["accepted"], &told["sorry"], &told["compared"]), (&true.into(), &Value::Array(vec![]), &Value::Array(vec![])));
+    assert_eq!(
+        (&told["accepted"], &told["sorry"], &told["compared"]),
+        (&true.into(), &Value::Array(vec![]), &Value::Array(vec![]))
+    );
     let audit_folder = folder.path().join("audit");
     assert_eq!(kernel(&audit_folder), 0);
     let receipt = json(&audit_folder.join("receipts/Pair.Gcd.json"));
@@ -78,8 +86,10 @@ fn an_audit_says_what_differs_from_earlier_receipts_and_what_is_not_proved() {
     };
     assert_eq!(compared(&same, "Pair.Gcd")["same"], true, "{same:#}");
     // A definition changes: what is stated with it states something else, wherever it is stated.
-    std::fs::write(folder.path().join("library/Pair/Parity.lean"), PARITY.replace("n = 2 * m", "n = m + m")).unwrap();
-    std::fs::write(folder.path().join("library/Pair/Gcd.lean"), GCD.replace("⟨3, by decide⟩", "sorry")).unwrap();
+    std::fs::write(folder.path().join("library/Pair/Parity.lean"), PARITY.replace("n = 2 * m", "n = m + m"))
+        .unwrap();
+    std::fs::write(folder.path().join("library/Pair/Gcd.lean"), GCD.replace("⟨3, by decide⟩", "sorry"))
+        .unwrap();
     let (code, other) = audit(folder.path(), "audit");
     assert_eq!(code, 3, "{other:#}");
     let differences = compared(&other, "Pair.Gcd")["differences"].to_string();

@@ -1,13 +1,13 @@
 //! What an audit finds, beside what earlier receipts say of the same modules.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::Path;
 
 use atlas_judge::{Certified, Receipt};
 use serde_json::{Value, json};
 
-use super::certify::Receipts;
-use super::receipt;
+use crate::commands::certify::Receipts;
+use crate::commands::receipt;
 use crate::failure::Result;
 use crate::print::{self, WRONG, style_of, styled};
 
@@ -23,7 +23,7 @@ pub struct Compared {
 ///
 /// # Errors
 /// When a file there is no receipt.
-pub fn compare(ours: &Receipts, folder: &Option<PathBuf>) -> Result<Vec<Compared>> {
+pub fn compare(ours: &Receipts, folder: Option<&Path>) -> Result<Vec<Compared>> {
     let Some(folder) = folder else { return Ok(Vec::new()) };
     let mut compared = Vec::new();
     for (module, own) in ours {
@@ -52,7 +52,8 @@ fn differences(now: &Receipt, before: &Receipt) -> Vec<String> {
         match was.get(name) {
             None => found.push(format!("`{name}` was not there")),
             Some(before) => {
-                let same = |a: &Certified, b: &Certified| (a.axioms == b.axioms, a.sorry_from == b.sorry_from);
+                let same =
+                    |a: &Certified, b: &Certified| (a.axioms == b.axioms, a.sorry_from == b.sorry_from);
                 if before.statement_hash != declaration.statement_hash {
                     found.push(format!("`{name}` states something else"));
                 } else if same(before, declaration) != (true, true) {

@@ -14,8 +14,8 @@ use serde_json::json;
 
 use self::compare::{Compared, compare};
 use self::export::{Combined, EXPORT, GIVEN, Written};
+use super::certify;
 use super::check::{self, Answer, Module};
-use super::{certify, receipt};
 use crate::args::{AuditArgs, CheckArgs, Output};
 use crate::attach::cache_folder;
 use crate::failure::{Exit, Failure, Result};
@@ -36,7 +36,8 @@ pub fn audit(args: &AuditArgs) -> Result<Exit> {
         output: args.output,
     };
     let modules = check::modules(&asked)?;
-    let folder = args.keys.clone().unwrap_or_else(|| cache_folder(args.cache.as_deref()).join("receipt-keys"));
+    let folder =
+        args.keys.clone().unwrap_or_else(|| cache_folder(args.cache.as_deref()).join("receipt-keys"));
     let unsigned = |e: KeyError| Failure::fault(format!("receipts cannot be signed: {e}"));
     let key = SigningKey::open_or_make(&folder, now_ms()).map_err(unsigned)?;
     let ring = KeyRing::read(&folder.join(RING_FILE)).map_err(unsigned)?;
@@ -47,12 +48,13 @@ pub fn audit(args: &AuditArgs) -> Result<Exit> {
     let answer = check::ask_of(&lean, &asked, &modules)?;
     let receipts = certify::receipts(&answer.results, &key)?;
     let files = certify::write(&receipts, &ring, &args.out.join("receipts"))?;
-    let compared = compare(&receipts, &theirs(args)?)?;
+    let compared = compare(&receipts, theirs(args)?.as_deref())?;
     let stated = unproved(&answer);
-    let written = match answer.results.iter().all(|checked| check::outcome(&checked.reply) == Outcome::Accepted) {
-        true => Some(export(args, &lean, &modules, &answer, &receipts, stated.clone())?),
-        false => None,
-    };
+    let written =
+        match answer.results.iter().all(|checked| check::outcome(&checked.reply) == Outcome::Accepted) {
+            true => Some(export(args, &lean, &modules, &answer, &receipts, stated.clone())?),
+            false => None,
+        };
     let exit = match answer.exit {
         Exit::Done if compared.iter().any(Compared::differs) => Exit::Open,
         exit => exit,
@@ -189,12 +191,15 @@ fn tell(
             count(written.given as u64),
         ));
         print::line(format!(
-            "  check it elsewhere: atlas-kernel --given {} {}",
+            "  check it elsewhere: atlas-kernel --trust-arithmetic --given {} {}",
             args.out.join(GIVEN).display(),
             file.display()
         ));
     } else {
-        print::line(format!("{} no export: not every module was accepted", styled(WRONG, "nothing written:")));
+        print::line(format!(
+            "{} no export: not every module was accepted",
+            styled(WRONG, "nothing written:")
+        ));
     }
     if !receipts.is_empty() {
         let n = plural(receipts.len(), "receipt");
