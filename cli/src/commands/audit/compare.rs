@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use atlas_judge::{Certified, Receipt};
+use atlas_judge::{Certified, RING_FILE, Receipt};
 use serde_json::{Value, json};
 
 use crate::commands::certify::Receipts;
 use crate::commands::receipt;
-use crate::failure::Result;
+use crate::failure::{Failure, Result};
 use crate::print::{self, WRONG, style_of, styled};
 
 /// A module whose receipt was there before.
@@ -18,21 +18,30 @@ pub struct Compared {
     differences: Vec<String>,
 }
 
-/// Compares with the receipts in a folder. Modules without an earlier receipt are not compared; an earlier one whose module was not certified
-/// now differs.
+/// Compares with the receipts in a folder. A module without an earlier receipt is not compared; one that has an earlier receipt and was not
+/// certified now differs.
 ///
 /// # Errors
-/// When a file there is no receipt.
+/// When the folder cannot be read, or a file there is no receipt.
 pub fn compare(ours: &Receipts, folder: Option<&Path>) -> Result<Vec<Compared>> {
     let Some(folder) = folder else { return Ok(Vec::new()) };
+    let unreadable =
+        |e: std::io::Error| Failure::input(format!("cannot read the receipts in {}: {e}", folder.display()));
     let mut compared = Vec::new();
-    for (module, own) in ours {
-        let file = folder.join(format!("{module}.json"));
-        if file.is_file() {
-            let differences = differences(own, &receipt::read(&file)?);
-            compared.push(Compared { module: module.clone(), differences });
+    for entry in std::fs::read_dir(folder).map_err(unreadable)? {
+        let file = entry.map_err(unreadable)?.path();
+        let is_receipt = file.extension().is_some_and(|extension| extension == "json")
+            && file.file_name().is_some_and(|name| name != RING_FILE);
+        if is_receipt {
+            let before = receipt::read(&file)?;
+            let differences = match ours.get(&before.module) {
+                Some(now) => differences(now, &before),
+                None => vec!["it is not certified now".to_owned()],
+            };
+            compared.push(Compared { module: before.module, differences });
         }
     }
+    compared.sort_by(|a, b| a.module.cmp(&b.module));
     Ok(compared)
 }
 
