@@ -45,6 +45,8 @@ fn dispatch(command: Command) -> Result<Exit> {
         Command::Status(args) => wait(commands::status::status(&args)),
         Command::Check(args) => commands::check::check(&args),
         Command::Certify(args) => commands::certify::certify(&args),
+        Command::Audit(args) => commands::audit::audit(&args),
+        Command::Verify(args) => wait(commands::verify::verify(&args.what)),
         Command::Receipt(args) => commands::receipt::receipt(&args.what),
         Command::Reply(args) => wait(commands::reply::reply(&args)),
         Command::Agents(args) => wait(commands::agents::agents(&args)),

@@ -68,9 +68,18 @@ pub(super) fn modules(args: &CheckArgs) -> Result<Vec<Module>> {
 
 /// Asks Lean about them, each from nothing, and tells what it says as it does.
 pub(super) fn ask<'a>(args: &CheckArgs, which: &'a [Module]) -> Result<Answer<'a>> {
-    let order = order(which)?;
     let toolchain =
         crate::toolchain::open(&args.toolchain.clone().into(), args.cache.as_deref(), Memory::Fresh)?;
+    ask_of(&*toolchain, args, which)
+}
+
+/// [`ask`] of a toolchain that is open already and has no memory of earlier checks.
+pub(super) fn ask_of<'a>(
+    toolchain: &dyn Toolchain,
+    args: &CheckArgs,
+    which: &'a [Module],
+) -> Result<Answer<'a>> {
+    let order = order(which)?;
     let text = args.output.output == Output::Text;
     if text {
         print::line(styled(FAINT, format!("{} by {}", plural(order.len(), "module"), toolchain.name())));
@@ -78,7 +87,7 @@ pub(super) fn ask<'a>(args: &CheckArgs, which: &'a [Module]) -> Result<Answer<'a
     let begun = Instant::now();
     let mut results = Vec::new();
     for &at in &order {
-        let checked = one(&*toolchain, which, at, args);
+        let checked = one(toolchain, which, at, args);
         if text {
             tell(&checked);
         }
@@ -201,7 +210,7 @@ pub(super) fn outcome(reply: &CheckReply) -> Outcome {
     Outcome::try_from(reply.outcome).unwrap_or(Outcome::Unspecified)
 }
 
-fn word(outcome: Outcome) -> &'static str {
+pub(super) fn word(outcome: Outcome) -> &'static str {
     match outcome {
         Outcome::Accepted => "accepted",
         Outcome::Rejected => "rejected",
@@ -213,7 +222,7 @@ fn word(outcome: Outcome) -> &'static str {
 }
 
 /// Declarations whose own proof is `sorry`.
-fn sorries(reply: &CheckReply) -> Vec<&str> {
+pub(super) fn sorries(reply: &CheckReply) -> Vec<&str> {
     let own = |d: &&DeclarationFacts| d.sorry_from.contains(&d.name);
     reply.declarations.iter().filter(own).map(|d| d.name.as_str()).collect()
 }

@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 pub mod agents;
+pub mod audit;
 pub mod bench;
 pub mod certify;
 pub mod check;
@@ -15,6 +16,7 @@ pub mod report;
 pub mod status;
 pub mod trace;
 pub mod validate;
+pub mod verify;
 
 use clap::CommandFactory;
 
