@@ -30,6 +30,7 @@ mod declarations;
 mod digest;
 mod environment;
 mod fault;
+mod frozen;
 mod inductive;
 mod known;
 mod limits;
@@ -53,6 +54,7 @@ pub use declaration::{
 pub use declarations::{Added, Declarations, DeclareError};
 pub use digest::Digest;
 pub use fault::Rule;
+pub use frozen::FrozenError;
 pub use limits::{Limit, Limits};
 pub use policy::{AllowedAxioms, Policy, STANDARD_AXIOMS};
 pub use term::{Expr, ExprId, Level, LevelId, LevelsId, Name, NameId, NatId, StrId, TermError, Terms};
