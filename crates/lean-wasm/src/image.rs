@@ -6,15 +6,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use wasmtime::{Engine, Module};
 
 use crate::Error;
 use crate::engine;
-use crate::guest::{Guest, Reader, Setup};
+use crate::guest::{Guest, Reader, Setup, SharedGuest};
 use crate::imports;
 use crate::manifest::{CODE, INDEX, LIBRARY, Manifest, SNAPSHOT, SYMBOLS, Step};
-use crate::memory::WASM_PAGE;
+use crate::memory::{GuestMemory, WASM_PAGE};
+use crate::pages::Pagemap;
 use crate::schedule::{Ended, Machine, TICK};
+use crate::slot::{Slot, Slots};
 use crate::snapshot::Snapshot;
 use crate::symbols::Symbols;
 
@@ -22,6 +25,9 @@ use crate::symbols::Symbols;
 const WORK: &str = "/work/";
 /// Where the session looks for compiled modules that a job hands in.
 const LIBRARY_PATH: &str = "/library";
+/// WebAssembly pages that a copy has free from the start, 32 MB: room that has been used is emptied between copies, room that
+/// a guest's memory has grown by is not.
+const SPARE_PAGES: u32 = 512;
 /// What [`Image::lean`] keeps of Lean's output.
 const OUTPUT_BYTES: usize = 16 << 20;
 
@@ -31,6 +37,9 @@ pub struct Image {
     machine: Machine,
     symbols: Arc<Symbols>,
     base: Snapshot,
+    slots: Slots,
+    /// None where the system has no page map: each copy then has a memory of its own.
+    pagemap: Option<Pagemap>,
     _clock: Clock,
 }
 
@@ -79,6 +88,14 @@ pub struct Job {
     pub extra_memory: u64,
     /// Reads the objects that the session hands over.
     pub reader: Option<Reader>,
+}
+
+impl Job {
+    /// A job with this request, a minute's time and 1 GB of memory.
+    pub fn new(request: Vec<u8>) -> Self {
+        let (inputs, deadline) = (BTreeMap::new(), Duration::from_secs(60));
+        Self { request, inputs, deadline, extra_memory: 1 << 30, reader: None }
+    }
 }
 
 /// How a run ended.
@@ -138,18 +155,15 @@ impl Image {
         // the image's owner writes, and renamed into place when complete.
         let module = unsafe { Module::deserialize_file(&engine, &code) }
             .map_err(Error::wasm("load the compiled Lean"))?;
-        let symbols = directory.join(SYMBOLS);
-        let symbols = Arc::new(Symbols::new(std::fs::read(&symbols).map_err(Error::io("read", &symbols))?));
+        let symbols = Arc::new(Symbols::open(&directory.join(SYMBOLS))?);
         let saved = manifest.saved(directory)?;
         let base =
             Snapshot::open(&directory.join(SNAPSHOT), saved.pages, saved.globals.clone(), saved.action)?;
-        let machine = Machine {
-            linker: imports::linker(&engine).map_err(Error::wasm("define host functions"))?,
-            engine,
-            module,
-        };
-        let clock = Clock::start(&machine.engine);
-        Ok(Self { directory: directory.into(), machine, symbols, base, _clock: clock })
+        let machine = machine(engine, module)?;
+        let clock = Clock::start(machine.engine());
+        let pagemap = Pagemap::open().ok();
+        let slots = Slots::default();
+        Ok(Self { directory: directory.into(), machine, symbols, base, slots, pagemap, _clock: clock })
     }
 
     /// The warm state that the image holds.
@@ -159,7 +173,7 @@ impl Image {
 
     /// Names everything that the image's answers depend on: Lean, its library, the session's source.
     pub fn key(&self) -> String {
-        Step::Snapshot.key(&self.machine.engine)
+        Step::Snapshot.key(self.machine.engine())
     }
 
     /// Where the image lies.
@@ -181,7 +195,12 @@ impl Image {
     /// # Errors
     /// An [`Error`] is the machine's fault: no memory for the copy. Everything that the guest does is in the outcome.
     pub fn run(&self, from: &Snapshot, job: Job) -> Result<Outcome, Error> {
-        self.run_guest(from, job).map(|(outcome, _)| outcome)
+        let spare = SPARE_PAGES.min((job.extra_memory / WASM_PAGE as u64) as u32);
+        let (outcome, slot) = self.run_guest(from, spare, job)?;
+        if let (End::Answered(_), Some(pagemap)) = (&outcome.end, &self.pagemap) {
+            self.slots.put(slot, pagemap);
+        }
+        Ok(outcome)
     }
 
     /// Like [`Image::run`], for a request after which the session registers an action: the copy as it then is, to be
@@ -190,13 +209,23 @@ impl Image {
     /// # Errors
     /// As [`Image::run`]; also when the layer cannot be written.
     pub fn extend(&self, from: &Snapshot, job: Job) -> Result<(Outcome, Option<Snapshot>), Error> {
-        let (outcome, guest) = self.run_guest(from, job)?;
+        let (outcome, slot) = self.run_guest(from, 0, job)?;
+        let guest = slot.guest().lock();
         let layer = match (&outcome.end, guest.registered) {
             (End::Answered(_), Some(action)) => {
-                Some(from.layer(&guest.memory, guest.globals.clone(), action)?)
+                let opened;
+                let pagemap = match &self.pagemap {
+                    Some(pagemap) => pagemap,
+                    None => {
+                        opened = Pagemap::open()?;
+                        &opened
+                    }
+                };
+                Some(from.layer(&guest.memory, pagemap, guest.globals.clone(), action)?)
             }
             _ => None,
         };
+        drop(guest);
         Ok((outcome, layer))
     }
 
@@ -215,7 +244,6 @@ impl Image {
         let setup = Setup {
             toolchain: self.directory.join(LIBRARY),
             symbols: self.symbols.clone(),
-            pages: 256,
             most_pages: u64::from(crate::guest::MOST_PAGES),
             deadline: Instant::now() + deadline,
             inputs: files.into_iter().map(|(name, bytes)| (format!("{WORK}{name}"), bytes.into())).collect(),
@@ -223,12 +251,11 @@ impl Image {
             reader: None,
             path: path.iter().map(|p| format!("{WORK}{p}")).collect::<Vec<_>>().join(":"),
         };
-        let mut guest =
-            Guest::new(&self.machine.engine, setup).map_err(Error::wasm("make a guest's memory"))?;
-        guest.files.set_log_bytes(OUTPUT_BYTES);
+        let guest = new_guest(&self.machine, setup)?;
+        guest.lock().files.set_log_bytes(OUTPUT_BYTES);
         let command = std::iter::once("lean".to_owned()).chain(arguments.iter().cloned()).collect();
-        let (ended, mut guest) = self.machine.start(guest, command);
-        let (written, log) = guest.files.take_written();
+        let ended = self.machine.start(&guest, command);
+        let (written, log) = guest.lock().files.take_written();
         let log = String::from_utf8_lossy(&log).into_owned();
         let Ended::With(status) = ended else {
             return Err(Error::Session(format!("{ended:?}{}", tail(&log))));
@@ -237,37 +264,74 @@ impl Image {
         Ok(Finished { status, output: log, written: written.into_iter().filter_map(relative).collect() })
     }
 
-    fn run_guest(&self, from: &Snapshot, job: Job) -> Result<(Outcome, Guest), Error> {
-        let started = Instant::now();
-        let nonce = format!("{:032x}", rand::random::<u128>());
-        let setup = Setup {
+    pub(crate) fn machine(&self) -> &Machine {
+        &self.machine
+    }
+
+    #[cfg(test)]
+    pub(crate) fn slots(&self) -> &Slots {
+        &self.slots
+    }
+
+    /// What a copy of `from` starts with for `job`.
+    pub(crate) fn setup(&self, from: &Snapshot, job: Job, started: Instant) -> Setup {
+        Setup {
             toolchain: self.directory.join(LIBRARY),
             symbols: self.symbols.clone(),
-            pages: from.pages,
             most_pages: u64::from(from.pages) + job.extra_memory / WASM_PAGE as u64,
             deadline: started + job.deadline,
             inputs: job.inputs,
-            request: Some((job.request.into(), nonce)),
+            request: Some((job.request.into(), nonce())),
             reader: job.reader,
             path: LIBRARY_PATH.into(),
-        };
-        let guest = Guest::new(&self.machine.engine, setup).map_err(Error::wasm("make a guest's memory"))?;
-        from.map_over(&guest.memory).map_err(Error::wasm("copy the warm state"))?;
-        let (ended, mut guest) = self.machine.resume(guest, from.globals.clone(), from.action);
-        let (written, log) = guest.files.take_written();
-        let log = String::from_utf8_lossy(&log).into_owned();
-        let end = match (guest.answer.take(), ended) {
-            (Some(answer), Ended::With(_)) => End::Answered(answer),
-            (_, Ended::TimedOut) => End::TimedOut,
-            (None, _) if guest.refused_growth => End::OutOfMemory,
-            (None, Ended::With(status)) => {
-                End::Crashed(format!("Lean ended with status {status} and no answer{}", tail(&log)))
-            }
-            (_, Ended::Crashed(why)) => End::Crashed(format!("{why}{}", tail(&log))),
-        };
-        let memory_bytes = guest.memory.len() as u64;
-        Ok((Outcome { end, written, log, memory_bytes, elapsed: started.elapsed() }, guest))
+        }
     }
+
+    /// Runs `job` in a copy with `spare` pages of room: how it ended, and where it lived.
+    fn run_guest(&self, from: &Snapshot, spare: u32, job: Job) -> Result<(Outcome, Slot), Error> {
+        let started = Instant::now();
+        let setup = self.setup(from, job, started);
+        let slot = self
+            .slots
+            .take(self.machine.engine(), from, spare, setup)
+            .map_err(Error::wasm("copy the warm state"))?;
+        let ended = self.machine.resume(slot.guest(), slot.instances(), from.globals.clone(), from.action);
+        let outcome = outcome(&mut slot.guest().lock(), ended, started);
+        Ok((outcome, slot))
+    }
+}
+
+/// A secret for one run, which answers must begin with.
+pub(crate) fn nonce() -> String {
+    format!("{:032x}", rand::random::<u128>())
+}
+
+/// What a guest's run came to.
+pub(crate) fn outcome(guest: &mut Guest, ended: Ended, started: Instant) -> Outcome {
+    let (written, log) = guest.files.take_written();
+    let log = String::from_utf8_lossy(&log).into_owned();
+    let end = match (guest.answer.take(), ended) {
+        (Some(answer), Ended::With(_)) => End::Answered(answer),
+        (_, Ended::TimedOut) => End::TimedOut,
+        (None, _) if guest.refused_growth => End::OutOfMemory,
+        (None, Ended::With(status)) => {
+            End::Crashed(format!("Lean ended with status {status} and no answer{}", tail(&log)))
+        }
+        (_, Ended::Crashed(why)) => End::Crashed(format!("{why}{}", tail(&log))),
+    };
+    Outcome { end, written, log, memory_bytes: guest.memory.len() as u64, elapsed: started.elapsed() }
+}
+
+/// A machine for `module`.
+pub(crate) fn machine(engine: Engine, module: Module) -> Result<Machine, Error> {
+    let made = imports::linker(&engine).and_then(|linker| Machine::new(engine, module, linker));
+    made.map_err(Error::wasm("define host functions"))
+}
+
+/// A guest that is to start from nothing.
+fn new_guest(machine: &Machine, setup: Setup) -> Result<SharedGuest, Error> {
+    let memory = GuestMemory::new(machine.engine(), 256).map_err(Error::wasm("make a guest's memory"))?;
+    Ok(Arc::new(Mutex::new(Guest::new(memory, setup))))
 }
 
 /// The last lines of a log, for a message.
@@ -286,12 +350,10 @@ pub(crate) fn warm_up(
     session: &str,
     path: &Path,
 ) -> Result<crate::manifest::Saved, Error> {
-    let symbols = directory.join(SYMBOLS);
-    let symbols = Arc::new(Symbols::new(std::fs::read(&symbols).map_err(Error::io("read", &symbols))?));
+    let symbols = Arc::new(Symbols::open(&directory.join(SYMBOLS))?);
     let setup = Setup {
         toolchain: directory.join(LIBRARY),
         symbols,
-        pages: 256,
         most_pages: u64::from(crate::guest::MOST_PAGES),
         deadline: Instant::now() + Duration::from_secs(600),
         inputs: BTreeMap::from([("/session/Session.lean".to_owned(), Arc::from(session.as_bytes()))]),
@@ -299,8 +361,9 @@ pub(crate) fn warm_up(
         reader: None,
         path: LIBRARY_PATH.into(),
     };
-    let guest = Guest::new(&machine.engine, setup).map_err(Error::wasm("make a guest's memory"))?;
-    let (ended, mut guest) = machine.start(guest, vec!["lean".into(), "/session/Session.lean".into()]);
+    let guest = new_guest(machine, setup)?;
+    let ended = machine.start(&guest, vec!["lean".into(), "/session/Session.lean".into()]);
+    let mut guest = guest.lock();
     let Some(action) = guest.registered else {
         let log = guest.files.take_written().1;
         let lines: Vec<String> = String::from_utf8_lossy(&log)
