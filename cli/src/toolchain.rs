@@ -96,10 +96,11 @@ impl Metered {
 
     /// Processor time that questions have taken, milliseconds.
     pub fn cpu_ms(&self) -> u64 {
-        self.cpu_us.load(Ordering::Relaxed) / 1000
+        let elsewhere = u64::try_from(self.inner.cpu().as_millis()).unwrap_or(u64::MAX);
+        (self.cpu_us.load(Ordering::Relaxed) / 1000).saturating_add(elsewhere)
     }
 
-    /// Runs `question` and counts this thread's processor time: a toolchain answers on the thread that asks.
+    /// Runs `question` and counts this thread's processor time; what a toolchain takes elsewhere it counts itself.
     fn count<T>(&self, question: impl FnOnce() -> T) -> T {
         let now = || {
             clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map_or(0, |time| {

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use atlas_domain::{TargetState, Usage};
+use atlas_merge_coordinator::Incident;
 use serde::{Deserialize, Serialize};
 
 use crate::failure::{Failure, Result};
@@ -60,6 +61,8 @@ pub struct Report {
     pub landings: u64,
     /// Of those, with signed receipts of what was certified.
     pub landings_with_receipts: u64,
+    /// Contradictions between kernels; while one is not cleared, nothing lands.
+    pub incidents: Vec<Incident>,
     /// The library's newest commit.
     pub library_commit: String,
     /// Lean's name and version.
@@ -90,7 +93,7 @@ pub struct Refusal {
     pub submission: String,
     /// Its target.
     pub target: String,
-    /// conflict, build, statement, axioms, policy or environment.
+    /// conflict, build, statement, axioms, incident, policy or environment.
     pub kind: String,
     /// Why, in words.
     pub reason: String,
@@ -288,11 +291,21 @@ impl Report {
             usd(self.usage.cost_microdollars as f64 / 1e6),
             duration(self.elapsed_ms),
         ));
+        for Incident { id, what, .. } in self.open_incidents() {
+            text.push_str(&format!(
+                "incident {id}: {what}\n    nothing lands until you have read it: atlas incident clear {id} \"…\"\n"
+            ));
+        }
         text.push_str(&self.open_targets());
         if let Some(outcome) = self.outcome.as_ref().filter(|_| outcome) {
             text.push_str(&format!("{outcome}\n"));
         }
         text.trim_end().to_owned()
+    }
+
+    /// Contradictions between kernels that no person has cleared.
+    pub fn open_incidents(&self) -> impl Iterator<Item = &Incident> {
+        self.incidents.iter().filter(|incident| incident.cleared.is_none())
     }
 
     /// Why targets are open: questions first, then those that something went wrong with. The others wait, or were at work.

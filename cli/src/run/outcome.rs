@@ -76,6 +76,7 @@ async fn receipts(bus: &Bus, run: &RunId, directory: &Directory, report: &mut Re
     // The skeleton's and the planner's own among them.
     report.landings = queue.totals().landed;
     report.landings_with_receipts = queue.totals().receipted;
+    report.incidents = queue.incidents().cloned().collect();
     for target in &mut report.targets {
         let found = exported.get(&target.module).zip(queue.receipts().get(&target.module));
         target.receipt = found.and_then(|(receipt, sha256)| of_target(target, receipt, sha256));

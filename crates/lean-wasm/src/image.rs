@@ -38,8 +38,6 @@ pub struct Image {
     symbols: Arc<Symbols>,
     base: Snapshot,
     slots: Slots,
-    /// None where the system has no page map: each copy then has a memory of its own.
-    pagemap: Option<Pagemap>,
     _clock: Clock,
 }
 
@@ -161,9 +159,8 @@ impl Image {
             Snapshot::open(&directory.join(SNAPSHOT), saved.pages, saved.globals.clone(), saved.action)?;
         let machine = machine(engine, module)?;
         let clock = Clock::start(machine.engine());
-        let pagemap = Pagemap::open().ok();
         let slots = Slots::default();
-        Ok(Self { directory: directory.into(), machine, symbols, base, slots, pagemap, _clock: clock })
+        Ok(Self { directory: directory.into(), machine, symbols, base, slots, _clock: clock })
     }
 
     /// The warm state that the image holds.
@@ -181,15 +178,6 @@ impl Image {
         &self.directory
     }
 
-    /// The text of the index of the toolchain's declarations.
-    ///
-    /// # Errors
-    /// [`Error::Io`] when the file cannot be read.
-    pub fn index(&self) -> Result<String, Error> {
-        let path = self.directory.join(INDEX);
-        std::fs::read_to_string(&path).map_err(Error::io("read", &path))
-    }
-
     /// Runs `job` in a fresh copy of `from`. Blocks the calling thread.
     ///
     /// # Errors
@@ -197,7 +185,8 @@ impl Image {
     pub fn run(&self, from: &Snapshot, job: Job) -> Result<Outcome, Error> {
         let spare = SPARE_PAGES.min((job.extra_memory / WASM_PAGE as u64) as u32);
         let (outcome, slot) = self.run_guest(from, spare, job)?;
-        if let (End::Answered(_), Some(pagemap)) = (&outcome.end, &self.pagemap) {
+        // Where the system has no page map each copy has a memory of its own.
+        if let (End::Answered(_), Ok(pagemap)) = (&outcome.end, Pagemap::own()) {
             self.slots.put(slot, pagemap);
         }
         Ok(outcome)
@@ -213,14 +202,7 @@ impl Image {
         let guest = slot.guest().lock();
         let layer = match (&outcome.end, guest.registered) {
             (End::Answered(_), Some(action)) => {
-                let opened;
-                let pagemap = match &self.pagemap {
-                    Some(pagemap) => pagemap,
-                    None => {
-                        opened = Pagemap::open()?;
-                        &opened
-                    }
-                };
+                let pagemap = Pagemap::own().map_err(Error::io("open", Path::new("/proc/self/pagemap")))?;
                 Some(from.layer(&guest.memory, pagemap, guest.globals.clone(), action)?)
             }
             _ => None,
@@ -332,6 +314,15 @@ pub(crate) fn machine(engine: Engine, module: Module) -> Result<Machine, Error> 
 fn new_guest(machine: &Machine, setup: Setup) -> Result<SharedGuest, Error> {
     let memory = GuestMemory::new(machine.engine(), 256).map_err(Error::wasm("make a guest's memory"))?;
     Ok(Arc::new(Mutex::new(Guest::new(memory, setup))))
+}
+
+/// The text of the index of the declarations of the toolchain whose image lies in `directory`.
+///
+/// # Errors
+/// [`Error::Io`] when the file cannot be read.
+pub fn index(directory: &Path) -> Result<String, Error> {
+    let path = directory.join(INDEX);
+    std::fs::read_to_string(&path).map_err(Error::io("read", &path))
 }
 
 /// The last lines of a log, for a message.

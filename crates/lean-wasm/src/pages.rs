@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::sync::OnceLock;
 
 use crate::Error;
 
@@ -14,8 +15,19 @@ pub(crate) const PAGE: usize = 4096;
 /// Where the kernel tells what lies behind each page of a process.
 const PAGEMAP: &str = "/proc/self/pagemap";
 
-/// This process's page map. It is opened once, before a sandbox may take `/proc` away.
+/// This process's page map.
 pub(crate) struct Pagemap(File);
+
+/// The one that is opened once: a confined process will not find it again.
+static OWN: OnceLock<Pagemap> = OnceLock::new();
+
+/// Opens what copies cannot be put back nor saved without, for a process that is about to lose sight of its files.
+///
+/// # Errors
+/// When `/proc` is not there.
+pub fn hold_pagemap() -> std::io::Result<()> {
+    Pagemap::own().map(drop)
+}
 
 /// `struct pm_scan_arg` of `linux/fs.h`.
 #[repr(C)]
@@ -52,9 +64,12 @@ const IS_SWAPPED: u64 = 1 << 4;
 const REGIONS: usize = 2048;
 
 impl Pagemap {
-    pub(crate) fn open() -> Result<Self, Error> {
-        let path = Path::new(PAGEMAP);
-        File::open(path).map(Self).map_err(Error::io("open", path))
+    /// The process's own.
+    pub(crate) fn own() -> std::io::Result<&'static Self> {
+        match OWN.get() {
+            Some(own) => Ok(own),
+            None => File::open(PAGEMAP).map(|file| OWN.get_or_init(|| Self(file))),
+        }
     }
 
     /// The pages among `length` bytes from `address` that have been written to since a file was mapped there privately, as
@@ -146,7 +161,7 @@ mod tests {
             for page in [0, 1, 5, 699] {
                 bytes.add(page * PAGE + 7).write_volatile(1);
             }
-            let map = Pagemap::open().unwrap();
+            let map = Pagemap::own().unwrap();
             let expected = vec![0..2 * PAGE, 5 * PAGE..6 * PAGE, 699 * PAGE..700 * PAGE];
             assert_eq!(map.read(at as usize, pages * PAGE).unwrap(), expected);
             assert_eq!(map.written(at as usize, pages * PAGE).unwrap(), expected);

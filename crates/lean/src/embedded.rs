@@ -1,32 +1,21 @@
-//! The embedded Lean: every check in a fresh copy of a warm guest.
+//! The embedded Lean: a [`Pipeline`] over sandboxed workers.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
+use std::time::Duration;
 
-use atlas_lean_wasm::{End, Image, Job, Outcome as Run, Snapshot};
-use atlas_proto::{CheckReply, CheckRequest, LookupReply, LookupRequest, Outcome};
-use parking_lot::Mutex;
+use atlas_proto::{CheckReply, CheckRequest, LookupReply, LookupRequest};
+use atlas_sandbox::Sandbox;
 
 use crate::Error;
-use crate::answer;
 use crate::cache::Cache;
-use crate::export;
-use crate::facts;
 use crate::index::{self, Index};
-use crate::key::Key;
-use crate::layers::Layers;
-use crate::pipeline::{Below, Budget, Elaborated, Engine, Failure, Pipeline, Work};
+use crate::pipeline::{Engine as _, Pipeline};
 use crate::toolchain::Toolchain;
-
-/// Memory, beyond the warm state, for importing modules, in bytes: not the check's own.
-const IMPORT_MEMORY: u64 = 1 << 30;
+use crate::worker::Workers;
 
 /// What [`EmbeddedOptions::warm_bytes`] is when nobody says.
 pub const WARM_BYTES: u64 = 1 << 30;
-
-/// Where a guest writes the compiled module.
-const COMPILED: &str = "/work/out.olean";
 
 /// Where the embedded Lean finds and keeps things.
 #[derive(Debug, Clone)]
@@ -38,30 +27,41 @@ pub struct EmbeddedOptions {
     /// Bytes of memory for warm guests that are kept: with imported library modules, and behind the beginnings of modules that
     /// agents are at work on. Least recently used out first.
     pub warm_bytes: u64,
+    /// What happens where the system does not allow the whole sandbox.
+    pub sandbox: Sandbox,
+}
+
+impl EmbeddedOptions {
+    /// Keeps [`WARM_BYTES`] of guests; the sandbox is as [`Sandbox::VARIABLE`] says.
+    ///
+    /// # Errors
+    /// [`Error::Worker`] when the variable says neither `required` nor `reduced`.
+    pub fn new(image: &Path, cache: &Path) -> Result<Self, Error> {
+        let sandbox = Sandbox::from_environment().map_err(|other| {
+            Error::Worker(format!("{}={other}: it is `required` or `reduced`", Sandbox::VARIABLE))
+        })?;
+        Ok(Self { image: image.into(), cache: cache.into(), warm_bytes: WARM_BYTES, sandbox })
+    }
 }
 
 /// The embedded Lean.
 pub struct Embedded {
     pipeline: Pipeline,
-    guests: Guests,
+    workers: Workers,
     index: OnceLock<Index>,
     /// A cache of this value's own, removed with it.
     _own: Option<tempfile::TempDir>,
-}
-
-struct Guests {
-    image: Image,
-    layers: Layers,
 }
 
 impl Embedded {
     /// Opens the image in `image`; results are kept beside it, in `checks`.
     ///
     /// # Errors
-    /// [`Error::Image`] when the image has to be built (again).
+    /// [`Error::Worker`] when the image has to be built (again); [`Error::Sandbox`] and [`Error::Escaped`] when the sandbox is not in force;
+    /// [`Error::NoWorker`].
     pub fn open(image: &Path) -> Result<Self, Error> {
         let cache = image.parent().unwrap_or(image).join("checks");
-        Self::with_options(&EmbeddedOptions { image: image.into(), cache, warm_bytes: WARM_BYTES })
+        Self::with_options(&EmbeddedOptions::new(image, &cache)?)
     }
 
     /// Opens the image with a cache of its own that begins empty: every module is elaborated from nothing.
@@ -71,8 +71,7 @@ impl Embedded {
     pub fn fresh(image: &Path) -> Result<Self, Error> {
         let temporary = tempfile::Builder::new().prefix("atlas-checks-").tempdir();
         let own = temporary.map_err(Error::io("create a folder in", &std::env::temp_dir()))?;
-        let options =
-            EmbeddedOptions { image: image.into(), cache: own.path().into(), warm_bytes: WARM_BYTES };
+        let options = EmbeddedOptions::new(image, own.path())?;
         Ok(Self { _own: Some(own), ..Self::with_options(&options)? })
     }
 
@@ -81,221 +80,31 @@ impl Embedded {
     /// # Errors
     /// As [`Embedded::open`]; [`Error::Io`] when the cache cannot be made.
     pub fn with_options(options: &EmbeddedOptions) -> Result<Self, Error> {
-        let guests = Guests { image: Image::open(&options.image)?, layers: Layers::new(options.warm_bytes) };
+        let workers = Workers::open(&options.image, options.warm_bytes, options.sandbox)?;
         let pipeline = Pipeline::new(Cache::open(&options.cache)?);
-        Ok(Self { pipeline, guests, index: OnceLock::new(), _own: None })
+        Ok(Self { pipeline, workers, index: OnceLock::new(), _own: None })
     }
 
     fn index(&self) -> Result<&Index, String> {
         if let Some(index) = self.index.get() {
             return Ok(index);
         }
-        let text = self.guests.image.index().map_err(|e| e.to_string())?;
+        let text = self.workers.index().map_err(|e| e.to_string())?;
         Ok(self.index.get_or_init(|| Index::parse(&text)))
     }
 }
 
-impl Guests {
-    /// A warm guest that has imported what `work` imports and elaborated its beginning.
-    fn warm(&self, work: &Work<'_>, cache: &Cache, budget: &Budget) -> Result<Arc<Snapshot>, Failure> {
-        let (imports, imported) = self.imported(&work.library, work.toolchain, &work.below, cache, budget)?;
-        if work.begin == 0 {
-            return Ok(imported);
-        }
-        let key = |cut: usize| {
-            let beginning = work.source.get(..cut).unwrap_or_default();
-            Key::new("beginning 1").with(&imports).with(work.name).with(beginning).finish()
-        };
-        self.layer(&key(work.begin), "elaborating what stands before", budget, || {
-            let begun = markers(work.source, work.begin).find_map(|cut| self.layers.find(&key(cut)));
-            let beginning = &work.source[..work.begin];
-            let request = format!("begin\nmodule {}\n---\n{beginning}", work.name);
-            Ok((begun.unwrap_or(imported), request, BTreeMap::new(), budget.memory))
-        })
-    }
-
-    /// A warm guest that has imported modules of the library and of the toolchain, and its key; `below` is everything of the
-    /// library that this takes.
-    fn imported(
-        &self,
-        library: &[&str],
-        toolchain: &[String],
-        below: &[Below<'_>],
-        cache: &Cache,
-        budget: &Budget,
-    ) -> Result<(String, Arc<Snapshot>), Failure> {
-        let base = Arc::new(self.image.base().clone());
-        if library.is_empty() && toolchain.is_empty() {
-            return Ok((String::new(), base));
-        }
-        let mut key = Key::new("layer 1");
-        for below in below {
-            key = key.with(below.name).with(below.digest);
-        }
-        let mut request = "import\n".to_owned();
-        for name in library.iter().copied().chain(toolchain.iter().map(String::as_str)) {
-            key = key.with(name);
-            request += &format!("use {name}\n");
-        }
-        let key = key.finish();
-        let snapshot = self.layer(&key, "importing the modules below", budget, || {
-            let mut inputs = BTreeMap::new();
-            for below in below {
-                let path = format!("/library/{}.olean", below.name.replace('.', "/"));
-                inputs.insert(path, cache.compiled(below.digest)?);
-            }
-            Ok((base, request, inputs, IMPORT_MEMORY))
-        })?;
-        Ok((key, snapshot))
-    }
-
-    /// The warm guest of `key`; if it has to be made, by the request that `ask` tells: what it is a copy of, the request, the
-    /// files for it, and its memory in bytes.
-    fn layer(
-        &self,
-        key: &str,
-        what: &str,
-        budget: &Budget,
-        ask: impl FnOnce() -> Result<(Arc<Snapshot>, String, BTreeMap<String, Arc<[u8]>>, u64), Failure>,
-    ) -> Result<Arc<Snapshot>, Failure> {
-        let slot = self.layers.slot(key);
-        let mut slot = slot.lock();
-        if let Some(snapshot) = &*slot {
-            return Ok(snapshot.clone());
-        }
-        let (from, request, inputs, extra_memory) = ask()?;
-        let job = Job {
-            request: request.into_bytes(),
-            inputs,
-            deadline: budget.left()?,
-            extra_memory,
-            reader: None,
-        };
-        let (run, layer) = self.image.extend(&from, job).map_err(Error::from)?;
-        budget.used(run.elapsed, run.memory_bytes);
-        if !matches!(run.end, End::Answered(_)) {
-            return Err(failure(&run, what));
-        }
-        let snapshot =
-            layer.ok_or_else(|| Failure::environment(format!("{what}: Lean registered nothing")))?;
-        let (bytes, ms) = (snapshot.layer_bytes(), run.elapsed.as_millis() as u64);
-        tracing::debug!(what, bytes, ms, "made a warm guest");
-        let snapshot = Arc::new(snapshot);
-        *slot = Some(snapshot.clone());
-        self.layers.made(key, bytes);
-        Ok(snapshot)
-    }
-}
-
-/// Where regions begin in the first `until` bytes of a module, the last one first: places at which earlier questions may have
-/// left a warm state.
-fn markers(source: &str, until: usize) -> impl Iterator<Item = usize> {
-    let before = source.get(..until).unwrap_or_default();
-    before.rmatch_indices("\n-- begin ").filter_map(move |(at, _)| {
-        let line = before.get(at + 1..)?;
-        Some(at + 1 + line.find('\n')? + 1)
-    })
-}
-
-impl Engine for Guests {
-    fn identity(&self) -> String {
-        self.image.key()
-    }
-
-    fn name(&self) -> String {
-        atlas_lean_wasm::TOOLCHAIN.to_owned()
-    }
-
-    fn has_module(&self, name: &str) -> bool {
-        self.image.directory().join("library").join(format!("{}.olean", name.replace('.', "/"))).exists()
-    }
-
-    fn foundation(
-        &self,
-        toolchain: &[String],
-        cache: &Cache,
-        budget: &Budget,
-    ) -> Result<Option<Vec<u8>>, Failure> {
-        let key =
-            toolchain.iter().fold(Key::new("foundation 1").with(&self.identity()), |k, name| k.with(name));
-        let key = key.finish();
-        if let Some(known) = cache.text(&key) {
-            return Ok(Some(known));
-        }
-        let (_, imported) = self.imported(&[], toolchain, &[], cache, budget)?;
-        let exported = Arc::new(Mutex::new(None));
-        let slot = exported.clone();
-        let job = Job {
-            request: b"base\n---\n".to_vec(),
-            inputs: BTreeMap::new(),
-            deadline: budget.left()?,
-            extra_memory: IMPORT_MEMORY,
-            reader: Some(Box::new(move |heap, address| {
-                slot.lock().get_or_insert_with(|| export::export_modules(heap, address));
-            })),
-        };
-        let run = self.image.run(&imported, job).map_err(Error::from)?;
-        let End::Answered(_) = &run.end else {
-            return Err(failure(&run, "exporting the toolchain's library"));
-        };
-        let exported =
-            exported.lock().take().ok_or_else(|| Failure::unreadable("the toolchain's library"))?;
-        let text =
-            exported.map_err(|error| Failure::environment(format!("the toolchain's library: {error}")))?;
-        cache.put_text(&key, &text)?;
-        Ok(Some(text))
-    }
-
-    fn elaborate(&self, work: &Work<'_>, cache: &Cache, budget: &Budget) -> Result<Elaborated, Failure> {
-        let warm = self.warm(work, cache, budget)?;
-        let what = if work.snippet { "snippet" } else { work.name };
-        let handed = Arc::new(Mutex::new(None));
-        let (slot, certified) = (handed.clone(), work.asked.certified && work.facts);
-        let job = Job {
-            request: work.asked.request(work, COMPILED).into_bytes(),
-            inputs: BTreeMap::new(),
-            deadline: budget.left()?,
-            extra_memory: budget.memory,
-            reader: Some(Box::new(move |heap, address| {
-                slot.lock().get_or_insert_with(|| facts::read(heap, address, certified));
-            })),
-        };
-        let mut run = self.image.run(&warm, job).map_err(Error::from)?;
-        budget.used(run.elapsed, run.memory_bytes);
-        let End::Answered(text) = &run.end else { return Err(failure(&run, what)) };
-        let text = String::from_utf8(text.clone()).map_err(|_| Failure::unreadable(what))?;
-        let handed = handed.lock().take().transpose().map_err(|malformed| Failure {
-            outcome: Outcome::Crashed,
-            fault: format!("{what}: the declarations cannot be read: {malformed}"),
-        })?;
-        let artefact = answer::read(&text, what, handed.as_ref(), work.asked)
-            .ok_or_else(|| Failure::unreadable(what))?;
-        Ok(Elaborated { artefact, handed, compiled: run.written.remove(COMPILED) })
-    }
-}
-
-/// A run that ended without an answer, as the outcome of the check.
-fn failure(run: &Run, what: &str) -> Failure {
-    let seconds = run.elapsed.as_secs_f64();
-    let (outcome, fault) = match &run.end {
-        End::TimedOut => (Outcome::TimedOut, format!("{what}: ended at the deadline, after {seconds:.1} s")),
-        End::OutOfMemory => (
-            Outcome::OutOfMemory,
-            format!("{what}: ended at the memory limit, with {} MB in use", run.memory_bytes >> 20),
-        ),
-        End::Crashed(why) => (Outcome::Crashed, format!("{what}: {why}")),
-        End::Answered(_) => return Failure::unreadable(what),
-    };
-    Failure { outcome, fault }
-}
-
 impl Toolchain for Embedded {
     fn name(&self) -> String {
-        self.guests.name()
+        self.workers.name()
     }
 
     fn check(&self, request: &CheckRequest) -> CheckReply {
-        CheckReply { toolchain: self.name(), ..self.pipeline.check(&self.guests, request) }
+        CheckReply { toolchain: self.name(), ..self.pipeline.check(&self.workers, request) }
+    }
+
+    fn cpu(&self) -> Duration {
+        self.workers.cpu()
     }
 
     fn lookup(&self, request: &LookupRequest) -> LookupReply {

@@ -18,11 +18,29 @@ pub enum Error {
         /// What the system says.
         cause: std::io::Error,
     },
+    /// No confined process can be had for the embedded Lean.
+    #[error(transparent)]
+    Sandbox(#[from] atlas_sandbox::Error),
+    /// Canaries found ways out of the sandbox.
+    #[error("the sandbox does not hold: a process in it could {}; see docs/sandbox.md", list(.0))]
+    Escaped(Vec<atlas_sandbox::canary::Finding>),
+    /// The program in which the embedded Lean runs cannot be found.
+    #[error(
+        "there is no `lean-worker`, in which Lean runs: {0}; run `cargo build --workspace`, or set `ATLAS_LEAN_WORKER`"
+    )]
+    NoWorker(String),
+    /// A worker could not open what it needs.
+    #[error("{0}")]
+    Worker(String),
     /// No native Lean can be run.
     #[error(
         "no native Lean: {0}; install Lean with elan (https://lean-lang.org) or set `toolchain: embedded`"
     )]
     Native(String),
+}
+
+fn list(found: &[atlas_sandbox::canary::Finding]) -> String {
+    found.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 impl Error {

@@ -16,7 +16,7 @@ use atlas_proto::{CheckReply, CheckRequest, LookupReply, LookupRequest, Outcome}
 use crate::Error;
 use crate::answer;
 use crate::cache::Cache;
-use crate::facts::{self, Handed};
+use crate::handed::{self, Handed};
 use crate::index::{self, Index};
 use crate::key::Key;
 use crate::objects::Dump;
@@ -119,9 +119,9 @@ impl Engine for Lean {
         known || self.library.is_none() && is_toolchain(name)
     }
 
-    /// The driver's text does not carry all that a kernel needs, nor has a native toolchain's library been exported.
-    fn foundation(&self, _: &[String], _: &Cache, _: &Budget) -> Result<Option<Vec<u8>>, Failure> {
-        Ok(None)
+    /// A native toolchain's library has not been exported.
+    fn foundation(&self, _: &[String], _: &Cache, _: &Budget) -> Result<Vec<u8>, Failure> {
+        Err(Failure::environment("a native toolchain's library has not been exported"))
     }
 
     fn elaborate(&self, work: &Work<'_>, cache: &Cache, budget: &Budget) -> Result<Elaborated, Failure> {
@@ -164,20 +164,20 @@ impl Engine for Lean {
             return Err(died(what, &output));
         };
         let handed = match read("objects").map(String::from_utf8) {
-            Some(Ok(objects)) => Some(handed(&objects).ok_or_else(|| Failure::unreadable(what))?),
+            Some(Ok(objects)) => Some(handed(&objects, work).ok_or_else(|| Failure::unreadable(what))?),
             Some(Err(_)) => return Err(Failure::unreadable(what)),
             None => None,
         };
-        let artefact = answer::read(&text, what, handed.as_ref(), work.asked)
+        let answer = answer::read(&text, what, handed.as_ref(), work.asked)
             .ok_or_else(|| Failure::unreadable(what))?;
-        Ok(Elaborated { artefact, handed, compiled: read("out.olean") })
+        Ok(Elaborated { answer, handed, compiled: read("out.olean") })
     }
 }
 
 /// The facts in the objects that the driver wrote.
-fn handed(objects: &str) -> Option<Handed> {
+fn handed(objects: &str, work: &Work<'_>) -> Option<Handed> {
     let (dump, root) = Dump::parse(objects)?;
-    facts::read(&dump, root, false).ok()
+    handed::read(&dump, root, false, &work.asked.auxiliary()).ok()
 }
 
 /// A process that ended without an answer, as the outcome of the check.

@@ -167,6 +167,29 @@ fn statements_are_compared_as_terms() {
     assert_eq!(fact(&negated, "t").negation_hash, fact(&refuted, "t_refuted").statement_hash);
 }
 
+#[test]
+fn who_changes_a_frozen_statement_is_told_which_declaration_has_changed() {
+    let ask = |body: &str, hash: &str| {
+        let expectation = Expectation {
+            declaration: "t".into(),
+            target: "t".into(),
+            statement_hash: hash.into(),
+            ..Expectation::default()
+        };
+        let request = certify(vec![module("N.D", body)]);
+        lean().check(&CheckRequest { expectations: vec![expectation], ..request })
+    };
+    let source = |of: &str| {
+        format!("def P (n : Nat) : Prop := {of}\ntheorem t (n : Nat) : P n ∧ True := ⟨rfl, trivial⟩\n")
+    };
+    let stated = ask(&source("n = n"), "");
+    assert_eq!(stated.outcome(), Outcome::Accepted, "{stated:#?}");
+    let changed = ask(&source("n + 0 = n"), &fact(&stated, "t").statement_hash);
+    assert_eq!(changed.outcome(), Outcome::Rejected);
+    let told = messages(&changed);
+    assert!(told.contains(&"since `t` was frozen: `P` has another value"), "{told:?}");
+}
+
 fn refused(body: &str, expectation: Option<Expectation>, reason: &str) -> CheckReply {
     let mut request = certify(vec![module("N.R", body)]);
     request.expectations = expectation.into_iter().collect();

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use atlas_lean::{Embedded, EmbeddedOptions};
+use atlas_lean::{Embedded, EmbeddedOptions, Sandbox};
 use atlas_lean_verifier::Options;
 use atlas_process::Process;
 use serde::Deserialize;
@@ -21,6 +21,9 @@ struct Config {
     /// Bytes of memory for warm guests that are kept.
     #[serde(default = "default_warm_bytes")]
     warm_bytes: u64,
+    /// `required`, or `reduced`: without namespaces where the system does not allow them (docs/sandbox.md).
+    #[serde(default)]
+    sandbox: Sandbox,
 }
 
 fn default_warm_bytes() -> u64 {
@@ -31,8 +34,12 @@ fn default_warm_bytes() -> u64 {
 async fn main() -> anyhow::Result<()> {
     let about = "Answers questions to Lean: agents' checks and the merge queue's certifications";
     atlas_process::run("lean-verifier", about, async |config: Config, process: Process| {
-        let open =
-            EmbeddedOptions { image: config.image, cache: config.cache, warm_bytes: config.warm_bytes };
+        let open = EmbeddedOptions {
+            image: config.image,
+            cache: config.cache,
+            warm_bytes: config.warm_bytes,
+            sandbox: config.sandbox,
+        };
         let toolchain = Embedded::with_options(&open).context("the embedded Lean cannot be opened")?;
         let options = Options { metrics: process.metrics, readiness: process.readiness, ..config.verifier };
         atlas_lean_verifier::run(options, Arc::new(toolchain), process.bus, process.shutdown)

@@ -33,7 +33,7 @@ const TRACES: [&str; 6] = [
 fn a_slot_is_to_the_last_byte_what_it_was_before_its_copies() {
     let image = image();
     let base = image.base();
-    let pagemap = Pagemap::open().unwrap();
+    let pagemap = Pagemap::own().unwrap();
     let slots = Slots::default();
     let mut kept = vec![];
     for round in 0..2 * usize::from(PATIENCE) {
@@ -44,7 +44,7 @@ fn a_slot_is_to_the_last_byte_what_it_was_before_its_copies() {
         assert!(slot.guest().lock().answer.is_some(), "{source}: {ended:?}");
         let before = pagemap.written(slot.memory.shared().data().as_ptr() as usize, slot.length).unwrap();
         assert!(before.iter().map(ExactSizeIterator::len).sum::<usize>() > 0, "a copy writes to its memory");
-        slots.put(slot, &pagemap);
+        slots.put(slot, pagemap);
         let idle = slots.0.lock();
         let [slot] = &idle[..] else { panic!("one slot for all") };
         assert_eq!(slot.copies as usize, round + 1);

@@ -1,0 +1,226 @@
+//! The guests of the embedded Lean: every elaboration in a fresh copy of a warm one.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use atlas_lean_wasm::{End, Image, Job, Outcome as Run, Snapshot};
+use atlas_proto::Outcome;
+use parking_lot::Mutex;
+
+use crate::Error;
+use crate::answer;
+use crate::export;
+use crate::handed;
+use crate::key::Key;
+use crate::layers::Layers;
+use crate::pipeline::{Below, Budget, Elaborated, Failure, Work};
+
+/// Memory, beyond the warm state, for importing modules, in bytes: not the check's own.
+const IMPORT_MEMORY: u64 = 1 << 30;
+
+/// Where a guest writes the compiled module.
+const COMPILED: &str = "/work/out.olean";
+
+/// Where guests' hosts find what lies below a module.
+pub(crate) trait Store {
+    /// The compiled module with this digest.
+    fn compiled(&self, digest: &str) -> Result<Arc<[u8]>, Failure>;
+}
+
+/// An image and the warm guests that have been made from it.
+pub(crate) struct Guests {
+    image: Image,
+    layers: Layers,
+}
+
+impl Guests {
+    /// Opens the image in `image`; up to `warm_bytes` bytes of warm guests are kept beyond it.
+    pub(crate) fn open(image: &Path, warm_bytes: u64) -> Result<Self, Error> {
+        Ok(Self { image: Image::open(image)?, layers: Layers::new(warm_bytes) })
+    }
+
+    /// A warm guest that has imported what `work` imports and elaborated its beginning.
+    fn warm(&self, work: &Work<'_>, store: &dyn Store, budget: &Budget) -> Result<Arc<Snapshot>, Failure> {
+        let (imports, imported) = self.imported(&work.library, work.toolchain, &work.below, store, budget)?;
+        if work.begin == 0 {
+            return Ok(imported);
+        }
+        let key = |cut: usize| {
+            let beginning = work.source.get(..cut).unwrap_or_default();
+            Key::new("beginning 1").with(&imports).with(work.name).with(beginning).finish()
+        };
+        self.layer(&key(work.begin), "elaborating what stands before", budget, || {
+            let begun = markers(work.source, work.begin).find_map(|cut| self.layers.find(&key(cut)));
+            let beginning = &work.source[..work.begin];
+            let request = format!("begin\nmodule {}\n---\n{beginning}", work.name);
+            Ok((begun.unwrap_or(imported), request, BTreeMap::new(), budget.memory))
+        })
+    }
+
+    /// A warm guest that has imported modules of the library and of the toolchain, and its key; `below` is everything of the
+    /// library that this takes.
+    fn imported(
+        &self,
+        library: &[&str],
+        toolchain: &[String],
+        below: &[Below<'_>],
+        store: &dyn Store,
+        budget: &Budget,
+    ) -> Result<(String, Arc<Snapshot>), Failure> {
+        let base = Arc::new(self.image.base().clone());
+        if library.is_empty() && toolchain.is_empty() {
+            return Ok((String::new(), base));
+        }
+        let mut key = Key::new("layer 1");
+        for below in below {
+            key = key.with(below.name).with(below.digest);
+        }
+        let mut request = "import\n".to_owned();
+        for name in library.iter().copied().chain(toolchain.iter().map(String::as_str)) {
+            key = key.with(name);
+            request += &format!("use {name}\n");
+        }
+        let key = key.finish();
+        let snapshot = self.layer(&key, "importing the modules below", budget, || {
+            let mut inputs = BTreeMap::new();
+            for below in below {
+                let path = format!("/library/{}.olean", below.name.replace('.', "/"));
+                inputs.insert(path, store.compiled(below.digest)?);
+            }
+            Ok((base, request, inputs, IMPORT_MEMORY))
+        })?;
+        Ok((key, snapshot))
+    }
+
+    /// The warm guest of `key`; if it has to be made, by the request that `ask` tells: what it is a copy of, the request, the
+    /// files for it, and its memory in bytes.
+    fn layer(
+        &self,
+        key: &str,
+        what: &str,
+        budget: &Budget,
+        ask: impl FnOnce() -> Result<(Arc<Snapshot>, String, BTreeMap<String, Arc<[u8]>>, u64), Failure>,
+    ) -> Result<Arc<Snapshot>, Failure> {
+        let slot = self.layers.slot(key);
+        let mut slot = slot.lock();
+        if let Some(snapshot) = &*slot {
+            return Ok(snapshot.clone());
+        }
+        let (from, request, inputs, extra_memory) = ask()?;
+        let job = Job {
+            request: request.into_bytes(),
+            inputs,
+            deadline: budget.left()?,
+            extra_memory,
+            reader: None,
+        };
+        let (run, layer) = self.image.extend(&from, job).map_err(Error::from)?;
+        budget.used(run.elapsed, run.memory_bytes);
+        if !matches!(run.end, End::Answered(_)) {
+            return Err(failure(&run, what));
+        }
+        let snapshot =
+            layer.ok_or_else(|| Failure::environment(format!("{what}: Lean registered nothing")))?;
+        let (bytes, ms) = (snapshot.layer_bytes(), run.elapsed.as_millis() as u64);
+        tracing::debug!(what, bytes, ms, "made a warm guest");
+        let snapshot = Arc::new(snapshot);
+        *slot = Some(snapshot.clone());
+        self.layers.made(key, bytes);
+        Ok(snapshot)
+    }
+}
+
+/// Where regions begin in the first `until` bytes of a module, the last one first: places at which earlier questions may have
+/// left a warm state.
+fn markers(source: &str, until: usize) -> impl Iterator<Item = usize> {
+    let before = source.get(..until).unwrap_or_default();
+    before.rmatch_indices("\n-- begin ").filter_map(move |(at, _)| {
+        let line = before.get(at + 1..)?;
+        Some(at + 1 + line.find('\n')? + 1)
+    })
+}
+
+impl Guests {
+    /// Names the toolchain and everything else that answers depend on.
+    pub(crate) fn identity(&self) -> String {
+        self.image.key()
+    }
+
+    /// The declarations of toolchain modules: see [`Engine::foundation`](crate::pipeline::Engine::foundation).
+    pub(crate) fn foundation(
+        &self,
+        toolchain: &[String],
+        store: &dyn Store,
+        budget: &Budget,
+    ) -> Result<Vec<u8>, Failure> {
+        let (_, imported) = self.imported(&[], toolchain, &[], store, budget)?;
+        let exported = Arc::new(Mutex::new(None));
+        let slot = exported.clone();
+        let job = Job {
+            request: b"base\n---\n".to_vec(),
+            inputs: BTreeMap::new(),
+            deadline: budget.left()?,
+            extra_memory: IMPORT_MEMORY,
+            reader: Some(Box::new(move |heap, address| {
+                slot.lock().get_or_insert_with(|| export::export_modules(heap, address));
+            })),
+        };
+        let run = self.image.run(&imported, job).map_err(Error::from)?;
+        let End::Answered(_) = &run.end else {
+            return Err(failure(&run, "exporting the toolchain's library"));
+        };
+        let exported =
+            exported.lock().take().ok_or_else(|| Failure::unreadable("the toolchain's library"))?;
+        exported.map_err(|error| Failure::environment(format!("the toolchain's library: {error}")))
+    }
+
+    /// Elaborates; `store` has the compiled form of what lies below.
+    pub(crate) fn elaborate(
+        &self,
+        work: &Work<'_>,
+        store: &dyn Store,
+        budget: &Budget,
+    ) -> Result<Elaborated, Failure> {
+        let warm = self.warm(work, store, budget)?;
+        let what = if work.snippet { "snippet" } else { work.name };
+        let handed = Arc::new(Mutex::new(None));
+        let (slot, exported) = (handed.clone(), work.asked.certified && work.facts);
+        let asked = work.asked.auxiliary();
+        let job = Job {
+            request: work.asked.request(work, COMPILED).into_bytes(),
+            inputs: BTreeMap::new(),
+            deadline: budget.left()?,
+            extra_memory: budget.memory,
+            reader: Some(Box::new(move |heap, address| {
+                slot.lock().get_or_insert_with(|| handed::read(heap, address, exported, &asked));
+            })),
+        };
+        let mut run = self.image.run(&warm, job).map_err(Error::from)?;
+        budget.used(run.elapsed, run.memory_bytes);
+        let End::Answered(text) = &run.end else { return Err(failure(&run, what)) };
+        let text = String::from_utf8(text.clone()).map_err(|_| Failure::unreadable(what))?;
+        let handed = handed.lock().take().transpose().map_err(|malformed| Failure {
+            outcome: Outcome::Crashed,
+            fault: format!("{what}: the declarations cannot be read: {malformed}"),
+        })?;
+        let answer = answer::read(&text, what, handed.as_ref(), work.asked)
+            .ok_or_else(|| Failure::unreadable(what))?;
+        Ok(Elaborated { answer, handed, compiled: run.written.remove(COMPILED) })
+    }
+}
+
+/// A run that ended without an answer, as the outcome of the check.
+fn failure(run: &Run, what: &str) -> Failure {
+    let seconds = run.elapsed.as_secs_f64();
+    let (outcome, fault) = match &run.end {
+        End::TimedOut => (Outcome::TimedOut, format!("{what}: ended at the deadline, after {seconds:.1} s")),
+        End::OutOfMemory => (
+            Outcome::OutOfMemory,
+            format!("{what}: ended at the memory limit, with {} MB in use", run.memory_bytes >> 20),
+        ),
+        End::Crashed(why) => (Outcome::Crashed, format!("{what}: {why}")),
+        End::Answered(_) => return Failure::unreadable(what),
+    };
+    Failure { outcome, fault }
+}

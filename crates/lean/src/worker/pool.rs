@@ -1,0 +1,231 @@
+//! A few workers of one task: who is asked, until when, and what becomes of a request whose worker dies.
+
+use std::io::ErrorKind;
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use atlas_proto::Outcome;
+use atlas_sandbox::frame::{self, Until};
+use atlas_sandbox::{Plan, Process};
+use parking_lot::{Condvar, Mutex};
+
+use super::wire::{Allowance, Ask, Done, Give, Opened, Say, Spent, Task};
+use crate::Error;
+use crate::pipeline::{Budget, Failure};
+
+/// How long a worker may take to start.
+const START: Duration = Duration::from_secs(30);
+/// How long beyond its deadline a worker may take to end a guest by itself, before it is killed.
+const GRACE: Duration = Duration::from_secs(2);
+/// Bytes of what a worker says of one request.
+const MOST_SAID: u64 = 512 << 20;
+const MOST_OPENED: u64 = 1 << 16;
+
+/// How workers are started.
+pub(crate) struct Start {
+    pub(crate) program: PathBuf,
+    pub(crate) plan: Plan,
+    pub(crate) task: String,
+    /// Requests at once in one worker.
+    pub(crate) lanes: usize,
+}
+
+/// Workers, started when they are needed.
+pub(crate) struct Pool {
+    start: Start,
+    most: usize,
+    workers: Mutex<Vec<Arc<Worker>>>,
+    freed: Condvar,
+}
+
+struct Worker {
+    process: Process,
+    identity: String,
+    free: Mutex<Vec<UnixStream>>,
+    dead: AtomicBool,
+}
+
+/// Why a conversation came to no end.
+enum Broken {
+    /// The deadline passed, and the worker had not ended by itself.
+    Late,
+    /// The worker died or was killed.
+    Died,
+    /// It said what cannot be understood.
+    Nonsense(String),
+}
+
+impl Start {
+    fn start(&self, lanes: usize) -> Result<(Worker, Vec<UnixStream>), Error> {
+        let (process, lanes) = Process::start(&self.program, &self.plan, &self.task, lanes, START)?;
+        let until = Instant::now() + START;
+        let opened = frame::receive(&mut Until(process.control(), until), MOST_OPENED);
+        let opened = opened.ok().and_then(|opened| serde_json::from_slice(&opened).ok());
+        let identity = match opened {
+            Some(Opened::As(identity)) => identity,
+            Some(Opened::Failed(why)) => return Err(Error::Worker(why)),
+            None => return Err(Error::Worker(format!("a worker cannot be started: {}", process.last_words()))),
+        };
+        let worker = Worker { process, identity, free: Mutex::default(), dead: AtomicBool::new(false) };
+        Ok((worker, lanes))
+    }
+}
+
+impl Pool {
+    /// At most `most` workers.
+    pub(crate) fn new(start: Start, most: usize) -> Self {
+        Self { start, most, workers: Mutex::default(), freed: Condvar::new() }
+    }
+
+    /// What a worker says that its answers depend on; starts one if there is none.
+    pub(crate) fn identity(&self) -> Result<String, Error> {
+        let mut workers = self.workers.lock();
+        if let Some(worker) = workers.first() {
+            return Ok(worker.identity.clone());
+        }
+        let worker = self.add(&mut workers)?;
+        Ok(worker.identity.clone())
+    }
+
+    /// Asks, and gives what `give` tells to a worker that needs more. Of a request that loses its worker, another is asked once.
+    pub(crate) fn ask(
+        &self,
+        ask: &Ask,
+        budget: &Budget,
+        give: &dyn Fn(&str) -> Give,
+    ) -> Result<(Done, Spent), Failure> {
+        let allowance = || Ok::<_, Failure>(Allowance { left: budget.left()?, memory: budget.memory });
+        let (worker, mut lane) = self.lease(budget)?;
+        match converse(&mut lane, ask, allowance()?, budget.until + GRACE, give) {
+            Ok(said) => {
+                worker.free.lock().push(lane);
+                self.freed.notify_one();
+                return conclude(said, budget);
+            }
+            Err(broken) => {
+                if !matches!(broken, Broken::Died) {
+                    worker.process.end();
+                }
+                self.bury(&worker);
+                if let Some(failure) = fatal(broken) {
+                    return Err(failure);
+                }
+            }
+        }
+        // Somebody's request killed that worker. This one is tried again where it can kill nobody else's.
+        let (worker, mut lanes) = self.start.start(1).map_err(Failure::from)?;
+        let died = |why: String| Failure {
+            outcome: Outcome::Crashed,
+            fault: format!("its worker died twice: {why}"),
+        };
+        let Some(lane) = lanes.first_mut() else { return Err(died("it was not connected".into())) };
+        match converse(lane, ask, allowance()?, budget.until + GRACE, give) {
+            Ok(said) => conclude(said, budget),
+            Err(broken) => Err(fatal(broken).unwrap_or_else(|| died(worker.process.last_words()))),
+        }
+    }
+
+    /// A connection that nobody uses.
+    fn lease(&self, budget: &Budget) -> Result<(Arc<Worker>, UnixStream), Failure> {
+        let mut workers = self.workers.lock();
+        loop {
+            for worker in workers.iter() {
+                if let Some(lane) = worker.free.lock().pop() {
+                    return Ok((worker.clone(), lane));
+                }
+            }
+            if workers.len() < self.most {
+                self.add(&mut workers).map_err(Failure::from)?;
+                continue;
+            }
+            // What passes is the deadline, which is told.
+            self.freed.wait_for(&mut workers, budget.left()?);
+        }
+    }
+
+    fn add(&self, workers: &mut Vec<Arc<Worker>>) -> Result<Arc<Worker>, Error> {
+        let (worker, lanes) = self.start.start(self.start.lanes)?;
+        *worker.free.lock() = lanes;
+        let worker = Arc::new(worker);
+        workers.push(worker.clone());
+        Ok(worker)
+    }
+
+    /// Kills a worker of which one connection has broken, once.
+    fn bury(&self, worker: &Arc<Worker>) {
+        if !worker.dead.swap(true, Ordering::Relaxed) {
+            self.workers.lock().retain(|other| !Arc::ptr_eq(other, worker));
+            let last = worker.process.last_words();
+            tracing::warn!(last, "a worker died");
+            self.freed.notify_all();
+        }
+    }
+}
+
+/// What a broken conversation means for the request whatever the worker does; `None`: another worker is to be asked.
+fn fatal(broken: Broken) -> Option<Failure> {
+    match broken {
+        Broken::Died => None,
+        Broken::Late => Some(Failure {
+            outcome: Outcome::TimedOut,
+            fault: "ended at the deadline, with its worker, which did not end it".into(),
+        }),
+        Broken::Nonsense(why) => Some(Failure {
+            outcome: Outcome::Crashed,
+            fault: format!("its worker said what cannot be understood: {why}"),
+        }),
+    }
+}
+
+fn conclude(
+    (done, spent): (Result<Done, Failure>, Spent),
+    budget: &Budget,
+) -> Result<(Done, Spent), Failure> {
+    if let Some((elapsed, memory)) = spent.lean {
+        budget.used(elapsed, memory);
+    }
+    Ok((done?, spent))
+}
+
+type Said = (Result<Done, Failure>, Spent);
+
+fn converse(
+    lane: &mut UnixStream,
+    ask: &Ask,
+    allowance: Allowance,
+    until: Instant,
+    give: &dyn Fn(&str) -> Give,
+) -> Result<Said, Broken> {
+    send(lane, &(ask, allowance), until)?;
+    loop {
+        let said = frame::receive(&mut Until(lane, until), MOST_SAID).map_err(broken)?;
+        match postcard::from_bytes(&said).map_err(|error| Broken::Nonsense(error.to_string()))? {
+            Say::Need(digest) => send(lane, &give(&digest), until)?,
+            Say::Done(done, spent) => return Ok((done, spent)),
+        }
+    }
+}
+
+fn send(lane: &UnixStream, message: &impl serde::Serialize, until: Instant) -> Result<(), Broken> {
+    let text = postcard::to_allocvec(message).map_err(|error| Broken::Nonsense(error.to_string()))?;
+    frame::send(&mut Until(lane, until), &text).map_err(broken)
+}
+
+fn broken(error: std::io::Error) -> Broken {
+    match error.kind() {
+        ErrorKind::TimedOut => Broken::Late,
+        ErrorKind::InvalidData => Broken::Nonsense(error.to_string()),
+        _ => Broken::Died,
+    }
+}
+
+impl Task {
+    /// As workers are told it.
+    pub(crate) fn text(&self) -> Result<String, Error> {
+        serde_json::to_string(self)
+            .map_err(|error| Error::Worker(format!("its task cannot be told: {error}")))
+    }
+}

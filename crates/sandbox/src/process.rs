@@ -1,0 +1,154 @@
+//! The outside: a confined process as its parent sees it.
+
+use std::io::{IoSlice, Read as _};
+use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd, RawFd};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
+use parking_lot::Mutex;
+
+use crate::confine::{Hello, LAUNCHER, Order};
+use crate::frame::{self, Until};
+use crate::{Error, Layer, Plan, Report};
+
+/// Connections that one process can have.
+pub(crate) const MOST_LANES: usize = 64;
+/// Bytes of a process's first message.
+const MOST_HELLO: u64 = 1 << 16;
+/// How long a process whose connections are closed may take to end, for its status to be known.
+const ENDING_MS: u8 = 200;
+/// Bytes that are kept of what a process says about its end.
+const MOST_LAST_WORDS: usize = 4096;
+
+/// A confined process. It ends when this is dropped.
+pub struct Process {
+    child: Mutex<Child>,
+    control: UnixStream,
+    report: Report,
+    leash: Option<ChildStdout>,
+}
+
+impl Process {
+    /// Starts `program`, which begins with [`crate::enter`], confined by `plan` and told `task`. Gives the process, once its sandbox is in
+    /// force, and `lanes` connections to it (at most 64).
+    ///
+    /// # Errors
+    /// [`Error::Refused`] names the layer that cannot be had; [`Error::Start`], [`Error::Silent`].
+    pub fn start(
+        program: &Path,
+        plan: &Plan,
+        task: &str,
+        lanes: usize,
+        patience: Duration,
+    ) -> Result<(Self, Vec<UnixStream>), Error> {
+        let start = |cause: std::io::Error| Error::Start { program: program.into(), cause };
+        let until = Instant::now() + patience;
+        let lanes = lanes.min(MOST_LANES);
+        let order = Order {
+            plan: plan.clone(),
+            task: task.to_owned(),
+            lanes,
+            report: Report::default(),
+            privileged: false,
+        };
+        let order = serde_json::to_string(&order).map_err(|e| start(e.into()))?;
+        let (control, theirs) = UnixStream::pair().map_err(start)?;
+        let mut command = Command::new(program);
+        command.arg(LAUNCHER).arg(order);
+        command.stdin(OwnedFd::from(theirs)).stdout(Stdio::piped()).stderr(Stdio::piped());
+        if plan.has(Layer::Environment) {
+            command.env_clear();
+        }
+        let mut child = command.spawn().map_err(start)?;
+        drop(command);
+        let leash = child.stdout.take();
+        let mut process = Self { child: Mutex::new(child), control, report: Report::default(), leash };
+        // What refuses to start says why, and takes nothing.
+        let ends = process.hand_over(lanes);
+        let hello = frame::receive(&mut Until(&process.control, until), MOST_HELLO);
+        let hello = hello.ok().and_then(|hello| serde_json::from_slice(&hello).ok());
+        match hello {
+            Some(Hello::Confined(report)) => process.report = report,
+            Some(Hello::Refused(why)) => return Err(Error::Refused(why)),
+            Some(Hello::Failed(why)) => return Err(Error::Refused(why)),
+            None => return Err(Error::Silent(process.last_words())),
+        }
+        // The worker has tied its life to the launcher's, which must have been there to tie it to.
+        if process.child.get_mut().try_wait().map_err(start)?.is_some() {
+            return Err(Error::Silent(process.end()));
+        }
+        Ok((process, ends.map_err(start)?))
+    }
+
+    /// Makes connections and sends their other ends over.
+    fn hand_over(&self, lanes: usize) -> std::io::Result<Vec<UnixStream>> {
+        let pairs = (0..lanes).map(|_| UnixStream::pair()).collect::<std::io::Result<Vec<_>>>()?;
+        let (ours, theirs): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
+        let numbers: Vec<RawFd> = theirs.iter().map(|end| end.as_raw_fd()).collect();
+        let rights = [ControlMessage::ScmRights(&numbers)];
+        let rights = if lanes == 0 { &[][..] } else { &rights[..] };
+        let flags = MsgFlags::MSG_NOSIGNAL;
+        sendmsg::<()>(self.control.as_raw_fd(), &[IoSlice::new(&[1])], rights, flags, None)?;
+        Ok(ours)
+    }
+
+    /// What confines it.
+    pub fn report(&self) -> &Report {
+        &self.report
+    }
+
+    /// The connection over which it was started.
+    pub fn control(&self) -> &UnixStream {
+        &self.control
+    }
+
+    /// Waits for the end of one that has hung up, and gives what it said last.
+    pub fn last_words(&self) -> String {
+        if let Some(leash) = &self.leash {
+            // Closed by a launcher whose worker has ended; one that has not ended by then is ended.
+            let _ = poll(&mut [PollFd::new(leash.as_fd(), PollFlags::POLLIN)], PollTimeout::from(ENDING_MS));
+        }
+        self.end()
+    }
+
+    /// Kills it, with all that it has started, waits for its end, and gives what it said last.
+    pub fn end(&self) -> String {
+        let mut child = self.child.lock();
+        let status = child.try_wait().ok().flatten();
+        let _ = child.kill();
+        let _ = child.wait();
+        let mut words = vec![0; MOST_LAST_WORDS];
+        let length = match child.stderr.as_mut() {
+            Some(stderr) => read_what_is_there(stderr, &mut words),
+            None => 0,
+        };
+        words.truncate(length);
+        let words = String::from_utf8_lossy(&words);
+        let words = words.trim();
+        match (status, words) {
+            (Some(status), "") => format!("it ended with {status}"),
+            (None, "") => "it was ended".to_owned(),
+            (Some(status), words) => format!("it ended with {status}: {words}"),
+            (None, words) => words.to_owned(),
+        }
+    }
+}
+
+/// Reads without waiting for more: what is left behind a dead process, or held open by one that should be dead.
+fn read_what_is_there(from: &mut std::process::ChildStderr, buffer: &mut [u8]) -> usize {
+    let ready = poll(&mut [PollFd::new(from.as_fd(), PollFlags::POLLIN)], PollTimeout::ZERO);
+    if ready == Ok(1) { from.read(buffer).unwrap_or_default() } else { 0 }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let child = self.child.get_mut();
+        // What has ended by itself is only to be waited for.
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+}
