@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use atlas_lean::{Embedded, EmbeddedOptions, Toolchain, WARM_BYTES};
+use atlas_lean::{Embedded, EmbeddedOptions, Toolchain};
 use atlas_lean_kernel::ndjson::{Bounds, Reader};
 use atlas_lean_kernel::{AllowedAxioms, Base, Limits, Policy, examine};
 use atlas_proto::{CheckLevel, CheckReply, CheckRequest, ModuleSource, Outcome};
@@ -73,9 +73,10 @@ fn measured(args: &BenchCertifyArgs, modules: &[Module]) -> Result<Figures> {
     let folder =
         || tempfile::tempdir().map_err(|e| Failure::fault(format!("cannot make a temporary folder: {e}")));
     let open = |cache: &Path| {
-        let options = EmbeddedOptions { image: image.clone(), cache: cache.into(), warm_bytes: WARM_BYTES };
-        Embedded::with_options(&options)
-            .map_err(|e| Failure::fault(format!("cannot open the embedded Lean: {e}")))
+        let wrong = |e| Failure::fault(format!("cannot open the embedded Lean: {e}"));
+        EmbeddedOptions::new(&image, cache)
+            .and_then(|options| Embedded::with_options(&options))
+            .map_err(wrong)
     };
     say(args, "a first certified verdict");
     let kept = folder()?;
