@@ -55,7 +55,7 @@ pub fn millis(duration: Duration) -> f64 {
 const SETTLED: usize = 3;
 
 /// What a fresh copy costs beyond elaboration: of each snippet the time in a fresh copy less the time in one session that has
-/// elaborated others before, measured one right after the other. By kind, milliseconds on the clock and of the processor.
+/// elaborated the ones before, measured one right after the other. By kind, milliseconds on the clock and of the processor.
 pub fn overhead(
     lean: &Lean,
     snippets: &[Snippet],

@@ -244,7 +244,10 @@ fn tables(figures: &Figures, args: &BenchCheckArgs, threads: usize, limits: Limi
         ],
     ];
     print::line(print::table(&[&product.toolchain.to_uppercase(), ""], rows, &[1]));
-    let rows = figures.overhead.iter().map(|(kind, p50, p99)| vec![(*kind).into(), ms(*p50), ms(*p99)]);
+    let rows = figures.overhead.iter().map(|(kind, of)| {
+        let cells = of.iter().map(|value| ms(*value));
+        std::iter::once((*kind).to_owned()).chain(cells).collect()
+    });
     print::line(print::table(
         &["A FRESH COPY BEYOND ELABORATION", "P50", "P99", "CPU P50", "CPU P99"],
         rows.collect(),
