@@ -73,7 +73,7 @@ fn measured(args: &BenchCertifyArgs, modules: &[Module]) -> Result<Figures> {
     let folder =
         || tempfile::tempdir().map_err(|e| Failure::fault(format!("cannot make a temporary folder: {e}")));
     let open = |cache: &Path| {
-        let wrong = |e| Failure::fault(format!("cannot open the embedded Lean: {e}"));
+        let wrong = |e: atlas_lean::Error| Failure::fault(format!("cannot open the embedded Lean: {e}"));
         EmbeddedOptions::new(&image, cache)
             .and_then(|options| Embedded::with_options(&options))
             .map_err(wrong)
