@@ -29,7 +29,7 @@ Begin with:
 
 Exit codes:
   0 done; 3 finished with targets open; 4 budget or deadline reached;
-  2 bad input; 1 fault; 130 stopped by Ctrl-C
+  5 two kernels contradict each other; 2 bad input; 1 fault; 130 stopped by Ctrl-C
 
 docs/cli.md explains each command, docs/troubleshooting.md each message."
 )]
@@ -56,8 +56,18 @@ pub enum Command {
     Receipt(ReceiptArgs),
     /// Answer a question that a run has asked you
     Reply(ReplyArgs),
-    /// List the agents of a run, or show what one said and did
+    /// Look at contradictions between kernels, and let landings go on
+    Incident(IncidentArgs),
+    /// List the agents of a run
+    Agents(AgentsArgs),
+    /// Show what an agent said and did
     Logs(LogsArgs),
+    /// Show an agent's journal: when, what, at what cost, and why it ended
+    Trace(TraceArgs),
+    /// Look at dead letters: what nobody could take; send them again, or drop them
+    Dlq(DlqArgs),
+    /// Have a host give its partitions back and take no more; list the hosts
+    Drain(DrainArgs),
     /// List the models of an AtlasRun: price, limits, whether the key is found
     Models(ModelsArgs),
     /// Look over an AtlasRun and its books without running it
@@ -124,6 +134,7 @@ Exit codes:
   0   every target is certified, or refuted (its negation is certified)
   3   finished with targets open
   4   budget or deadline reached: raise it in the AtlasRun and run again
+  5   two kernels contradict each other: see `atlas incident`
   2   bad input
   1   fault
   130 stopped by Ctrl-C")]
@@ -192,7 +203,8 @@ pub struct ReportArgs {
 #[derive(Debug, Clone, Args)]
 #[command(
     group = clap::ArgGroup::new("what").required(true).args(["file", "library"]),
-    after_help = "Exit codes: 0 accepted; 3 Lean refuses it or it uses `sorry`; 2 bad input; 1 fault."
+    after_help = "Exit codes: 0 accepted; 3 Lean refuses it or it uses `sorry`; 5 two kernels contradict each other; \
+                  2 bad input; 1 fault."
 )]
 pub struct CheckArgs {
     /// A Lean file
@@ -225,7 +237,8 @@ Each accepted module gets DIR/MODULE.json; DIR/keys.json has the public keys. `a
 verify` looks at them anywhere, without Lean and without the network.
 
 Exit codes: 0 accepted, receipts written; 3 Lean refuses it or it uses `sorry` (accepted modules
-get their receipts, which say whose `sorry`); 2 bad input; 1 fault, or this Lean gives no receipts.")]
+get their receipts, which say whose `sorry`); 5 two kernels contradict each other; 2 bad input;
+1 fault, or this Lean gives no receipts.")]
 pub struct CertifyArgs {
     /// What, and by which Lean.
     #[command(flatten)]
@@ -301,6 +314,165 @@ pub struct ReplyArgs {
     /// The folder that holds the runs
     #[arg(long, default_value = "runs", value_name = "DIR", env = "ATLAS_RUNS", value_hint = ValueHint::DirPath)]
     pub dir: PathBuf,
+}
+
+/// Which run on this machine, where the first argument is another.
+#[derive(Debug, Clone, Args)]
+pub struct NamedRun {
+    /// The run's name; the newest one when absent
+    #[arg(long = "run", value_name = "NAME", global = true)]
+    pub name: Option<String>,
+    /// The folder that holds the runs
+    #[arg(long, default_value = "runs", value_name = "DIR", env = "ATLAS_RUNS", value_hint = ValueHint::DirPath, global = true)]
+    pub dir: PathBuf,
+}
+
+/// `atlas agents`.
+#[derive(Debug, Clone, Args)]
+pub struct AgentsArgs {
+    /// Which run.
+    #[command(flatten)]
+    pub which: WhichRun,
+    /// Only agents of this role, e.g. `prover`
+    #[arg(long, value_name = "ROLE")]
+    pub role: Option<String>,
+    /// Only agents at work on this target
+    #[arg(long, value_name = "TARGET")]
+    pub target: Option<String>,
+    /// Only agents that have not ended
+    #[arg(long)]
+    pub live: bool,
+    /// How to print.
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+/// `atlas trace`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+One row a record: when it was written, what it took, the fencing epoch of the host that wrote it
+(another epoch: the agent changed hosts), questions to Lean, tokens, cost.")]
+pub struct TraceArgs {
+    /// An agent, e.g. `even-add.prover.1`; `atlas agents` lists them
+    #[arg(value_name = "AGENT")]
+    pub agent: String,
+    /// The run's name; the newest one when absent
+    #[arg(long = "run", value_name = "NAME")]
+    pub run: Option<String>,
+    /// The folder that holds the runs
+    #[arg(long, default_value = "runs", value_name = "DIR", env = "ATLAS_RUNS", value_hint = ValueHint::DirPath)]
+    pub dir: PathBuf,
+    /// How to print.
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+/// `atlas dlq`.
+#[derive(Debug, Clone, Args)]
+pub struct DlqArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub what: DlqCommand,
+    /// Which run.
+    #[command(flatten)]
+    pub which: NamedRun,
+    /// How to print
+    #[command(flatten)]
+    pub output: GlobalOutputArgs,
+}
+
+/// `-o` of a command with commands of its own.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct GlobalOutputArgs {
+    /// How to print
+    #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT", global = true)]
+    pub output: Output,
+}
+
+/// What can be done with dead letters.
+#[derive(Debug, Clone, Subcommand)]
+pub enum DlqCommand {
+    /// List them, oldest first
+    List,
+    /// Show one with all that was sent
+    Show {
+        /// Its number
+        #[arg(value_name = "NUMBER")]
+        number: u64,
+    },
+    /// Send them again as they were sent; mend the cause first
+    Replay(DlqPickArgs),
+    /// Take them away for good
+    Drop(DlqPickArgs),
+}
+
+/// Which dead letters.
+#[derive(Debug, Clone, Args)]
+#[command(group = clap::ArgGroup::new("pick").required(true).args(["numbers", "all"]))]
+pub struct DlqPickArgs {
+    /// Their numbers
+    #[arg(value_name = "NUMBER")]
+    pub numbers: Vec<u64>,
+    /// All of the run
+    #[arg(long)]
+    pub all: bool,
+}
+
+/// `atlas drain`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Other hosts of the run take the partitions over at once, and repeat nothing that is journaled. The
+drained process stays, idle, until it is stopped; started again, it works again.")]
+pub struct DrainArgs {
+    /// The host, as it calls itself; the hosts are listed when absent
+    #[arg(value_name = "HOST")]
+    pub host: Option<String>,
+    /// Also when no other host is there to go on
+    #[arg(long)]
+    pub force: bool,
+    /// How long to wait until it has given everything back
+    #[arg(long, default_value = "30s", value_name = "DURATION")]
+    pub timeout: atlas_api::Duration,
+    /// Which run.
+    #[command(flatten)]
+    pub which: NamedRun,
+    /// How to print.
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+/// `atlas incident`.
+#[derive(Debug, Clone, Args)]
+pub struct IncidentArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub what: IncidentCommand,
+    /// The run's name; the newest one when absent
+    #[arg(long = "run", value_name = "NAME", global = true)]
+    pub run: Option<String>,
+    /// The folder that holds the runs
+    #[arg(long, default_value = "runs", value_name = "DIR", env = "ATLAS_RUNS", global = true, value_hint = ValueHint::DirPath)]
+    pub dir: PathBuf,
+}
+
+/// The commands under `atlas incident`.
+#[derive(Debug, Clone, Subcommand)]
+pub enum IncidentCommand {
+    /// List what two kernels have contradicted each other about
+    List {
+        /// How to print.
+        #[command(flatten)]
+        output: OutputArgs,
+    },
+    /// Say that you have read one: landings go on, what it is about stays refused
+    Clear {
+        /// The incident, as the list names it
+        #[arg(value_name = "INCIDENT")]
+        incident: String,
+        /// What you found, for those who come after you
+        #[arg(value_name = "NOTE")]
+        note: String,
+    },
 }
 
 /// `atlas logs`.

@@ -15,6 +15,8 @@ pub enum Exit {
     Open = 3,
     /// The run stopped at its budget or deadline.
     Limit = 4,
+    /// Two kernels contradict each other, and no person has cleared that: nothing lands.
+    Incident = 5,
     /// Stopped by Ctrl-C (128 + SIGINT, as shells count).
     Interrupted = 130,
 }

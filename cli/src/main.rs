@@ -47,6 +47,11 @@ fn dispatch(command: Command) -> Result<Exit> {
         Command::Certify(args) => commands::certify::certify(&args),
         Command::Receipt(args) => commands::receipt::receipt(&args.what),
         Command::Reply(args) => wait(commands::reply::reply(&args)),
+        Command::Agents(args) => wait(commands::agents::agents(&args)),
+        Command::Trace(args) => wait(commands::trace::trace(&args)),
+        Command::Dlq(args) => wait(commands::dlq::dlq(&args)),
+        Command::Drain(args) => wait(commands::drain::drain(&args)),
+        Command::Incident(args) => wait(commands::incident::incident(&args)),
         Command::Logs(args) => wait(commands::logs::logs(&args)),
         Command::Bench(args) => commands::bench::bench(&args.what),
     }

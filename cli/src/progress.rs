@@ -174,6 +174,18 @@ pub enum Change {
         /// Why, and the way out.
         reason: String,
     },
+    /// Two kernels contradict each other: nothing lands.
+    Incident {
+        /// What `atlas incident clear` takes.
+        incident: String,
+        /// What they say.
+        what: String,
+    },
+    /// A person has cleared an incident.
+    Cleared {
+        /// Its id.
+        incident: String,
+    },
     /// A person's answer has arrived.
     Answered {
         /// The target that it was about.
@@ -190,6 +202,16 @@ pub fn changes(before: &Progress, after: &Progress) -> Vec<Change> {
         reason: reason.clone(),
     });
     let mut changes: Vec<Change> = failed.collect();
+    let was_open = |id: &str| before.merge.open_incidents().any(|incident| incident.id == id);
+    for incident in &after.merge.incidents {
+        match (was_open(&incident.id), incident.cleared.is_none()) {
+            (false, true) => {
+                changes.push(Change::Incident { incident: incident.id.clone(), what: incident.what.clone() })
+            }
+            (true, false) => changes.push(Change::Cleared { incident: incident.id.clone() }),
+            _ => {}
+        }
+    }
     let (before, after) = (&before.planner, &after.planner);
     if before.phase != after.phase && !after.phase.is_empty() {
         changes.push(Change::Phase { phase: after.phase.clone() });

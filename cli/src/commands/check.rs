@@ -234,7 +234,9 @@ fn foreign_axioms(declaration: &DeclarationFacts) -> Vec<&str> {
 
 fn verdict(results: &[Checked<'_>]) -> Exit {
     let any = |test: &dyn Fn(&CheckReply) -> bool| results.iter().any(|checked| test(&checked.reply));
-    if any(&|reply| matches!(outcome(reply), Outcome::EnvironmentFault | Outcome::Unspecified)) {
+    if any(&|reply| !reply.incidents.is_empty()) {
+        Exit::Incident
+    } else if any(&|reply| matches!(outcome(reply), Outcome::EnvironmentFault | Outcome::Unspecified)) {
         Exit::Fault
     } else if any(&|reply| {
         outcome(reply) != Outcome::Accepted
@@ -259,6 +261,13 @@ fn tell(checked: &Checked<'_>) {
     }
     if !reply.fault.is_empty() {
         print::line(format!("  {}", reply.fault));
+    }
+    for incident in &reply.incidents {
+        print::line(format!(
+            "  {} the kernels contradict each other: {incident}",
+            styled(WRONG, "incident:")
+        ));
+        print::line("  help: one of two kernels has a mistake: believe neither, and report it with the file");
     }
     if let Some(way) = way_out(outcome) {
         print::line(format!("  help: {way}"));
@@ -343,6 +352,7 @@ pub(super) fn as_json(answer: &Answer<'_>) -> Value {
                 "ms": checked.ms,
                 "peak_memory_bytes": reply.peak_memory_bytes,
                 "fault": reply.fault,
+                "incidents": reply.incidents,
                 "diagnostics": reply.diagnostics.iter().map(|d| json!({
                     "severity": match d.severity() { Severity::Error => "error", Severity::Warning => "warning", _ => "information" },
                     "line": d.start.unwrap_or_default().line,

@@ -1,14 +1,19 @@
 //! The commands, one file each.
 
+pub mod agents;
 pub mod bench;
 pub mod certify;
 pub mod check;
+pub mod dlq;
+pub mod drain;
+pub mod incident;
 pub mod logs;
 pub mod models;
 pub mod receipt;
 pub mod reply;
 pub mod report;
 pub mod status;
+pub mod trace;
 pub mod validate;
 
 use clap::CommandFactory;

@@ -8,7 +8,7 @@ use crate::attach::Attached;
 use crate::directory::Directory;
 use crate::failure::{Exit, Result};
 use crate::format::{count, now_ms, usd};
-use crate::print::{self, ASK, FAINT, STRONG, style_of, styled};
+use crate::print::{self, ASK, FAINT, STRONG, WRONG, style_of, styled};
 use crate::progress::{Progress, STATES};
 use crate::report::Report;
 
@@ -25,7 +25,8 @@ pub async fn status(args: &StatusArgs) -> Result<Exit> {
                 print::line(report.summary(true));
             }
         }
-        return Ok(Exit::Done);
+        let stopped = report.open_incidents().next().is_some();
+        return Ok(if stopped { Exit::Incident } else { Exit::Done });
     }
     let attached = Attached::to(&directory).await?;
     let documents = attached.bus.read_status(&attached.run).await;
@@ -33,13 +34,15 @@ pub async fn status(args: &StatusArgs) -> Result<Exit> {
     attached.close().await;
     let documents = documents
         .map_err(|e| crate::failure::Failure::fault(format!("cannot read the status of `{run}`: {e}")))?;
-    if args.output.output == Output::Json {
-        print::json(&json!({ "run": run, "at_work": at_work, "services": documents }))?;
-        return Ok(Exit::Done);
-    }
     let mut progress = Progress::default();
     for (service, document) in &documents {
         progress.absorb(service, document);
+    }
+    let stopped = progress.merge.open_incidents().next().is_some();
+    let exit = if stopped { Exit::Incident } else { Exit::Done };
+    if args.output.output == Output::Json {
+        print::json(&json!({ "run": run, "at_work": at_work, "services": documents }))?;
+        return Ok(exit);
     }
     let phase = match (at_work, progress.planner.phase.as_str()) {
         (false, _) => "not at work",
@@ -48,7 +51,7 @@ pub async fn status(args: &StatusArgs) -> Result<Exit> {
     };
     print::line(format!("{} is {phase}", styled(STRONG, &run)));
     print::line(text(&progress));
-    Ok(Exit::Done)
+    Ok(exit)
 }
 
 /// The whole standing of a run as text.
@@ -79,6 +82,10 @@ fn text(progress: &Progress) -> String {
         progress.refusals(),
         merge.queue
     ));
+    for incident in merge.open_incidents() {
+        lines.push(format!("{} {}: {}", styled(WRONG, "incident"), incident.id, incident.what));
+        lines.push(format!("           nothing lands: atlas incident clear {} \"…\"", incident.id));
+    }
     let usage = progress.usage();
     let of = |limit: u64, text: String| if limit == 0 { String::new() } else { format!(" of {text}") };
     let budget = planner.budget;

@@ -146,6 +146,9 @@ fn lead(report: &Report) -> String {
         lead.push_str(&format!(", {} open", totals.open));
     }
     lead.push('.');
+    if report.open_incidents().next().is_some() {
+        lead.push_str(" Two kernels contradict each other, and nothing lands until a person has looked: atlas incident list.");
+    }
     // Of a run that settled every target, the outcome says no more than the counts.
     if let Some(outcome) = report.outcome.as_deref().filter(|_| totals.open > 0) {
         let mut letters = outcome.chars();

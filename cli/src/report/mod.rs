@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use atlas_domain::{TargetState, Usage};
+use atlas_merge_coordinator::Incident;
 use serde::{Deserialize, Serialize};
 
 use crate::failure::{Failure, Result};
@@ -60,6 +61,13 @@ pub struct Report {
     pub landings: u64,
     /// Of those, with signed receipts of what was certified.
     pub landings_with_receipts: u64,
+    /// Of the receipts of what is in the library now: those that were made with another judge or toolchain than this program has, or
+    /// are too little for another reason.
+    pub receipts_stale: u64,
+    /// Those that are not.
+    pub receipts_current: u64,
+    /// Contradictions between kernels; while one is not cleared, nothing lands.
+    pub incidents: Vec<Incident>,
     /// The library's newest commit.
     pub library_commit: String,
     /// Lean's name and version.
@@ -90,7 +98,7 @@ pub struct Refusal {
     pub submission: String,
     /// Its target.
     pub target: String,
-    /// conflict, build, statement, axioms, policy or environment.
+    /// conflict, build, statement, axioms, incident, policy or environment.
     pub kind: String,
     /// Why, in words.
     pub reason: String,
@@ -288,11 +296,28 @@ impl Report {
             usd(self.usage.cost_microdollars as f64 / 1e6),
             duration(self.elapsed_ms),
         ));
+        if self.receipts_stale > 0 {
+            let (stale, all) = (self.receipts_stale, self.receipts_stale + self.receipts_current);
+            text.push_str(&format!(
+                "{stale} of {} stale: made with another judge or toolchain; `atlas certify --library` makes new ones\n",
+                plural(all as usize, "receipt")
+            ));
+        }
+        for Incident { id, what, .. } in self.open_incidents() {
+            text.push_str(&format!(
+                "incident {id}: {what}\n    nothing lands until you have read it: atlas incident clear {id} \"…\"\n"
+            ));
+        }
         text.push_str(&self.open_targets());
         if let Some(outcome) = self.outcome.as_ref().filter(|_| outcome) {
             text.push_str(&format!("{outcome}\n"));
         }
         text.trim_end().to_owned()
+    }
+
+    /// Contradictions between kernels that no person has cleared.
+    pub fn open_incidents(&self) -> impl Iterator<Item = &Incident> {
+        self.incidents.iter().filter(|incident| incident.cleared.is_none())
     }
 
     /// Why targets are open: questions first, then those that something went wrong with. The others wait, or were at work.

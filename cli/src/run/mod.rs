@@ -49,6 +49,8 @@ const TICK: Duration = Duration::from_millis(500);
 enum End {
     /// The planner says that it is over.
     Finished(Finished),
+    /// Nothing lands before a person has looked at an incident, and no agent is at work any more.
+    Incident,
     /// The person at the terminal, or the system, wants it to stop.
     Stopped,
 }
@@ -207,6 +209,7 @@ impl AtWork {
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut finished: Option<(Instant, Finished)> = None;
+        let mut stuck: Option<Instant> = None;
         let ended = loop {
             tokio::select! {
                 document = documents.next() => {
@@ -253,6 +256,11 @@ impl AtWork {
                     view.update(&self.progress);
                     if let Some((since, finished)) = &finished && since.elapsed() >= SETTLED && replies.settled() {
                         break Ok(End::Finished(finished.clone()));
+                    }
+                    let stopped = self.progress.merge.open_incidents().next().is_some();
+                    stuck = (stopped && self.progress.active() == 0).then(|| stuck.unwrap_or_else(Instant::now));
+                    if stuck.is_some_and(|since| since.elapsed() >= SETTLED) {
+                        break Ok(End::Incident);
                     }
                 }
             }
@@ -384,6 +392,7 @@ fn say_end(
     report: Result<Report>,
 ) -> Result<Exit> {
     let exit = match &ended {
+        Ok(End::Incident) => Exit::Incident,
         Ok(End::Finished(finished)) => exit_of(finished),
         Ok(End::Stopped) => Exit::Interrupted,
         Err(failure) => failure.exit,
@@ -439,6 +448,9 @@ fn exit_of(finished: &Finished) -> Exit {
 fn how_to_go_on(exit: Exit, ended: &End, command: &str) -> Option<String> {
     Some(match (exit, ended) {
         (_, End::Stopped) => format!("stopped; go on with: {command}"),
+        (_, End::Incident) => format!(
+            "two kernels contradict each other: read `atlas incident list`, then `atlas incident clear`, and go on with: {command}"
+        ),
         (Exit::Limit, _) => format!("raise `spec.budget` in the AtlasRun and go on with: {command}"),
         (Exit::Open, _) => format!(
             "answer what is asked with `atlas reply`, or raise `spec.agents.attemptsPerTask`, and go on with: {command}"

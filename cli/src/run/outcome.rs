@@ -6,7 +6,7 @@ use atlas_agent_runner::Agent;
 use atlas_agent_runner::machine::Doing;
 use atlas_bus::Bus;
 use atlas_domain::{ActorId, ActorKind, RunId, Standing, TargetState, Usage};
-use atlas_judge::{KeyRing, RING_FILE, Receipt};
+use atlas_judge::{JUDGE, KeyRing, Policy, RING_FILE, Receipt};
 use atlas_library::layout;
 use atlas_merge_coordinator::{MergeQueue, export_receipts};
 use atlas_planner::{AttemptStatus, Finished, Planner, TargetStatus};
@@ -76,6 +76,12 @@ async fn receipts(bus: &Bus, run: &RunId, directory: &Directory, report: &mut Re
     // The skeleton's and the planner's own among them.
     report.landings = queue.totals().landed;
     report.landings_with_receipts = queue.totals().receipted;
+    report.incidents = queue.incidents().cloned().collect();
+    let toolchain = Some(report.toolchain.clone()).filter(|name| !name.is_empty());
+    let policy = Policy { judge: Some(JUDGE.to_owned()), toolchain, ..Policy::default() };
+    let stale = exported.values().filter(|receipt| !policy.misses(receipt).is_empty()).count();
+    report.receipts_stale = stale as u64;
+    report.receipts_current = (exported.len() - stale) as u64;
     for target in &mut report.targets {
         let found = exported.get(&target.module).zip(queue.receipts().get(&target.module));
         target.receipt = found.and_then(|(receipt, sha256)| of_target(target, receipt, sha256));

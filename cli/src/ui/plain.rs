@@ -90,6 +90,11 @@ pub fn describe(change: &Change) -> Option<String> {
             styled(ASK, "question about")
         ),
         Change::Failed { attempt, reason } => format!("{attempt}: {}: {reason}", styled(WRONG, "failed")),
+        Change::Incident { incident, what } => format!(
+            "{} {incident}: {what}\n        nothing lands until you have read it: atlas incident list, then atlas incident clear {incident} \"…\"",
+            styled(WRONG, "incident")
+        ),
+        Change::Cleared { incident } => format!("incident {incident}: cleared; landings go on"),
         Change::Answered { target } => format!("{target}: answered"),
     })
 }
@@ -111,7 +116,10 @@ pub fn standing(progress: &Progress, left_ms: Option<u64>) -> String {
         0 => spent,
         limit => format!("{spent} of {}", usd(limit as f64 / 1e6)),
     });
-    parts.push(format!("{} landings", progress.landings()));
+    parts.push(match progress.merge.open_incidents().count() {
+        0 => format!("{} landings", progress.landings()),
+        open => format!("{} landings, stopped by {}", progress.landings(), plural(open, "incident")),
+    });
     if let Some(left) = left_ms {
         parts.push(format!("about {} left", duration(left)));
     }

@@ -209,19 +209,19 @@ fn row(name: &str, value: String) -> Line<'static> {
 fn questions_box(frame: &mut Frame<'_>, area: Rect, screen: &Screen<'_>, colours: bool) {
     let style =
         if colours { Style::new().fg(Color::Yellow) } else { Style::new().add_modifier(Modifier::BOLD) };
-    let lines: Vec<Line<'_>> = screen
-        .progress
-        .planner
-        .escalations
-        .iter()
-        .take(3)
-        .flat_map(|escalation| {
-            [
-                Line::from(format!("{}: {}", escalation.target, escalation.question)),
-                Line::styled(format!("  atlas reply {} \"…\"", escalation.target), style),
-            ]
-        })
-        .collect();
+    let incidents = screen.progress.merge.open_incidents().map(|incident| {
+        [
+            Line::from(format!("nothing lands: {}", incident.what)),
+            Line::styled(format!("  atlas incident clear {} \"…\"", incident.id), style),
+        ]
+    });
+    let escalations = screen.progress.planner.escalations.iter().map(|escalation| {
+        [
+            Line::from(format!("{}: {}", escalation.target, escalation.question)),
+            Line::styled(format!("  atlas reply {} \"…\"", escalation.target), style),
+        ]
+    });
+    let lines: Vec<Line<'_>> = incidents.chain(escalations).take(3).flatten().collect();
     let block = Block::new().borders(Borders::TOP).title(" questions to you ").title_style(style);
     frame.render_widget(Paragraph::new(lines).block(block), area);
 }

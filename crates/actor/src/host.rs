@@ -31,8 +31,8 @@ pub struct HostOptions {
 }
 
 /// Hosts all actors of `M::KIND` of one run in the partitions whose leases it wins, until `shutdown`. On
-/// taking a partition it activates every unfinished actor there and runs its effects. At shutdown it
-/// stops pulling letters, drops the effects under way and gives its leases back.
+/// taking a partition it activates every unfinished actor there and runs its effects. At shutdown, and when it is told to drain
+/// ([`Bus::drain`]), it stops pulling letters, drops the effects under way and gives its leases back.
 ///
 /// # Errors
 /// [`Error::Panicked`] when the host itself fails. What the bus fails to do is tried again for ever.
@@ -42,10 +42,11 @@ pub async fn host<M: Machine, E: Executor<M>>(
     executor: Arc<E>,
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
+    let over = bus.until_drained(&options.run, &options.host, &shutdown);
     let freed: Arc<Vec<Notify>> = Arc::new((0..options.partitions).map(|_| Notify::new()).collect());
     let folding = Arc::new(Semaphore::new(FOLDING));
     let mut tasks = JoinSet::new();
-    tasks.spawn(announce::<M>(bus.clone(), options.run.clone(), freed.clone(), shutdown.clone()));
+    tasks.spawn(announce::<M>(bus.clone(), options.run.clone(), freed.clone(), over.clone()));
     for partition in 0..options.partitions {
         let place = Place {
             bus: bus.clone(),
@@ -54,7 +55,7 @@ pub async fn host<M: Machine, E: Executor<M>>(
             executor: executor.clone(),
             folding: folding.clone(),
         };
-        tasks.spawn(tend::<M, E>(place, options.host.clone(), freed.clone(), shutdown.clone()));
+        tasks.spawn(tend::<M, E>(place, options.host.clone(), freed.clone(), over.clone()));
     }
     while let Some(ended) = tasks.join_next().await {
         if let Err(error) = ended
@@ -67,6 +68,8 @@ pub async fn host<M: Machine, E: Executor<M>>(
     if let Err(error) = bus.flush().await {
         tracing::debug!(%error, "not everything was sent before the end");
     }
+    // A drained host stays, idle: whoever runs it decides when it ends.
+    shutdown.cancelled().await;
     Ok(())
 }
 

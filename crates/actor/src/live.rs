@@ -5,7 +5,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use atlas_bus::{AppendError, Bus, Delivery, Lease};
+use atlas_bus::{AppendError, Bus, Delivery, Hold, Lease};
 use atlas_domain::ActorId;
 use atlas_proto::Record;
 use atlas_telemetry::trace;
@@ -150,8 +150,10 @@ impl<M: Machine, E: Executor<M>> Live<M, E> {
             epoch: self.tenure.lease.epoch(),
             traceparent,
         };
-        let task =
-            perform::<M, E>(self.tenure.executor.clone(), scope, effect, span.clone()).instrument(span);
+        let task = {
+            let (executor, hold) = (self.tenure.executor.clone(), self.tenure.lease.hold());
+            perform::<M, E>(executor, hold, scope, effect, span.clone()).instrument(span)
+        };
         let abort = self.effects.spawn(task);
         self.aborts.insert(key, abort);
     }
@@ -297,6 +299,7 @@ impl<M: Machine, E: Executor<M>> Live<M, E> {
 /// Runs an effect until it comes to a result.
 async fn perform<M: Machine, E: Executor<M>>(
     executor: Arc<E>,
+    hold: Hold,
     scope: Scope,
     effect: M::Effect,
     span: tracing::Span,
@@ -304,6 +307,8 @@ async fn perform<M: Machine, E: Executor<M>>(
     let mut pauses = pauses(EFFECT_PAUSE);
     let (key, traceparent) = (scope.key.clone(), scope.traceparent.clone());
     loop {
+        // A host that was stopped may wake up here, with the partition another's and its timers not yet run.
+        hold.until_it_holds().await;
         let attempt = AssertUnwindSafe(executor.execute(scope.clone(), effect.clone())).catch_unwind().await;
         let result = match attempt {
             Ok(Ok(command)) => Ok(command),

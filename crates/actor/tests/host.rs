@@ -90,6 +90,31 @@ async fn a_letter_that_is_sent_or_delivered_twice_acts_once() {
 }
 
 #[tokio::test]
+async fn a_drained_host_hands_its_partitions_over_and_takes_none_again() {
+    let nats = TestNats::start().await;
+    let bus = nats.bus_with(&spec()).await;
+    let mut first = TestHost::start(nats.options("first"), "first").await;
+    bus.send(&agent("a"), start(2), "start").await.unwrap();
+    let under_way = first.effect().await;
+    let hosts = |held: Vec<atlas_bus::Held>| held.into_iter().map(|held| held.host).collect::<Vec<_>>();
+    assert_eq!(hosts(bus.held(&run_id()).await.unwrap()), ["first", "first"]);
+    assert!(!bus.drain(&run_id(), "nobody").await.unwrap());
+    assert!(bus.drain(&run_id(), "first").await.unwrap());
+    // Nobody else is there: what it gives back stays free, though it lives.
+    while !bus.held(&run_id()).await.unwrap().is_empty() {}
+    drop(under_way);
+    let mut second = TestHost::start(nats.options("second"), "second").await;
+    second.effect().await.count();
+    second.effect().await.count();
+    until_archived(&bus, "a").await;
+    assert_eq!(causes(&bus.records(&agent("a")).await.unwrap()), ["start", "count/0", "count/1"]);
+    while bus.held(&run_id()).await.unwrap().len() < 2 {}
+    assert_eq!(hosts(bus.held(&run_id()).await.unwrap()), ["second", "second"]);
+    first.stop().await;
+    second.stop().await;
+}
+
+#[tokio::test]
 async fn when_a_host_is_killed_another_goes_on_and_repeats_nothing_that_is_journaled() {
     let nats = TestNats::start().await;
     let bus = nats.bus_with(&spec()).await;
@@ -194,7 +219,8 @@ async fn effects_are_retried_cancelled_and_buried() {
     let foreign = Letter { letter: Some(letter::Letter::CheckReply(CheckReply::default())) };
     bus.send(&agent("c"), foreign, "foreign").await.unwrap();
     let dead = loop {
-        let dead = bus.dead_letters(&run_id()).await.unwrap();
+        let dead: Vec<_> =
+            bus.dead_letters(&run_id()).await.unwrap().into_iter().map(|(_, letter)| letter).collect();
         if dead.len() == 2 {
             break dead;
         }
@@ -226,7 +252,7 @@ async fn an_actor_that_panics_stops_alone() {
     host.effect().await.count();
     until_archived(&bus, "b").await;
     let dead = loop {
-        if let Some(dead) = bus.dead_letters(&run_id()).await.unwrap().pop() {
+        if let Some((_, dead)) = bus.dead_letters(&run_id()).await.unwrap().pop() {
             break dead;
         }
     };

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use prost::Message as _;
 
 use crate::connect::{header, trace_headers};
+use crate::inbox::LETTER;
 use crate::spec::DEAD;
 use crate::{Bus, Error, subject};
 
@@ -63,22 +64,59 @@ impl Bus {
         self.bury(&letter).await
     }
 
-    /// The dead letters of a run, oldest first.
+    /// The dead letters of a run, oldest first, by their numbers: sequences in the stream of dead letters.
     ///
     /// # Errors
     /// [`Error::Failed`], [`Error::Corrupt`].
-    pub async fn dead_letters(&self, run: &RunId) -> Result<Vec<DeadLetter>, Error> {
+    pub async fn dead_letters(&self, run: &RunId) -> Result<Vec<(u64, DeadLetter)>, Error> {
         let mut letters = Vec::new();
         self.read(DEAD, &format!("atlas.dead.{run}.>"), |stored| {
             let letter = DeadLetter::decode(stored.payload).map_err(|error| Error::Corrupt {
                 what: format!("dead letter {}", stored.sequence),
                 cause: error.to_string(),
             })?;
-            letters.push(letter);
+            letters.push((stored.sequence, letter));
             Ok(())
         })
         .await?;
         Ok(letters)
+    }
+
+    /// Sends what was buried as `number` to where it lay, as it was sent, and takes the dead letter away. Killed between the two, it is
+    /// sent again by the next call: a letter acts once however often it comes, work may be done twice.
+    ///
+    /// # Errors
+    /// [`Error::NothingToReplay`] of an effect, [`Error::Failed`].
+    pub async fn replay_dead(&self, number: u64, letter: &DeadLetter) -> Result<(), Error> {
+        if is_effect(letter) {
+            return Err(Error::NothingToReplay { key: letter.id.clone() });
+        }
+        let mut headers = async_nats::HeaderMap::new();
+        if !letter.traceparent.is_empty() {
+            headers.insert(atlas_telemetry::trace::HEADER, letter.traceparent.as_str());
+        }
+        if !letter.actor.is_empty() {
+            headers.insert(ACTOR, letter.actor.as_str());
+            // Inboxes name a message `RECEIVER:LETTER`; the receiver knows the letter.
+            let id = letter.id.split_once(':').map_or(letter.id.as_str(), |(_, id)| id);
+            headers.insert(LETTER, id);
+        }
+        // Not the first id: within two minutes the server would take it for the message that was buried.
+        headers.insert(async_nats::header::NATS_MESSAGE_ID, format!("{}#{number}", letter.id));
+        let stored = self.store(letter.subject.clone(), headers, Bytes::from(letter.payload.clone())).await;
+        stored.map_err(|error| Error::failed(format!("send {} to {}", letter.id, letter.subject), error))?;
+        self.drop_dead(number).await
+    }
+
+    /// Takes a dead letter away for good.
+    ///
+    /// # Errors
+    /// [`Error::Failed`], also when there is none of this number.
+    pub async fn drop_dead(&self, number: u64) -> Result<(), Error> {
+        let failed =
+            |error: crate::error::Cause| Error::failed(format!("take dead letter {number} away"), error);
+        let stream = self.js().get_stream_no_info(DEAD).await.map_err(|error| failed(error.into()))?;
+        stream.delete_message(number).await.map(drop).map_err(|error| failed(error.into()))
     }
 
     /// Buries `message` and then takes it off its queue. Failing that, it is left to be delivered again.
@@ -103,6 +141,12 @@ impl Bus {
             tracing::warn!(id = letter.id, %error, "a dead letter could not be put down; it will come again");
         }
     }
+}
+
+/// Whether a dead letter tells of an effect of an actor, and not of a message that could be sent again: the actor's state asks for it
+/// still, so it runs again when the actor is activated next.
+pub fn is_effect(letter: &DeadLetter) -> bool {
+    letter.payload.is_empty() && letter.deliveries == 0
 }
 
 /// The message's id; for one without, its place in the stream.

@@ -75,6 +75,14 @@ pub enum Error {
         /// The server's limit in bytes.
         limit: usize,
     },
+    /// A dead letter tells of an effect, of which no message was sent.
+    #[error(
+        "{key} is an effect of an actor and no message: it runs again when its actor is activated next, by `atlas drain` or a restart of its host"
+    )]
+    NothingToReplay {
+        /// The effect.
+        key: String,
+    },
     /// Stored bytes are not what they should be.
     #[error("{what} is damaged: {cause}")]
     Corrupt {

@@ -90,7 +90,7 @@ impl Bus {
 }
 
 /// The header with a letter's id as its sender gave it.
-const LETTER: &str = "Atlas-Letter";
+pub(crate) const LETTER: &str = "Atlas-Letter";
 
 /// A partition's inbox, open. A task of its own pulls, so that nothing is lost when [`Inbox::next`] is
 /// dropped half-way; it ends with the inbox.

@@ -8,10 +8,11 @@ use async_nats::jetstream::kv::{CreateErrorKind, Operation, Store, UpdateErrorKi
 use atlas_domain::{ActorKind, RunId};
 use bytes::Bytes;
 use futures::{Stream, StreamExt as _};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 
+use crate::read::Stored;
 use crate::spec::{LEASES, WORK};
 use crate::{Bus, Error, subject};
 
@@ -40,6 +41,8 @@ struct Tenure {
     ttl: Duration,
     /// Of the last write of ours to the key.
     revision: Mutex<u64>,
+    /// When the last write that the server took was sent.
+    renewed: watch::Sender<Instant>,
     lost: CancellationToken,
 }
 
@@ -108,9 +111,10 @@ impl Bus {
             epoch,
             ttl,
             revision: Mutex::new(epoch),
+            renewed: watch::Sender::new(begun),
             lost: CancellationToken::new(),
         });
-        let renewal = tokio::spawn(tenure.clone().keep(begun));
+        let renewal = tokio::spawn(tenure.clone().keep());
         Ok(Some(Lease { tenure, renewal }))
     }
 
@@ -166,16 +170,7 @@ impl Bus {
     /// [`Error::Failed`].
     pub async fn take_over(&self, run: &RunId) -> Result<(), Error> {
         let mut keys = Vec::new();
-        let prefix = format!("$KV.{LEASES}.");
-        self.read(&format!("KV_{LEASES}"), &format!("{prefix}{run}.>"), |stored| {
-            if stored.headers.get("KV-Operation").is_none()
-                && stored.headers.get("Nats-Marker-Reason").is_none()
-            {
-                keys.extend(stored.subject.strip_prefix(&prefix).map(str::to_owned));
-            }
-            Ok(())
-        })
-        .await?;
+        self.each_lease(run, |key, _| keys.push(key.to_owned())).await?;
         for key in keys {
             let freed = self.leases().await?.delete(&key).await;
             freed.map_err(|error| Error::failed(format!("free the lease {key}"), error))?;
@@ -193,6 +188,25 @@ impl Bus {
         }
         self.rest_processes(run).await
     }
+
+    /// Visits the leases of a run that are held, each with its key.
+    pub(crate) async fn each_lease(
+        &self,
+        run: &RunId,
+        mut visit: impl FnMut(&str, &Stored),
+    ) -> Result<(), Error> {
+        let prefix = format!("$KV.{LEASES}.");
+        self.read(&format!("KV_{LEASES}"), &format!("{prefix}{run}.>"), |stored| {
+            // Given back, or run out.
+            let free = stored.headers.get("KV-Operation").is_some()
+                || stored.headers.get("Nats-Marker-Reason").is_some();
+            if let Some(key) = stored.subject.strip_prefix(&prefix).filter(|_| !free) {
+                visit(key, &stored);
+            }
+            Ok(())
+        })
+        .await
+    }
 }
 
 impl Lease {
@@ -204,6 +218,11 @@ impl Lease {
     /// Cancelled once the partition is, or may be, another's.
     pub fn lost(&self) -> CancellationToken {
         self.tenure.lost.clone()
+    }
+
+    /// For those who act under the lease.
+    pub fn hold(&self) -> Hold {
+        Hold { tenure: self.tenure.clone() }
     }
 
     /// Asks the server, by a renewal, whether the lease still holds. Says no when the server does not answer in time.
@@ -231,6 +250,27 @@ impl Lease {
     }
 }
 
+/// Tells those who act under a lease whether it still holds, and keeps nobody from giving it back.
+#[derive(Debug, Clone)]
+pub struct Hold {
+    tenure: Arc<Tenure>,
+}
+
+impl Hold {
+    /// Whether the lease holds by this machine's monotonic clock: nobody else can have the partition yet. A process that was stopped finds
+    /// out by it before its timers have told it.
+    pub fn holds(&self) -> bool {
+        self.tenure.holds()
+    }
+
+    /// Waits until the lease [holds](Self::holds); for ever when it is lost.
+    pub async fn until_it_holds(&self) {
+        let mut renewed = self.tenure.renewed.subscribe();
+        // The sender lives as long as the tenure.
+        let _ = renewed.wait_for(|_| self.tenure.holds()).await;
+    }
+}
+
 impl Drop for Lease {
     fn drop(&mut self) {
         self.renewal.abort();
@@ -239,21 +279,21 @@ impl Drop for Lease {
 }
 
 impl Tenure {
-    /// Renews until the lease is lost. `begun`: when the write that won it was sent.
-    async fn keep(self: Arc<Self>, begun: Instant) {
-        let mut renewed = begun;
+    fn holds(&self) -> bool {
+        !self.lost.is_cancelled() && self.renewed.borrow().elapsed() < self.ttl * 2 / 3
+    }
+
+    /// Renews until the lease is lost.
+    async fn keep(self: Arc<Self>) {
         loop {
+            let renewed = *self.renewed.borrow();
             tokio::time::sleep_until(renewed + self.ttl / 3).await;
             let suspend = renewed + self.ttl * 2 / 3;
             loop {
-                let sent = Instant::now();
                 // A renewal whose answer got lost with a connection is not waited for: there is time for another.
-                let patience = suspend.min(sent + self.ttl / 6);
+                let patience = suspend.min(Instant::now() + self.ttl / 6);
                 match timeout_at(patience, self.renew()).await {
-                    Ok(Renewed::Yes) => {
-                        renewed = sent;
-                        break;
-                    }
+                    Ok(Renewed::Yes) => break,
                     Ok(Renewed::Unknown(error)) if Instant::now() < suspend => {
                         tracing::debug!(lease = self.key, error, "a lease was not renewed; trying again");
                         sleep(RENEWAL_PAUSE.min(self.ttl / 10)).await;
@@ -272,9 +312,11 @@ impl Tenure {
     async fn renew(&self) -> Renewed {
         let mut revision = self.revision.lock().await;
         for _ in 0..2 {
+            let sent = Instant::now();
             match self.store.update(&self.key, self.value.clone(), *revision).await {
                 Ok(new) => {
                     *revision = new;
+                    self.renewed.send_replace(sent);
                     return Renewed::Yes;
                 }
                 Err(error) if error.kind() == UpdateErrorKind::WrongLastRevision => {

@@ -7,6 +7,7 @@
 mod archive;
 mod connect;
 mod dead;
+mod drain;
 mod error;
 mod inbox;
 mod journal;
@@ -21,9 +22,11 @@ mod subject;
 mod work;
 
 pub use connect::{Bus, Options};
+pub use dead::is_effect;
+pub use drain::Held;
 pub use error::{AppendError, Error};
 pub use inbox::{Delivery, Inbox};
-pub use lease::Lease;
+pub use lease::{Hold, Lease};
 pub use request::{Asked, RequestError, ServeLimit};
 pub use server::{Server, ServerError, ServerOptions};
 pub use spec::Spec;

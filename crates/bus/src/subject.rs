@@ -58,6 +58,13 @@ pub(crate) fn consumer_belongs(consumer: &str, run: &RunId) -> bool {
     consumer.rsplitn(3, '-').nth(2) == Some(run.as_str())
 }
 
+/// Where a host is told to drain: core NATS, for nobody else need know of it. `host` becomes one token.
+pub(crate) fn drain(run: &RunId, host: &str) -> String {
+    let host: String =
+        host.chars().map(|c| if c.is_ascii_alphanumeric() || "-_".contains(c) { c } else { '_' }).collect();
+    format!("atlas.drain.{run}.{host}")
+}
+
 /// The key of a lease.
 pub(crate) fn lease(run: &RunId, kind: ActorKind, partition: u16) -> String {
     format!("{run}.{kind}.{partition}")

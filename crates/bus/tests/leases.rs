@@ -60,6 +60,21 @@ async fn a_holder_that_cannot_renew_gives_up_before_another_can_have_it() {
 }
 
 #[tokio::test]
+async fn a_process_that_was_stopped_finds_out_before_its_timers_run() {
+    let nats = TestNats::start().await;
+    let bus = nats.bus_with(&brief()).await;
+    let lease = bus.try_lease(&run(), ActorKind::Agent, 0, "a").await.unwrap().unwrap();
+    let hold = lease.hold();
+    assert!(hold.holds());
+    // The whole runtime stands still, as after SIGSTOP, for two thirds of the lease's life.
+    std::thread::sleep(brief().lease_ttl * 2 / 3);
+    assert!(!hold.holds() && !lease.lost().is_cancelled(), "no task of ours has run yet");
+    // Then they do, and it is lost; nobody goes on under it.
+    lease.lost().cancelled().await;
+    assert!(tokio::time::timeout(Duration::from_millis(50), hold.until_it_holds()).await.is_err());
+}
+
+#[tokio::test]
 async fn a_run_taken_over_is_free_at_once() {
     let nats = TestNats::start().await;
     let bus = nats.bus().await;

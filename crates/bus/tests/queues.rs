@@ -89,11 +89,38 @@ async fn what_nobody_can_take_is_buried_with_the_reason() {
         assert!(tokio::time::timeout(Duration::from_millis(100), other.next()).await.is_err());
     };
     let reason = |id: &str| {
-        dead.iter().find(|letter| letter.id.ends_with(id)).map(|letter| letter.reason.clone()).unwrap()
+        dead.iter()
+            .find(|(_, letter)| letter.id.ends_with(id))
+            .map(|(_, letter)| letter.reason.clone())
+            .unwrap()
     };
     assert_eq!(reason("p"), "it was delivered 10 times and never acknowledged");
     assert_eq!(reason("no-letter"), "it has no header Atlas-Actor");
     assert_eq!(reason("q"), "not for me");
+}
+
+#[tokio::test]
+async fn a_dead_letter_is_sent_again_as_it_was_or_dropped() {
+    let nats = TestNats::start().await;
+    let bus = nats.bus().await;
+    let planner = ActorId::singleton(&run(), ActorKind::Plan);
+    let mut inbox = bus.inbox(&run(), ActorKind::Plan, 0).await.unwrap();
+    for (text, id) in [("one", "1"), ("two", "2")] {
+        bus.send(&planner, reply(text), id).await.unwrap();
+        inbox.next().await.bury("the host was too old").await;
+    }
+    bus.bury_effect(&planner, "land/3", "it failed for good").await.unwrap();
+    let dead = bus.dead_letters(&run()).await.unwrap();
+    let [(first, one), (second, _), (third, effect)] = &dead[..] else { panic!("{dead:?}") };
+    bus.replay_dead(*first, one).await.unwrap();
+    let again = inbox.next().await;
+    assert_eq!((again.id.as_str(), &again.actor, &again.letter), ("1", &planner, &reply("one")));
+    again.ack().await;
+    let refused = bus.replay_dead(*third, effect).await.unwrap_err();
+    assert!(refused.to_string().contains("land/3"), "{refused}");
+    bus.drop_dead(*second).await.unwrap();
+    assert_eq!(bus.dead_letters(&run()).await.unwrap(), [dead[2].clone()]);
+    assert!(bus.drop_dead(*second).await.is_err());
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use crate::inductive;
 use crate::known::{Known, OPS, OpSet};
 use crate::limits::Limits;
 use crate::ndjson::{Bounds, ReadError, Reader};
-use crate::term::{Tables, Terms};
+use crate::term::{NameId, Tables, Terms};
 use crate::verdict::{Certified, Verdict, undecided};
 use crate::{Inductive, stack};
 
@@ -147,6 +147,17 @@ impl Base {
     /// Number of declarations.
     pub fn len(&self) -> usize {
         self.environment.len() as usize
+    }
+
+    /// Does it declare this name?
+    pub fn declares(&self, name: NameId) -> bool {
+        self.environment.find(name).is_some()
+    }
+
+    /// The axioms that a declaration rests on, at any depth; of what is not declared here, none.
+    pub fn axioms(&self, name: NameId) -> &[NameId] {
+        let found = self.environment.find(name).and_then(|c| self.environment.axioms_of(c.decl));
+        found.map_or(&[], |axioms| axioms)
     }
 
     /// Is nothing declared?

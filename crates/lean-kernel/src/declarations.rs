@@ -102,6 +102,12 @@ impl Declarations {
         self.layer.consts.iter().map(|c| c.name)
     }
 
+    /// The declarations, in order.
+    pub fn iter(&self) -> impl Iterator<Item = Declaration> + '_ {
+        let first = |d: &Decl| self.layer.consts[d.range()].first().map(|c| c.name);
+        self.layer.decls.iter().filter_map(first).filter_map(|name| self.get(name))
+    }
+
     /// Is the name declared here?
     pub fn declares(&self, name: NameId) -> bool {
         self.layer.by_name.contains_key(&name)

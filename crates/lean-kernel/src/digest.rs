@@ -56,13 +56,20 @@ impl Node {
 
 /// Digests of what has been seen. Bound variables have no names, so they do not count; universe parameters do.
 #[derive(Default)]
-pub(crate) struct Digests {
+pub struct Digests {
+    stand_ins: Map<NameId, Digest>,
     names: Map<NameId, Digest>,
     levels: Map<LevelId, Digest>,
     exprs: Map<ExprId, Digest>,
 }
 
 impl Digests {
+    /// From now on a constant of this name counts by `digest` instead of by its name. Terms that name it must not have been met yet.
+    pub fn stand_in(&mut self, name: NameId, digest: Digest) {
+        self.stand_ins.insert(name, digest);
+    }
+
+    /// The digest of a name: different names have different ones.
     pub fn name(&mut self, t: &Terms, n: NameId) -> Digest {
         if let Some(d) = self.names.get(&n) {
             return *d;
@@ -76,7 +83,7 @@ impl Digests {
         d
     }
 
-    pub fn names(&mut self, t: &Terms, ns: &[NameId]) -> Vec<Digest> {
+    pub(crate) fn names(&mut self, t: &Terms, ns: &[NameId]) -> Vec<Digest> {
         ns.iter().map(|n| self.name(t, *n)).collect()
     }
 
@@ -95,7 +102,7 @@ impl Digests {
         d
     }
 
-    /// Bottom up with a stack of its own: terms may be deeper than a caller's thread has stack for.
+    /// The digest of a term. Bottom up with a stack of its own: terms may be deeper than a caller's thread has stack for.
     pub fn expr(&mut self, t: &Terms, e: ExprId) -> Digest {
         let mut todo = vec![e];
         while let Some(e) = todo.last().copied() {
@@ -131,7 +138,11 @@ impl Digests {
             Expr::Sort(l) => Node::new(22).digest(self.level(t, l)).end(),
             Expr::Const(n, us) => {
                 let levels: Vec<Digest> = t.get_levels(us).iter().map(|l| self.level(t, *l)).collect();
-                Node::new(23).digest(self.name(t, n)).list(levels.into_iter()).end()
+                let constant = match self.stand_ins.get(&n) {
+                    Some(digest) => *digest,
+                    None => self.name(t, n),
+                };
+                Node::new(23).digest(constant).list(levels.into_iter()).end()
             }
             Expr::App(f, a) => Node::new(24).digest(self.below(f)).digest(self.below(a)).end(),
             Expr::Lam(d, b) => Node::new(25).digest(self.below(d)).digest(self.below(b)).end(),

@@ -95,13 +95,16 @@ impl Const {
         Signature { name: self.name, universe_params: self.params.clone(), ty: self.ty }
     }
 
-    /// The same constant, wherever it was declared? A statement that came without its proof is the same axiom line.
+    /// The same constant, wherever it was declared? A statement that came without its proof is the same axiom line. A theorem with
+    /// another proof is the same: nothing depends on which proof there is, and the one that was declared first stays. (Lean derives
+    /// equations in each module that needs them, and their proofs name what was split off before.)
     pub fn same(&self, other: &Const) -> bool {
-        let kind = |c: &Const| if c.kind == Kind::Given { Kind::Axiom } else { c.kind.clone() };
-        self.name == other.name
-            && self.params == other.params
-            && self.ty == other.ty
-            && (self.kind == other.kind || kind(self) == kind(other))
+        let kind = match (&self.kind, &other.kind) {
+            (Kind::Thm { .. }, Kind::Thm { .. }) => true,
+            (Kind::Axiom | Kind::Given, Kind::Axiom | Kind::Given) => true,
+            (one, other) => one == other,
+        };
+        self.name == other.name && self.params == other.params && self.ty == other.ty && kind
     }
 
     /// All expressions that it is made of.

@@ -7,7 +7,7 @@
 //! | module | what |
 //! |---|---|
 //! | `term` | names, levels, expressions, hash-consed in layers; substitution |
-//! | `declaration`, `declarations`, `environment` | declarations as handed in, sets of them, and how the checker looks them up |
+//! | `declaration`, `declarations`, `constant`, `environment` | declarations as handed in, sets of them, and how others and the checker look them up |
 //! | `universe` | the order of universe levels, decided exactly |
 //! | `checker` | types, reduction, definitional equality |
 //! | `inductive`, `rules` | what makes a declaration acceptable |
@@ -25,6 +25,7 @@ mod check;
 mod checker;
 mod closure;
 mod compare;
+mod constant;
 mod declaration;
 mod declarations;
 mod digest;
@@ -46,12 +47,13 @@ pub use base::{Base, complete};
 pub use check::{Report, check, examine};
 pub use closure::{closure, digest};
 pub use compare::{Aspect, Difference, compare};
+pub use constant::{Constant, ConstantKind};
 pub use declaration::{
     Constructor, Declaration, Height, Inductive, InductiveType, QuotientPart, Recursor, RecursorRule,
     Signature,
 };
 pub use declarations::{Added, Declarations, DeclareError};
-pub use digest::Digest;
+pub use digest::{Digest, Digests};
 pub use fault::Rule;
 pub use limits::{Limit, Limits};
 pub use policy::{AllowedAxioms, Policy, STANDARD_AXIOMS};

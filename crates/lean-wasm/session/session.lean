@@ -7,8 +7,6 @@ A request is a line with a command, lines with options, a line `---`, and the so
     check                       elaborate the source
       module Numbers.Parity       in a module of this name
       olean PATH                  write the compiled module there
-      replay                      check every new declaration again in the kernel, in an environment that the
-                                  source has not touched
       facts                       describe the new declarations, and hand them over as objects, together with those of
       library Numbers.Gcd         … the imported modules that are named so
       describe Numbers.Tree.rec   among them this one, although Lean made it
@@ -18,6 +16,9 @@ A request is a line with a command, lines with options, a line `---`, and the so
     begin                       elaborate the source, the beginning of a module, and register an action whose checks of sources
                                 that begin with it go on behind it
       module Numbers.Parity       in a module of this name
+    accept                      hand the declarations that the host gives to Lean's kernel, on top of what it has accepted before, and
+                                hand over the constants that come about; nothing is elaborated
+    keep                        the same, and register an action that has them
     base                        hand over the data of all imported modules
     index                       list the imported declarations and their types
 
@@ -53,7 +54,6 @@ structure Request where
   command : String := ""
   module : Name := `Main
   olean : Option String := none
-  replay : Bool := false
   facts : Bool := false
   goals : Option Position := none
   uses : List Name := []
@@ -65,7 +65,6 @@ def option (r : Request) (line : String) : Request :=
   match line.splitOn " " with
   | ["olean", path] => { r with olean := some path }
   | ["library", n] => { r with library := n.toName :: r.library }
-  | ["replay"] => { r with replay := true }
   | ["facts"] => { r with facts := true }
   | ["module", n] => { r with module := n.toName }
   | ["describe", n] => { r with asked := n.toName :: r.asked }
@@ -115,11 +114,6 @@ end
 /-- Declarations added since the imports. -/
 def newConstants (env : Environment) : List ConstantInfo := nodes env.constants.map₂.root []
 
-partial def toArray (l : List ConstantInfo) (acc : Array ConstantInfo) : Array ConstantInfo :=
-  match l with
-  | [] => acc
-  | c :: rest => toArray rest (acc.push c)
-
 /-- The data of the imported modules that are named. -/
 partial def libraryData (env : Environment) (library : List Name) (i : Nat) (acc : Array ModuleData) : Array ModuleData :=
   if h : i < env.header.moduleData.size then
@@ -130,80 +124,9 @@ partial def libraryData (env : Environment) (library : List Name) (i : Nat) (acc
     else acc
   else acc
 
-/-! ### Kernel replay -/
-
--- The library's loops over arrays need private helpers that this level does not show.
-partial def pushAll (todo names : Array Name) (i : Nat) : Array Name :=
-  if h : i < names.size then pushAll (todo.push names[i]) names (i + 1) else todo
-
 /-- A declaration that the source added. -/
 def find (base env : Environment) (n : Name) : Option ConstantInfo :=
   if base.contains n then none else env.find? n
-
-def constructors (base env : Environment) : List Name → List Constructor
-  | [] => []
-  | c :: rest =>
-    match find base env c with
-    | some (.ctorInfo v) => { name := c, type := v.type } :: constructors base env rest
-    | _ => constructors base env rest
-
-def inductiveTypes (base env : Environment) : List Name → List InductiveType
-  | [] => []
-  | n :: rest =>
-    match find base env n with
-    | some (.inductInfo v) =>
-      { name := n, type := v.type, ctors := constructors base env v.ctors } :: inductiveTypes base env rest
-    | _ => inductiveTypes base env rest
-
-def constructorUses : List Constructor → Array Name → Array Name
-  | [], acc => acc
-  | c :: rest, acc => constructorUses rest (pushAll acc c.type.getUsedConstants 0)
-
-def typeUses : List InductiveType → Array Name → Array Name
-  | [], acc => acc
-  | t :: rest, acc => typeUses rest (constructorUses t.ctors (pushAll acc t.type.getUsedConstants 0))
-
-def isConstructorOf (base env : Environment) (own : List Name) (m : Name) : Bool :=
-  match find base env m with
-  | some (.ctorInfo v) => own.contains v.induct
-  | _ => false
-
-mutual
-/-- Adds `n` to `sound`, and first what it needs, through the kernel. Elaboration may have skipped the kernel
-(`debug.skipKernelTC`) or edited its environment, so only what this accepts counts. -/
-partial def replay (base env sound : Environment) (n : Name) : IO Environment := do
-  if sound.contains n then return sound
-  match find base env n with
-  | none => return sound
-  | some (.thmInfo v) => add base env sound (.thmDecl v) [] v.type v.value
-  | some (.defnInfo v) =>
-    if v.safety == .safe then add base env sound (.defnDecl v) [] v.type v.value else return sound
-  | some (.opaqueInfo v) =>
-    if v.isUnsafe then return sound else add base env sound (.opaqueDecl v) [] v.type v.value
-  | some (.axiomInfo v) => add base env sound (.axiomDecl v) [] v.type v.type
-  | some (.inductInfo v) =>
-    if v.isUnsafe then return sound else
-    let types := inductiveTypes base env v.all
-    let sound ← needed base env sound v.all (typeUses types #[]) 0
-    kernel sound (.inductDecl v.levelParams v.numParams types v.isUnsafe)
-  | some (.ctorInfo v) => replay base env sound v.induct
-  | some (.recInfo v) => replay base env sound (v.all.headD v.name)
-  | some (.quotInfo _) => return sound
-partial def add (base env sound : Environment) (d : Declaration) (own : List Name) (type value : Expr) : IO Environment := do
-  let sound ← needed base env sound own type.getUsedConstants 0
-  let sound ← needed base env sound own value.getUsedConstants 0
-  kernel sound d
-partial def needed (base env sound : Environment) (own : List Name) (names : Array Name) (i : Nat) : IO Environment := do
-  if h : i < names.size then
-    let m := names[i]
-    if own.contains m || isConstructorOf base env own m then needed base env sound own names (i + 1)
-    else needed base env (← replay base env sound m) own names (i + 1)
-  else return sound
-partial def kernel (sound : Environment) (d : Declaration) : IO Environment := do
-  match sound.addDeclCore 0 d none with
-  | .ok e => return e
-  | .error e => throw (IO.userError (← (e.toMessageData {}).toString))
-end
 
 /-- The unsafe twin of a definition by recursion, made for the compiler. (Of a `partial` one the twin stands beside an
 opaque constant: that is no definition.) -/
@@ -214,24 +137,99 @@ def isCompanion (base env : Environment) (n : Name) : Bool :=
     | _ => false
   | _ => false
 
-/-- Replays every new declaration: the environment with those that the kernel accepts, and a frame for each other. -/
-partial def replayAll (base env sound : Environment) (news : List ConstantInfo) (out : String) : IO (Environment × String) := do
-  match news with
-  | [] => return (sound, out)
-  | c :: rest =>
-    if isCompanion base env c.name then replayAll base env sound rest out else
-    let (sound, out) ← (do
-        let next ← replay base env sound c.name
-        if next.contains c.name then return (next, out)
-        else return (next, frame out "rejected" [c.name.toString, "it is unsafe or partial: the kernel does not check it"])
-      : IO (Environment × String)) <|> tell c.name sound out
-    replayAll base env sound rest out
+/-- The declarations that count: twins for the compiler left out. -/
+partial def counted (base env : Environment) (cs : List ConstantInfo) (acc : Array ConstantInfo) : Array ConstantInfo :=
+  match cs with
+  | [] => acc
+  | c :: rest => counted base env rest (if isCompanion base env c.name then acc else acc.push c)
+
+/-! ### Lean's kernel alone -/
+
+/-- What a declaration declares, constructors and recursors left out. -/
+def declared : Declaration → List Name
+  | .axiomDecl v => [v.name]
+  | .defnDecl v => [v.name]
+  | .thmDecl v => [v.name]
+  | .opaqueDecl v => [v.name]
+  | .quotDecl => []
+  | .mutualDefnDecl _ => []
+  | .inductDecl _ _ types _ => namesOf types
 where
-  tell (n : Name) (sound : Environment) (out : String) : IO (Environment × String) := do
-    try
-      let _ ← replay base env sound n
-      return (sound, out)
-    catch e => return (sound, frame out "rejected" [n.toString, toString e])
+  namesOf : List InductiveType → List Name
+    | [] => []
+    | t :: rest => t.name :: namesOf rest
+
+def theName : List Name → Name
+  | [] => .anonymous
+  | n :: _ => n
+
+def sameNames : List Name → List Name → Bool
+  | [], [] => true
+  | a :: as, b :: bs => a == b && sameNames as bs
+  | _, _ => false
+
+/-- Whether the environment has this very declaration: what Lean derives where it is needed, two modules may both have. -/
+def isKnown (env : Kernel.Environment) (d : Declaration) : Bool :=
+  match d with
+  | .thmDecl v => match env.find? v.name with
+    | some (.thmInfo w) => sameNames v.levelParams w.levelParams && v.type == w.type && v.value == w.value
+    | _ => false
+  | .defnDecl v => match env.find? v.name with
+    | some (.defnInfo w) =>
+      w.safety == .safe && sameNames v.levelParams w.levelParams && v.type == w.type && v.value == w.value
+    | _ => false
+  | _ => false
+
+def push (env : Kernel.Environment) (n : Name) (acc : Array ConstantInfo) : Array ConstantInfo :=
+  match env.find? n with
+  | some c => acc.push c
+  | none => acc
+
+def pushAll (env : Kernel.Environment) : List Name → Array ConstantInfo → Array ConstantInfo
+  | [], acc => acc
+  | n :: rest, acc => pushAll env rest (push env n acc)
+
+/-- The recursors of the nested occurrences in a block whose first type is `n`, the `i`th and on. -/
+partial def pushNested (env : Kernel.Environment) (n : Name) (i : Nat) (acc : Array ConstantInfo) : Array ConstantInfo :=
+  match env.find? (.str n ("rec_" ++ toString i)) with
+  | some c => pushNested env n (i + 1) (acc.push c)
+  | none => acc
+
+def pushBlock (env : Kernel.Environment) : List Name → Array ConstantInfo → Array ConstantInfo
+  | [], acc => acc
+  | n :: rest, acc =>
+    let acc := match env.find? n with
+      | some (.inductInfo v) => pushAll env v.ctors (acc.push (.inductInfo v))
+      | _ => acc
+    pushBlock env rest (push env (.str n "rec") acc)
+
+/-- The constants that have come about with a declaration. -/
+def brought (env : Kernel.Environment) (d : Declaration) (acc : Array ConstantInfo) : Array ConstantInfo :=
+  match d with
+  | .inductDecl .. => pushNested env (theName (declared d)) 1 (pushBlock env (declared d) acc)
+  | _ => pushAll env (declared d) acc
+
+/-- Whether the kernel gave up instead of refusing. -/
+def isLimit : Kernel.Exception → Bool
+  | .deterministicTimeout => true
+  | .excessiveMemory => true
+  | .deepRecursion => true
+  | .interrupted => true
+  | _ => false
+
+/-- Hands declarations to Lean's kernel one after the other: the environment with them and what has come about, or a frame that says which
+is not accepted. -/
+partial def accept (env : Kernel.Environment) (ds : Array Declaration) (i : Nat) (acc : Array ConstantInfo) :
+    IO (Except String (Kernel.Environment × Array ConstantInfo)) := do
+  if h : i < ds.size then
+    let d := ds[i]
+    if isKnown env d then accept env ds (i + 1) (brought env d acc)
+    else match env.addDeclCore 0 d none with
+      | .ok next => accept next ds (i + 1) (brought next d acc)
+      | .error e =>
+        let tag := if isLimit e then "undecided" else "rejected"
+        return .error (frame "" tag [(theName (declared d)).toString, ← (e.toMessageData {}).toString])
+  else return .ok (env, acc)
 
 /-! ### Reports -/
 
@@ -339,6 +337,8 @@ structure Origin where
   read : ImportState := default
   /-- The environment as imported. -/
   base : Environment
+  /-- What Lean's kernel has accepted on top of it, of declarations that the host gave. -/
+  sound : Option Kernel.Environment := none
   /-- Of a module whose beginning has been elaborated: the state behind it, with the messages so far, and where that is. -/
   begun : Option (Command.State × Parser.ModuleParserState) := none
 
@@ -366,7 +366,12 @@ partial def elaborateBeginning (ctx : Frontend.Context) (state : Frontend.State)
   let (_, next) ← (Frontend.processCommand ctx).run state
   if next.parserState.pos.byteIdx < ctx.inputCtx.inputString.utf8ByteSize then elaborateBeginning ctx next else return state
 
-def check (origin : Origin) (r : Request) (handOver : Handed → IO Unit) : IO String := do
+/-- What a native Lean's kernel says of the new declarations: the environment with those that it accepts, and what it has to tell. The
+embedded one's is asked by `accept`, elsewhere. -/
+abbrev Judge := (base env : Environment) → (out : String) → IO (Environment × String)
+
+def check (origin : Origin) (r : Request) (handOver : Handed → IO Unit) (judge : Judge := fun _ env out => return (env, out)) :
+    IO String := do
   let base := origin.base.setMainModule r.module
   let started ← IO.monoMsNow
   let (map, state) ← elaborate origin r
@@ -378,21 +383,17 @@ def check (origin : Origin) (r : Request) (handOver : Handed → IO Unit) : IO S
     | some text => out := frame out "goals" [text]
     | none => out := frame out "goals" [""]
   let elaborated ← IO.monoMsNow
-  let news := newConstants env
-  let mut sound := env
-  if r.replay then
-    let (s, o) ← replayAll base env base news out
-    sound := s
-    out := o
-  let replayed ← IO.monoMsNow
+  let (sound, told) ← judge base env out
+  out := told
+  let judged ← IO.monoMsNow
   if r.facts then
-    let cs := toArray (newConstants sound) #[]
+    let cs := counted base env (newConstants sound) #[]
     handOver (cs, libraryData base r.library 0 #[])
     out ← declarations env r.asked cs 0 (marks env cs 0 out)
   if let some path := r.olean then
     writeModule env path
   let finished ← IO.monoMsNow
-  return frame out "end" [toString (elaborated - started), toString (replayed - elaborated), toString (finished - replayed)]
+  return frame out "end" [toString (elaborated - started), toString (judged - elaborated), toString (finished - judged)]
 
 partial def indexConstants (env : Environment) (cs : Array ConstantInfo) (i : Nat) (out : String) : IO String := do
   if h : i < cs.size then
@@ -431,7 +432,7 @@ partial def warmUp (read : ImportState) (env : Environment) (sources : List Stri
   match sources with
   | [] => return
   | s :: rest =>
-    discard <| check { read := read, base := env } { module := `Warm, replay := true, source := s } fun _ => return
+    discard <| check { read := read, base := env } { module := `Warm, source := s } fun _ => return
     warmUp read env rest
 
 /-- `importModules`, but what has been read is not read again. It says to nobody that it is importing, as `withImporting` would: that
@@ -450,12 +451,19 @@ def handToHost (nonce : String) (handed : Handed) : IO Unit := do
   IO.FS.writeFile "/host/object" (nonce ++ toString (unsafe ptrAddrUnsafe handed))
 
 mutual
-/-- The action of a copy: reads one request and answers it. -/
-partial def serve (origin : Origin) : IO Unit := do
+/-- The action of a copy: reads one request and answers it. `given` is what the host has built. -/
+partial def serve (origin : Origin) (given : Array Declaration) : IO Unit := do
   let nonce ← IO.FS.readFile "/host/nonce"
   let r := Request.parse (← IO.FS.readFile "/host/request")
   let answer ←
     if r.command == "check" then check origin r (handToHost nonce)
+    else if r.command == "accept" || r.command == "keep" then do
+      match ← accept (origin.sound.getD origin.base.toKernelEnv) given 0 #[] with
+      | .error refusal => pure refusal
+      | .ok (sound, made) =>
+        handToHost nonce (made, #[])
+        if r.command == "keep" then register { origin with sound := some sound } nonce
+        pure (frame "" "end" [])
     else if r.command == "index" then index origin.base 0 ""
     else if r.command == "base" then do
       handToHost nonce (#[], origin.base.header.moduleData)
@@ -477,8 +485,8 @@ partial def serve (origin : Origin) : IO Unit := do
   IO.FS.writeFile "/host/answer" (nonce ++ answer)
 partial def register (origin : Origin) (nonce : String) : IO Unit := do
   -- In a thread of its own: the main thread's stack has 64 KB and no guard, a Lean thread's 8 MB and a check.
-  let act : IO Unit := do
-    match ← IO.wait (← IO.asTask (serve origin) Task.Priority.dedicated) with
+  let act (given : Array Declaration) : IO Unit := do
+    match ← IO.wait (← IO.asTask (serve origin given) Task.Priority.dedicated) with
     | .ok _ => return
     | .error e => throw e
   -- The action outlives this run: the host calls it by address, once per copy.
@@ -490,6 +498,7 @@ def start : IO Unit := do
   let (_, read) ← (importModulesCore #[{ module := `Init }]).run
   let env ← importOn read #[{ module := `Init }]
   warmUp read env warmups
+  discard <| accept env.toKernelEnv #[.thmDecl { name := `warm, levelParams := [], type := mkConst `True, value := mkConst `True.intro }] 0 #[]
   register { read := read, base := env } ""
 
 end Atlas

@@ -7,6 +7,7 @@ use wasmtime::{Engine, Module};
 
 use crate::image::{End, Image, Job, warm_up};
 use crate::manifest::{CODE, INDEX, LIBRARY, Manifest, REWRITTEN, SESSION, SNAPSHOT, SYMBOLS, Step};
+use crate::recipe::Recipe;
 use crate::rewrite::rewrite;
 use crate::schedule::Machine;
 use crate::{Error, engine, imports, package};
@@ -143,6 +144,7 @@ fn index(partial: &Path, progress: &mut dyn FnMut(&str)) -> Result<Saved, Error>
         deadline: std::time::Duration::from_secs(900),
         extra_memory: 1 << 30,
         reader: None,
+        given: Recipe::default(),
     };
     let outcome = image.run(image.base(), job)?;
     let End::Answered(text) = outcome.end else {

@@ -10,6 +10,7 @@ use wasmtime::{Caller, Engine, MemoryType, Result, SharedMemory};
 
 use crate::heap::Heap;
 use crate::memory::GuestMemory;
+use crate::recipe::Recipe;
 use crate::symbols::Symbols;
 use crate::vfs::{Channel, Vfs};
 
@@ -86,6 +87,8 @@ pub(crate) struct Guest {
     pub(crate) answer: Option<Vec<u8>>,
     pub(crate) registered: Option<u32>,
     reader: Option<Reader>,
+    /// What the action is given; empty when it is given nothing.
+    pub(crate) given: Recipe,
     pub(crate) waits: Vec<Wait>,
     pub(crate) woken: HashMap<usize, i32>,
     pub(crate) ready: VecDeque<usize>,
@@ -104,6 +107,8 @@ pub(crate) struct Setup {
     pub(crate) inputs: BTreeMap<String, Arc<[u8]>>,
     pub(crate) request: Option<(Arc<[u8]>, String)>,
     pub(crate) reader: Option<Reader>,
+    /// What the action is given.
+    pub(crate) given: Recipe,
     /// Where Lean looks for compiled modules beside the toolchain's.
     pub(crate) path: String,
 }
@@ -135,6 +140,7 @@ impl Guest {
             answer: None,
             registered: None,
             reader: setup.reader,
+            given: setup.given,
             waits: vec![],
             woken: HashMap::new(),
             ready: VecDeque::new(),

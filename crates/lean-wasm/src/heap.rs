@@ -6,9 +6,9 @@
 use crate::memory::GuestMemory;
 
 /// Tags that are not constructors.
-mod tag {
-    pub(super) const ARRAY: u8 = 246;
-    pub(super) const STRING: u8 = 249;
+pub(crate) mod tag {
+    pub(crate) const ARRAY: u8 = 246;
+    pub(crate) const STRING: u8 = 249;
     pub(super) const BIG_NUMBER: u8 = 250;
     pub(super) const MOST_CONSTRUCTOR: u8 = 244;
 }

@@ -14,6 +14,7 @@ use crate::guest::{Guest, Reader, Setup};
 use crate::imports;
 use crate::manifest::{CODE, INDEX, LIBRARY, Manifest, SNAPSHOT, SYMBOLS, Step};
 use crate::memory::WASM_PAGE;
+use crate::recipe::Recipe;
 use crate::schedule::{Ended, Machine, TICK};
 use crate::snapshot::Snapshot;
 use crate::symbols::Symbols;
@@ -79,6 +80,8 @@ pub struct Job {
     pub extra_memory: u64,
     /// Reads the objects that the session hands over.
     pub reader: Option<Reader>,
+    /// What the session is given: the recipe of an array of `Declaration`s; an empty recipe for an empty array.
+    pub given: Recipe,
 }
 
 /// How a run ended.
@@ -212,6 +215,7 @@ impl Image {
             inputs: files.into_iter().map(|(name, bytes)| (format!("{WORK}{name}"), bytes.into())).collect(),
             request: None,
             reader: None,
+            given: Recipe::default(),
             path: path.iter().map(|p| format!("{WORK}{p}")).collect::<Vec<_>>().join(":"),
         };
         let mut guest =
@@ -240,6 +244,7 @@ impl Image {
             inputs: job.inputs,
             request: Some((job.request.into(), nonce)),
             reader: job.reader,
+            given: job.given,
             path: LIBRARY_PATH.into(),
         };
         let guest = Guest::new(&self.machine.engine, setup).map_err(Error::wasm("make a guest's memory"))?;
@@ -297,6 +302,7 @@ pub(crate) fn warm_up(
         inputs: BTreeMap::from([("/session/Session.lean".to_owned(), Arc::from(session.as_bytes()))]),
         request: None,
         reader: None,
+        given: Recipe::default(),
         path: LIBRARY_PATH.into(),
     };
     let guest = Guest::new(&machine.engine, setup).map_err(Error::wasm("make a guest's memory"))?;

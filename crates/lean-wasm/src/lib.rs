@@ -16,6 +16,7 @@
 //! verifier's process is to run with nothing worth stealing in reach.
 #![allow(unsafe_code)] // mapping snapshots over guest memory and loading compiled code; an argument stands at each block
 
+mod build;
 mod builder;
 mod engine;
 mod error;
@@ -26,6 +27,7 @@ mod imports;
 mod manifest;
 mod memory;
 mod package;
+mod recipe;
 mod rewrite;
 mod schedule;
 mod snapshot;
@@ -39,4 +41,5 @@ pub use heap::{Heap, Malformed};
 pub use image::{End, Finished, Image, Job, Outcome, index};
 pub use manifest::SESSION;
 pub use package::TOOLCHAIN;
+pub use recipe::{Function, Part, Recipe};
 pub use snapshot::{Snapshot, hold_pagemap};

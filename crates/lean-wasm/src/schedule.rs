@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use wasmtime::{Engine, Func, Global, Instance, Linker, Module, Result, Store, Trap, Val, bail, format_err};
 
+use crate::build::build;
 use crate::guest::{Exit, Guest, SharedGuest, Spawn, THREAD_ENDS, Thread};
 
 /// How far apart the ticks are that running code looks at.
@@ -128,9 +129,11 @@ impl Machine {
             .typed::<u32, ()>(&s)?
             .call_async(&mut s, 1)
             .await?;
-        let apply = function(&mut s, &instance, &guest, "lean_apply_1")?.typed::<(u32, u32), u32>(&s)?;
-        // The action's argument is the world token, a boxed zero.
-        let result = apply.call_async(&mut s, (action, 1)).await?;
+        let given = std::mem::take(&mut guest.lock().given);
+        let given = build(&mut s, &instance, &guest, given).await?;
+        let apply = function(&mut s, &instance, &guest, "lean_apply_2")?.typed::<(u32, u32, u32), u32>(&s)?;
+        // The second argument is the world token, a boxed zero.
+        let result = apply.call_async(&mut s, (action, given, 1)).await?;
         let status = guest.lock().memory.u8(result.wrapping_add(7))?;
         if guest.lock().registered.is_some() {
             // This copy is to be copied again: leave it as `main` leaves the first.
@@ -209,7 +212,12 @@ fn save_globals(s: &mut Store<Thread>, instance: &Instance, guest: &SharedGuest)
     guest.lock().globals = values;
 }
 
-fn function(s: &mut Store<Thread>, instance: &Instance, guest: &SharedGuest, name: &str) -> Result<Func> {
+pub(crate) fn function(
+    s: &mut Store<Thread>,
+    instance: &Instance,
+    guest: &SharedGuest,
+    name: &str,
+) -> Result<Func> {
     let table = instance
         .get_table(&mut *s, "__indirect_function_table")
         .ok_or_else(|| format_err!("no function table"))?;

@@ -1,5 +1,5 @@
 /-
-What follows the session's code when a native Lean runs it: one request from a file, the answer to a file, and the
+What follows the session's code and `replay.lean` when a native Lean runs it: one request from a file, the answer to a file, and the
 objects that the session hands over as text, a line an object, in the shape that they have in memory:
 
     c TAG SCALARS FIELD…    a constructor; SCALARS: hex bytes or `-`
@@ -56,6 +56,9 @@ def Dump.array (d : Dump) (fields : List String) : Dump × String := d.line (joi
 def Dump.string (d : Dump) (s : String) : Dump × String := d.line ("s " ++ toString s.utf8ByteSize ++ "\n" ++ s)
 def Dump.number (d : Dump) (n : Nat) : Dump × String := d.line ("n " ++ toString n)
 
+/-- A number that fits into a boxed scalar. -/
+def count (n : Nat) : String := "#" ++ toString n
+
 partial def dumpName (d : Dump) (n : Name) : Dump × String :=
   match n with
   | .anonymous => (d, "#0")
@@ -102,7 +105,7 @@ partial def dumpExpr (d : Dump) (e : Expr) : Dump × String :=
   | none =>
     let (d, r) : Dump × String :=
       match e with
-      | .bvar i => let (d, i) := d.number i; d.node 0 "-" [i]
+      | .bvar i => d.node 0 "-" [count i]
       | .sort l => let (d, l) := dumpLevel d l; d.node 3 "-" [l]
       | .const n us => let (d, n) := dumpName d n; let (d, us) := dumpLevels d [] us; d.node 4 "-" [n, us]
       | .app f a => let (d, f) := dumpExpr d f; let (d, a) := dumpExpr d a; d.node 5 "-" [f, a]
@@ -117,9 +120,8 @@ partial def dumpExpr (d : Dump) (e : Expr) : Dump × String :=
       | .lit (.strVal s) => let (d, s) := d.string s; let (d, l) := d.node 1 "-" [s]; d.node 9 "-" [l]
       | .proj n i b =>
         let (d, n) := dumpName d n
-        let (d, i) := d.number i
         let (d, b) := dumpExpr d b
-        d.node 11 "-" [n, i, b]
+        d.node 11 "-" [n, count i, b]
       | .mdata _ b => dumpExpr d b
       | .fvar _ => d.node 1 "-" []
       | .mvar _ => d.node 2 "-" []
@@ -133,25 +135,60 @@ def dumpHead (d : Dump) (v : ConstantVal) : Dump × String :=
 
 def flagByte (b : Bool) : String := if b then "01" else "00"
 
+def hexDigit (n : Nat) : String :=
+  if n < 10 then toString n
+  else if n == 10 then "a" else if n == 11 then "b" else if n == 12 then "c"
+  else if n == 13 then "d" else if n == 14 then "e" else "f"
+
+def hexByte (n : Nat) : String := hexDigit (n / 16 % 16) ++ hexDigit (n % 16)
+
+def dumpHints (d : Dump) : ReducibilityHints → Dump × String
+  | .opaque => (d, "#0")
+  | .abbrev => (d, "#1")
+  | .regular h =>
+    let n := h.toNat
+    d.node 2 (hexByte n ++ hexByte (n / 256) ++ hexByte (n / 65536) ++ hexByte (n / 16777216)) []
+
+partial def dumpRules (d : Dump) (acc : List String) : List RecursorRule → Dump × String
+  | [] => d.array (turned acc [])
+  | r :: rest =>
+    let (d, c) := dumpName d r.ctor
+    let (d, e) := dumpExpr d r.rhs
+    let (d, r) := d.node 0 "-" [c, count r.nfields, e]
+    dumpRules d (r :: acc) rest
+
 def dumpConstant (d : Dump) (c : ConstantInfo) : Dump × String :=
   let (d, head) := dumpHead d c.toConstantVal
   match c with
   | .axiomInfo v => let (d, i) := d.node 0 (flagByte v.isUnsafe) [head]; d.node 0 "-" [i]
   | .defnInfo v =>
     let (d, e) := dumpExpr d v.value
+    let (d, h) := dumpHints d v.hints
     let safety := match v.safety with | .unsafe => "00" | .safe => "01" | .partial => "02"
-    let (d, i) := d.node 0 safety [head, e]
+    let (d, i) := d.node 0 safety [head, e, h]
     d.node 1 "-" [i]
   | .thmInfo v => let (d, e) := dumpExpr d v.value; let (d, i) := d.node 0 "-" [head, e]; d.node 2 "-" [i]
   | .opaqueInfo v => let (d, e) := dumpExpr d v.value; let (d, i) := d.node 0 (flagByte v.isUnsafe) [head, e]; d.node 3 "-" [i]
-  | .quotInfo _ => let (d, i) := d.node 0 "-" [head]; d.node 4 "-" [i]
+  | .quotInfo v =>
+    let part := match v.kind with | .type => 0 | .ctor => 1 | .lift => 2 | .ind => 3
+    let (d, i) := d.node 0 (hexByte part) [head]
+    d.node 4 "-" [i]
   | .inductInfo v =>
+    let (d, all) := dumpNames d [] v.all
     let (d, cs) := dumpNames d [] v.ctors
-    let parameters := "#" ++ toString v.numParams
-    let (d, i) := d.node 0 (flagByte v.isRec ++ flagByte v.isUnsafe) [head, parameters, "#0", "#0", cs]
+    let (d, i) := d.node 0 (flagByte v.isRec ++ flagByte v.isUnsafe ++ flagByte v.isReflexive)
+      [head, count v.numParams, count v.numIndices, all, cs, count v.numNested]
     d.node 5 "-" [i]
-  | .ctorInfo v => let (d, t) := dumpName d v.induct; let (d, i) := d.node 0 (flagByte v.isUnsafe) [head, t]; d.node 6 "-" [i]
-  | .recInfo v => let (d, i) := d.node 0 (flagByte v.k ++ flagByte v.isUnsafe) [head]; d.node 7 "-" [i]
+  | .ctorInfo v =>
+    let (d, t) := dumpName d v.induct
+    let (d, i) := d.node 0 (flagByte v.isUnsafe) [head, t, count v.cidx, count v.numParams, count v.numFields]
+    d.node 6 "-" [i]
+  | .recInfo v =>
+    let (d, all) := dumpNames d [] v.all
+    let (d, rules) := dumpRules d [] v.rules
+    let (d, i) := d.node 0 (flagByte v.k ++ flagByte v.isUnsafe)
+      [head, all, count v.numParams, count v.numIndices, count v.numMotives, count v.numMinors, rules]
+    d.node 7 "-" [i]
 
 partial def dumpConstants (d : Dump) (cs : Array ConstantInfo) (i : Nat) (acc : List String) : Dump × String :=
   if h : i < cs.size then
@@ -176,7 +213,9 @@ def dump (handed : Handed) : String :=
 def answer (folder : String) : IO Unit := do
   let r := Request.parse (← IO.FS.readFile (folder ++ "/request"))
   let env ← importModules (importsOf r.uses #[{ module := `Init }]) {} (loadExts := true)
-  let out ← check { base := env } r fun handed => IO.FS.writeFile (folder ++ "/objects") (dump handed)
+  let replays ← System.FilePath.pathExists (folder ++ "/replay")
+  let judge : Judge := fun base env out => if replays then replayAll base env base (newConstants env) out else return (env, out)
+  let out ← check { base := env } r (fun handed => IO.FS.writeFile (folder ++ "/objects") (dump handed)) judge
   IO.FS.writeFile (folder ++ "/answer") out
 
 end Atlas.Native

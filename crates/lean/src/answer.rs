@@ -1,30 +1,23 @@
 //! Requests to the session, and its answers as artefacts.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use atlas_judge::{Facts, Kind, Refusal, SORRY, Spoken, Word, is_auxiliary_text};
 use atlas_proto::{CheckLevel, CheckRequest, DeclarationFacts, Diagnostic, Position, Severity};
-
-use atlas_proto::receipt::KernelVerdict;
+use serde::{Deserialize, Serialize};
 
 use crate::cache::Artefact;
-use crate::facts::Handed;
 use crate::frame::{Frame, frames};
-use crate::gate::SORRY;
 use crate::graph::error;
-use crate::name::is_auxiliary_text;
+use crate::handed::{Described, Handed};
 use crate::pipeline::Work;
-use crate::terms::Kind;
+use crate::replay::LEAN_KERNEL;
 
 /// What a check asks of each module.
 pub(crate) struct Asked<'a> {
     pub(crate) certified: bool,
     /// Declarations that are asked for by name.
     pub(crate) described: BTreeSet<&'a str>,
-}
-
-/// Whether a declaration of this name is only described when it is asked for.
-pub(crate) fn is_auxiliary(name: &str) -> bool {
-    is_auxiliary_text(name)
 }
 
 impl<'a> Asked<'a> {
@@ -36,15 +29,17 @@ impl<'a> Asked<'a> {
         }
     }
 
+    /// Declarations that are described although Lean made them up.
+    pub(crate) fn auxiliary(&self) -> BTreeSet<String> {
+        self.described.iter().filter(|name| is_auxiliary_text(name)).map(|&name| name.to_owned()).collect()
+    }
+
     /// The request to the session that elaborates a module or a snippet; the compiled form goes to `compiled`.
     pub(crate) fn request(&self, work: &Work<'_>, compiled: &str) -> String {
         let mut text = format!("check\nmodule {}\n", work.name);
         if work.facts {
             text += "facts\n";
-            if self.certified {
-                text += "replay\n";
-            }
-            for name in self.described.iter().filter(|n| is_auxiliary(n)) {
+            for name in self.auxiliary() {
                 text += &format!("describe {name}\n");
             }
         }
@@ -64,73 +59,104 @@ impl<'a> Asked<'a> {
     }
 }
 
-/// The artefact that an answer describes; `None` when it is malformed.
-pub(crate) fn read(
-    answer: &str,
-    module: &str,
-    handed: Option<&Handed>,
-    asked: &Asked<'_>,
-) -> Option<Artefact> {
-    let mut artefact = Artefact::default();
+/// What an answer says of a module, beside what was handed over.
+#[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Answer {
+    pub(crate) artefact: Artefact,
+    pub(crate) shown: Shown,
+    /// The word of the kernel that replayed where it elaborated, of a native Lean.
+    pub(crate) replayed: Option<Spoken>,
+}
+
+/// How Lean shows declarations, by name: what else they are (structure, class, instance), and their types as text. For the eye: whoever
+/// elaborates decides how things are printed.
+pub(crate) type Shown = BTreeMap<String, (String, String)>;
+
+/// What an answer says; `None` when it is malformed. `replays`: Lean's kernel was asked where it elaborated.
+pub(crate) fn read(answer: &str, module: &str, handed: Option<&Handed>, replays: bool) -> Option<Answer> {
+    let Answer { mut artefact, mut shown, mut replayed } = Answer::default();
+    let mut rejected = None;
     for frame in frames(answer)? {
         match frame.tag {
             "message" => artefact.diagnostics.push(diagnostic(&frame, module)),
             // Its fields: milliseconds of elaboration, of kernel replay, of what came after.
-            "end" if asked.certified => artefact.kernels.push(KernelVerdict {
-                kernel: "Lean".to_owned(),
-                declarations: handed.map_or(0, |h| h.new.len()).try_into().unwrap_or(u32::MAX),
-                milliseconds: frame.number(1),
-            }),
+            "end" if replays => {
+                let declarations = handed.map_or(0, |h| h.names.len()).try_into().unwrap_or(u32::MAX);
+                let accepted = Word::Accepted { declarations, milliseconds: frame.number(1) };
+                let word = rejected.take().unwrap_or(accepted);
+                replayed = Some(Spoken { kernel: LEAN_KERNEL.to_owned(), word });
+            }
             "goals" => artefact.goals = frame.text(0).to_owned(),
             "rejected" => {
-                let (name, why) = (frame.text(0), frame.text(1));
-                artefact.diagnostics.push(error(module, 0, format!("`{name}`: {why}")));
+                let (declaration, reason) = (frame.text(0).to_owned(), frame.text(1).to_owned());
+                artefact.diagnostics.push(error(module, 0, format!("`{declaration}`: {reason}")));
+                rejected.get_or_insert(Word::Rejected { declaration, reason });
             }
-            "mark" => artefact
-                .forbidden
-                .push((frame.text(0).to_owned(), format!("`{}` is not allowed in a library", frame.text(1)))),
+            "mark" => artefact.forbidden.push(Refusal {
+                declaration: frame.text(0).to_owned(),
+                why: format!("`{}` is not allowed in a library", frame.text(1)),
+            }),
             "declaration" => {
-                let facts = handed?.new.get(frame.number::<usize>(0))?;
-                if facts.auxiliary && !asked.described.contains(facts.name.as_str()) {
-                    continue;
-                }
-                let kind = match (facts.kind, frame.text(1)) {
-                    (Kind::Inductive, better @ ("structure" | "class")) => better,
-                    (Kind::Definition | Kind::Theorem, better @ "instance") => better,
-                    (kind, _) => kind.as_str(),
-                };
-                artefact.declarations.push(DeclarationFacts {
-                    name: facts.name.clone(),
-                    kind: kind.to_owned(),
-                    module: module.to_owned(),
-                    statement: frame.text(2).to_owned(),
-                    statement_hash: facts.statement_hash.clone(),
-                    negation_hash: facts.negation_hash.clone(),
-                    axioms: facts.axioms.clone(),
-                    uses_sorry: facts.axioms.iter().any(|a| a == SORRY),
-                    sorry_from: facts.sorry_from.clone(),
-                    statement_sorry_from: facts.statement_sorry_from.clone(),
-                    statement_constants: facts.statement_constants.clone(),
-                    proof_constants: facts.proof_constants.clone(),
-                });
+                let name = handed?.names.get(frame.number::<usize>(0))?.clone();
+                shown.insert(name, (frame.text(1).to_owned(), frame.text(2).to_owned()));
             }
             _ => {}
         }
     }
-    artefact.declarations.sort_by(|a, b| a.name.cmp(&b.name));
-    for facts in handed.iter().flat_map(|h| &h.new) {
-        if facts.kind == Kind::Axiom {
-            artefact.forbidden.push((facts.name.clone(), "a library declares no axioms".to_owned()));
-        } else if facts.is_unsafe && asked.certified {
-            artefact
-                .forbidden
-                .push((facts.name.clone(), "`unsafe` and `partial` are not allowed in a library".to_owned()));
-        }
-        artefact.whole.insert(facts.key.clone(), facts.whole.clone());
+    for declaration in handed.iter().flat_map(|h| h.unchecked.clone()) {
+        let why = "`unsafe` and `partial` are not allowed in a library".to_owned();
+        artefact.forbidden.push(Refusal { declaration, why });
+    }
+    if let Some(Handed { declarations: Described::Facts(facts), .. }) = handed {
+        artefact.declarations = described(facts, module, &shown);
+        let axioms = facts.iter().filter(|facts| facts.kind == Kind::Axiom);
+        artefact.forbidden.extend(axioms.map(|facts| Refusal {
+            declaration: facts.name.clone(),
+            why: "a library declares no axioms".to_owned(),
+        }));
     }
     artefact.forbidden.sort();
     artefact.forbidden.dedup();
-    Some(artefact)
+    if !asked.certified {
+        // Nothing is refused yet, but who writes it is to know before a landing fails.
+        let warnings = artefact.forbidden.iter().map(|no| Diagnostic {
+            severity: Severity::Warning.into(),
+            ..error(module, 0, format!("`{}`: {}", no.declaration, no.why))
+        });
+        artefact.diagnostics.extend(warnings);
+    }
+    Some(Answer { artefact, shown, replayed })
+}
+
+/// Facts as others are told them, by name.
+pub(crate) fn described(facts: &[Facts], module: &str, shown: &Shown) -> Vec<DeclarationFacts> {
+    let none = (String::new(), String::new());
+    let mut described: Vec<DeclarationFacts> = (facts.iter())
+        .map(|facts| {
+            let (better, statement) = shown.get(&facts.name).unwrap_or(&none);
+            let kind = match (facts.kind, better.as_str()) {
+                (Kind::Inductive, better @ ("structure" | "class")) => better,
+                (Kind::Definition, better @ "instance") => better,
+                (kind, _) => kind.as_str(),
+            };
+            DeclarationFacts {
+                name: facts.name.clone(),
+                kind: kind.to_owned(),
+                module: module.to_owned(),
+                statement: statement.clone(),
+                statement_hash: facts.statement_hash.clone(),
+                negation_hash: facts.negation_hash.clone(),
+                axioms: facts.axioms.clone(),
+                uses_sorry: facts.axioms.iter().any(|axiom| axiom == SORRY),
+                sorry_from: facts.sorry_from.clone(),
+                statement_sorry_from: facts.statement_sorry_from.clone(),
+                statement_constants: facts.statement_constants.clone(),
+                proof_constants: facts.proof_constants.clone(),
+            }
+        })
+        .collect();
+    described.sort_by(|a, b| a.name.cmp(&b.name));
+    described
 }
 
 fn diagnostic(frame: &Frame<'_>, module: &str) -> Diagnostic {
@@ -158,10 +184,8 @@ mod tests {
 
     #[test]
     fn messages_become_diagnostics_with_places() {
-        let request = CheckRequest::default();
         let answer = "message 5 1 1 1 1 20\nerror2345unsolved goals\n⊢ P";
-        let artefact = read(answer, "N.A", None, &Asked::new(&request));
-        let diagnostics = artefact.unwrap().diagnostics;
+        let diagnostics = read(answer, "N.A", None, false).unwrap().artefact.diagnostics;
         let d = &diagnostics[0];
         assert_eq!((d.severity(), d.start.unwrap().line, d.end.unwrap().column), (Severity::Error, 2, 5));
         assert!(d.unsolved_goals && d.message.ends_with("⊢ P"));

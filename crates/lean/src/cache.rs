@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use atlas_judge::{Refusal, Said};
 use atlas_proto::receipt::KernelVerdict;
 use atlas_proto::{DeclarationFacts, Diagnostic};
 use serde::{Deserialize, Serialize};
@@ -17,11 +18,13 @@ use crate::Error;
 pub(crate) struct Artefact {
     pub(crate) diagnostics: Vec<Diagnostic>,
     pub(crate) declarations: Vec<DeclarationFacts>,
+    /// What each of them says, as digests.
+    pub(crate) said: BTreeMap<String, Said>,
     pub(crate) goals: String,
     /// Declarations that no library may have (axioms, unsafe code, replaced implementations) and why.
-    pub(crate) forbidden: Vec<(String, String)>,
-    /// Digest of all that each declaration is, by encoded name.
-    pub(crate) whole: BTreeMap<String, String>,
+    pub(crate) forbidden: Vec<Refusal>,
+    /// Two kernels contradict each other about it; empty: they do not.
+    pub(crate) incident: String,
     /// Whether other modules may import it.
     pub(crate) accepted: bool,
     /// SHA-256 of its compiled form, under which that is kept.
@@ -100,14 +103,9 @@ impl Cache {
         self.put_content(bytes, COMPILED)
     }
 
-    /// The exported declarations with this digest, which is verified: kernels believe what others have certified.
+    /// The exported declarations with this digest. Whether they have it is the judge's to see.
     pub(crate) fn export(&self, digest: &str) -> Result<Arc<[u8]>, Error> {
-        let bytes = self.content(digest, EXPORT)?;
-        if hex::encode(Sha256::digest(&bytes)) == digest {
-            return Ok(bytes);
-        }
-        let damaged = std::io::Error::new(std::io::ErrorKind::InvalidData, "its content has another digest");
-        Err(Error::io("read", &self.path(digest, EXPORT))(damaged))
+        self.content(digest, EXPORT)
     }
 
     /// Keeps exported declarations; their digest.

@@ -4,13 +4,15 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use atlas_proto::{CheckReply, CheckRequest, LookupReply, LookupRequest};
+use atlas_judge::Ground;
+use atlas_proto::{CheckReply, CheckRequest, LookupReply, LookupRequest, Outcome};
 use atlas_sandbox::Sandbox;
 
 use crate::Error;
 use crate::cache::Cache;
 use crate::index::{self, Index};
-use crate::pipeline::{Engine as _, Pipeline};
+use crate::pipeline::{Budget, Engine as _, MEMORY, Pipeline};
+use crate::replay::Replayed;
 use crate::toolchain::Toolchain;
 use crate::worker::Workers;
 
@@ -83,6 +85,30 @@ impl Embedded {
         let workers = Workers::open(&options.image, options.warm_bytes, options.sandbox)?;
         let pipeline = Pipeline::new(Cache::open(&options.cache)?);
         Ok(Self { pipeline, workers, index: OnceLock::new(), _own: None })
+    }
+
+    /// Asks Lean's own kernel alone, in a guest that has elaborated nothing, about the declarations in `export`, on top of the toolchain
+    /// modules `Init` and `toolchain` and of the exports `below`, each after those that it needs. All are texts in lean4export's format; of
+    /// those below it must accept every declaration too.
+    ///
+    /// # Errors
+    /// [`Error::Kernel`] when it cannot be asked, or does not accept what lies below.
+    pub fn kernel_accepts(
+        &self,
+        toolchain: &[String],
+        below: &[&[u8]],
+        export: &[u8],
+        deadline: Duration,
+    ) -> Result<Replayed, Error> {
+        let cache = &self.pipeline.cache;
+        let exports = below.iter().map(|text| cache.put_export(text)).collect::<Result<_, _>>()?;
+        let ground = Ground { identity: self.workers.identity(), toolchain: toolchain.to_vec(), exports };
+        let budget = Budget::new(deadline, MEMORY);
+        match self.workers.replay(&ground, export, cache, &budget) {
+            Ok(replayed) => Ok(replayed),
+            Err(failure) if failure.outcome == Outcome::EnvironmentFault => Err(Error::Kernel(failure.fault)),
+            Err(failure) => Ok(Replayed::Undecided { declaration: "the export".into(), why: failure.fault }),
+        }
     }
 
     fn index(&self) -> Result<&Index, String> {

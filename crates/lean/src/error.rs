@@ -32,6 +32,9 @@ pub enum Error {
     /// A worker could not open what it needs.
     #[error("{0}")]
     Worker(String),
+    /// Lean's kernel cannot be asked, or does not accept what the question rests on.
+    #[error("Lean's kernel cannot be asked: {0}")]
+    Kernel(String),
     /// No native Lean can be run.
     #[error(
         "no native Lean: {0}; install Lean with elan (https://lean-lang.org) or set `toolchain: embedded`"

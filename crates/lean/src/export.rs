@@ -1,19 +1,9 @@
 //! Declarations out of Lean's objects as lean4export's text: all that leaves a guest in which untrusted code has run.
-//!
-//! The walk writes straight into the second kernel's tables, whose constructors check every id and bound; it believes nothing and
-//! checks nothing else. What is unsafe or partial is left out: the kernels are not asked about it, and what rests on it will lack it.
 
-use std::collections::{BTreeMap, HashMap};
-
-use atlas_lean_kernel::{
-    Base, Constructor, Declaration, Declarations, DeclareError, ExprId, Height, Inductive, InductiveType,
-    LevelId, NameId, QuotientPart, Recursor, RecursorRule, Signature, TermError, Terms, ndjson,
-};
-use atlas_lean_wasm::Malformed;
-use num_bigint::BigUint;
+use atlas_lean_kernel::{Base, Declarations, NameId, Terms, ndjson};
 
 use crate::objects::Objects;
-use crate::terms::Node;
+use crate::walk::{Twice, Walk, WalkError};
 
 /// Bytes of one export. A chapter's has some hundred thousand.
 const MAX_BYTES: usize = 1 << 30;
@@ -22,58 +12,45 @@ const MAX_BYTES: usize = 1 << 30;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ExportError {
     #[error(transparent)]
-    Malformed(#[from] Malformed),
-    #[error(transparent)]
-    Term(#[from] TermError),
-    #[error(transparent)]
-    Declare(#[from] DeclareError),
+    Walk(#[from] WalkError),
     #[error("the declarations take more than {MAX_BYTES} bytes as text")]
     TooLarge,
 }
 
-/// The declarations whose `ConstantInfo`s lie at `constants`, as text.
-pub(crate) fn export(heap: &dyn Objects, constants: &[u32]) -> Result<Vec<u8>, ExportError> {
-    write(heap, constants, Twice::Refused)
-}
-
-/// A constant that is met again.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Twice {
-    Refused,
-    /// Of a toolchain: Lean derives equations where it needs them, so several modules may have the same.
-    LeftOut,
-}
-
-fn write(heap: &dyn Objects, constants: &[u32], twice: Twice) -> Result<Vec<u8>, ExportError> {
-    let base = Base::empty();
-    let mut walk = Walk {
-        heap,
-        terms: base.terms(),
-        names: HashMap::new(),
-        levels: HashMap::new(),
-        exprs: HashMap::new(),
-    };
-    let mut declarations = Declarations::over(&base);
-    let mut blocks = Blocks::default();
-    for constant in constants {
-        walk.constant(*constant, twice, &mut declarations, &mut blocks)?;
-    }
-    for block in blocks.finish()? {
-        declarations.add(&walk.terms, Declaration::Inductive(block))?;
-    }
+/// Declarations as text.
+pub(crate) fn export(terms: &Terms, declarations: &Declarations) -> Result<Vec<u8>, ExportError> {
     let names: Vec<NameId> = declarations.names().collect();
     let mut out = Bounded(vec![]);
-    ndjson::write(&walk.terms, &declarations, &names, &mut out).map_err(|_| ExportError::TooLarge)?;
+    ndjson::write(terms, declarations, &names, &mut out).map_err(|_| ExportError::TooLarge)?;
     Ok(out.0)
+}
+
+/// The declarations whose `ConstantInfo`s lie at `constants`, made of ids of `terms`, which are over `base`.
+pub(crate) fn read(
+    heap: &dyn Objects,
+    constants: &[u32],
+    terms: Terms,
+    base: &Base,
+) -> Result<(Terms, Declarations), WalkError> {
+    let mut walk = Walk::over(heap, terms, base);
+    for constant in constants {
+        walk.constant(*constant, Twice::Refused)?;
+    }
+    walk.finish()
 }
 
 /// All declarations of the modules in the pair at `address`, whose second part is an array of `ModuleData`.
 pub(crate) fn export_modules(heap: &dyn Objects, address: u32) -> Result<Vec<u8>, ExportError> {
-    let mut constants = vec![];
-    for module in heap.array(heap.field(address, 1)?)? {
-        constants.extend(heap.array(heap.field(module, 2)?)?);
+    let mut walk = Walk::new(heap);
+    let modules = heap.field(address, 1).and_then(|at| heap.array(at)).map_err(WalkError::from)?;
+    for module in modules {
+        let constants = heap.field(module, 2).and_then(|at| heap.array(at)).map_err(WalkError::from)?;
+        for constant in constants {
+            walk.constant(constant, Twice::LeftOut)?;
+        }
     }
-    write(heap, &constants, Twice::LeftOut)
+    let (terms, declarations) = walk.finish()?;
+    export(&terms, &declarations)
 }
 
 /// A buffer that refuses to grow beyond [`MAX_BYTES`].
@@ -90,286 +67,5 @@ impl std::io::Write for Bounded {
 
     fn flush(&mut self) -> std::io::Result<()> {
         Ok(())
-    }
-}
-
-/// Inductive blocks by the first of their types; constructors are met before and after their types.
-#[derive(Default)]
-struct Blocks {
-    by_first: BTreeMap<NameId, Inductive>,
-    constructors: HashMap<NameId, Constructor>,
-}
-
-impl Blocks {
-    fn of(&mut self, all: &[NameId], at: u32) -> Walked<&mut Inductive> {
-        let first =
-            *all.first().ok_or(Malformed { address: at, what: "an inductive block without a type" })?;
-        Ok(self.by_first.entry(first).or_default())
-    }
-
-    /// The blocks, their types in the order in which they name themselves and with their constructors in the types' order.
-    fn finish(mut self) -> Walked<Vec<Inductive>> {
-        let mut blocks: Vec<Inductive> = self.by_first.into_values().collect();
-        for block in &mut blocks {
-            if let Some(all) = block.types.first().map(|t| t.all.clone()) {
-                block.types.sort_by_key(|t| all.iter().position(|n| *n == t.signature.name));
-            }
-            let named = block.types.iter().flat_map(|t| &t.constructors);
-            block.constructors = named.filter_map(|name| self.constructors.remove(name)).collect();
-        }
-        match self.constructors.is_empty() {
-            true => Ok(blocks),
-            false => Err(Malformed { address: 0, what: "a constructor without its type" }.into()),
-        }
-    }
-}
-
-/// What has been met, by address.
-struct Walk<'h> {
-    heap: &'h dyn Objects,
-    terms: Terms,
-    names: HashMap<u32, NameId>,
-    levels: HashMap<u32, LevelId>,
-    exprs: HashMap<u32, ExprId>,
-}
-
-type Walked<T> = Result<T, ExportError>;
-
-impl Walk<'_> {
-    fn constant(
-        &mut self,
-        at: u32,
-        twice: Twice,
-        declarations: &mut Declarations,
-        blocks: &mut Blocks,
-    ) -> Walked<()> {
-        let heap = self.heap;
-        let info = heap.field(at, 0)?;
-        let signature = self.signature(heap.field(info, 0)?)?;
-        if twice == Twice::LeftOut && declarations.declares(signature.name) {
-            return Ok(());
-        }
-        let declaration = match heap.constructor(at)? {
-            0 if heap.scalar_byte(info, 0)? == 0 => Declaration::Axiom(signature),
-            // `DefinitionSafety`: unsafe, safe, partial.
-            1 if heap.scalar_byte(info, 0)? == 1 => {
-                let height = self.height(heap.field(info, 2)?)?;
-                Declaration::Definition { signature, value: self.expr(heap.field(info, 1)?)?, height }
-            }
-            2 => Declaration::Theorem { signature, value: self.expr(heap.field(info, 1)?)? },
-            3 if heap.scalar_byte(info, 0)? == 0 => {
-                Declaration::Opaque { signature, value: self.expr(heap.field(info, 1)?)? }
-            }
-            4 => {
-                let part = match heap.scalar_byte(info, 0)? {
-                    0 => QuotientPart::Type,
-                    1 => QuotientPart::Constructor,
-                    2 => QuotientPart::Lift,
-                    _ => QuotientPart::Induction,
-                };
-                Declaration::Quotient { signature, part }
-            }
-            5 if heap.scalar_byte(info, 1)? == 0 => {
-                let all = self.name_list(heap.field(info, 3)?)?;
-                let ty = InductiveType {
-                    signature,
-                    num_params: self.count(heap.field(info, 1)?)?,
-                    num_indices: self.count(heap.field(info, 2)?)?,
-                    constructors: self.name_list(heap.field(info, 4)?)?,
-                    num_nested: self.count(heap.field(info, 5)?)?,
-                    is_recursive: heap.scalar_byte(info, 0)? != 0,
-                    is_reflexive: heap.scalar_byte(info, 2)? != 0,
-                    all,
-                };
-                blocks.of(&ty.all, at)?.types.push(ty);
-                return Ok(());
-            }
-            6 if heap.scalar_byte(info, 0)? == 0 => {
-                let constructor = Constructor {
-                    signature,
-                    inductive: self.name(heap.field(info, 1)?)?,
-                    index: self.count(heap.field(info, 2)?)?,
-                    num_params: self.count(heap.field(info, 3)?)?,
-                    num_fields: self.count(heap.field(info, 4)?)?,
-                };
-                blocks.constructors.insert(constructor.signature.name, constructor);
-                return Ok(());
-            }
-            7 if heap.scalar_byte(info, 1)? == 0 => {
-                let recursor = self.recursor(info, signature)?;
-                blocks.of(&recursor.all, at)?.recursors.push(recursor);
-                return Ok(());
-            }
-            0..=7 => return Ok(()),
-            _ => return Err(Malformed { address: at, what: "not a constant" }.into()),
-        };
-        declarations.add(&self.terms, declaration)?;
-        Ok(())
-    }
-
-    fn recursor(&mut self, info: u32, signature: Signature) -> Walked<Recursor> {
-        let heap = self.heap;
-        let mut rules = vec![];
-        for rule in heap.list(heap.field(info, 6)?)? {
-            rules.push(RecursorRule {
-                constructor: self.name(heap.field(rule, 0)?)?,
-                num_fields: self.count(heap.field(rule, 1)?)?,
-                value: self.expr(heap.field(rule, 2)?)?,
-            });
-        }
-        Ok(Recursor {
-            signature,
-            all: self.name_list(heap.field(info, 1)?)?,
-            num_params: self.count(heap.field(info, 2)?)?,
-            num_indices: self.count(heap.field(info, 3)?)?,
-            num_motives: self.count(heap.field(info, 4)?)?,
-            num_minors: self.count(heap.field(info, 5)?)?,
-            rules,
-            k: heap.scalar_byte(info, 0)? != 0,
-        })
-    }
-
-    fn signature(&mut self, at: u32) -> Walked<Signature> {
-        Ok(Signature {
-            name: self.name(self.heap.field(at, 0)?)?,
-            universe_params: self.name_list(self.heap.field(at, 1)?)?,
-            ty: self.expr(self.heap.field(at, 2)?)?,
-        })
-    }
-
-    /// `ReducibilityHints`: opaque, abbrev, regular with a 32-bit height.
-    fn height(&self, at: u32) -> Walked<Height> {
-        Ok(match self.heap.constructor(at)? {
-            0 => Height::Opaque,
-            1 => Height::Abbreviation,
-            _ => {
-                let mut height = 0;
-                for k in (0..4).rev() {
-                    height = height << 8 | u32::from(self.heap.scalar_byte(at, k)?);
-                }
-                Height::Regular(height)
-            }
-        })
-    }
-
-    fn count(&self, at: u32) -> Walked<u32> {
-        self.heap.scalar(at).ok_or(Malformed { address: at, what: "a number that is too large" }.into())
-    }
-
-    fn name_list(&mut self, at: u32) -> Walked<Vec<NameId>> {
-        self.heap.list(at)?.into_iter().map(|n| self.name(n)).collect()
-    }
-
-    fn name(&mut self, at: u32) -> Walked<NameId> {
-        // From the last part to the first that is known, then back.
-        let (heap, mut todo, mut name) = (self.heap, vec![], self.terms.name_anonymous());
-        let mut here = at;
-        while heap.constructor(here)? != 0 {
-            if let Some(known) = self.names.get(&here) {
-                name = *known;
-                break;
-            }
-            if todo.len() > 1000 {
-                return Err(Malformed { address: at, what: "a name with too many parts" }.into());
-            }
-            todo.push(here);
-            here = heap.field(here, 0)?;
-        }
-        while let Some(here) = todo.pop() {
-            let part = heap.field(here, 1)?;
-            name = if heap.constructor(here)? == 1 {
-                self.terms.name_str(name, heap.string(part)?)?
-            } else {
-                let number = u64::try_from(BigUint::from_bytes_le(&heap.natural(part)?));
-                let large = |_| Malformed { address: part, what: "a number in a name that is too large" };
-                self.terms.name_num(name, number.map_err(large)?)?
-            };
-            self.names.insert(here, name);
-        }
-        Ok(name)
-    }
-
-    fn level(&mut self, at: u32, depth: u32) -> Walked<LevelId> {
-        if let Some(known) = self.levels.get(&at) {
-            return Ok(*known);
-        }
-        if depth > 1000 {
-            return Err(Malformed { address: at, what: "universe level too deep" }.into());
-        }
-        let heap = self.heap;
-        let level = match heap.constructor(at)? {
-            0 => self.terms.level_zero(),
-            1 => {
-                let below = self.level(heap.field(at, 0)?, depth + 1)?;
-                self.terms.level_succ(below)?
-            }
-            tag @ (2 | 3) => {
-                let a = self.level(heap.field(at, 0)?, depth + 1)?;
-                let b = self.level(heap.field(at, 1)?, depth + 1)?;
-                if tag == 2 { self.terms.level_max(a, b)? } else { self.terms.level_imax(a, b)? }
-            }
-            4 => {
-                let name = self.name(heap.field(at, 0)?)?;
-                self.terms.level_param(name)?
-            }
-            _ => return Err(Malformed { address: at, what: "not a closed universe level" }.into()),
-        };
-        self.levels.insert(at, level);
-        Ok(level)
-    }
-
-    fn expr(&mut self, root: u32) -> Walked<ExprId> {
-        // By hand and not by recursion: a term may be deeper than any stack.
-        let mut todo = vec![(root, false)];
-        while let Some((at, ready)) = todo.pop() {
-            if self.exprs.contains_key(&at) {
-                continue;
-            }
-            let node = Node::read(self.heap, at)?;
-            if !ready {
-                todo.push((at, true));
-                todo.extend(node.children().into_iter().map(|c| (c, false)));
-                continue;
-            }
-            let expr = self.node(&node)?;
-            self.exprs.insert(at, expr);
-        }
-        self.done(root)
-    }
-
-    fn done(&self, at: u32) -> Walked<ExprId> {
-        self.exprs
-            .get(&at)
-            .copied()
-            .ok_or(Malformed { address: at, what: "a term that contains itself" }.into())
-    }
-
-    fn node(&mut self, node: &Node) -> Walked<ExprId> {
-        let heap = self.heap;
-        Ok(match *node {
-            Node::Variable(index) => self.terms.expr_bvar(self.count(index)?)?,
-            Node::Sort(level) => {
-                let level = self.level(level, 0)?;
-                self.terms.expr_sort(level)?
-            }
-            Node::Constant(name, levels) => {
-                let name = self.name(name)?;
-                let levels: Vec<LevelId> =
-                    heap.list(levels)?.into_iter().map(|l| self.level(l, 0)).collect::<Result<_, _>>()?;
-                self.terms.expr_const(name, &levels)?
-            }
-            Node::Application(f, a) => self.terms.expr_app(self.done(f)?, self.done(a)?)?,
-            Node::Lambda(t, b) => self.terms.expr_lam(self.done(t)?, self.done(b)?)?,
-            Node::Product(t, b) => self.terms.expr_pi(self.done(t)?, self.done(b)?)?,
-            Node::Let(t, v, b) => self.terms.expr_let(self.done(t)?, self.done(v)?, self.done(b)?)?,
-            Node::Number(n) => self.terms.expr_nat(BigUint::from_bytes_le(&heap.natural(n)?))?,
-            Node::Text(t) => self.terms.expr_str(heap.string(t)?)?,
-            Node::Metadata(e) => self.done(e)?,
-            Node::Projection(name, index, e) => {
-                let name = self.name(name)?;
-                let index = self.count(index)?;
-                self.terms.expr_proj(name, index, self.done(e)?)?
-            }
-        })
     }
 }

@@ -4,20 +4,20 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use atlas_lean_wasm::{End, Image, Job, Outcome as Run, Snapshot};
+use atlas_lean_wasm::{End, Image, Job, Outcome as Run, Recipe, Snapshot};
 use atlas_proto::Outcome;
 use parking_lot::Mutex;
 
 use crate::Error;
 use crate::answer;
 use crate::export;
-use crate::facts;
+use crate::handed;
 use crate::key::Key;
 use crate::layers::Layers;
 use crate::pipeline::{Below, Budget, Elaborated, Failure, Work};
 
 /// Memory, beyond the warm state, for importing modules, in bytes: not the check's own.
-const IMPORT_MEMORY: u64 = 1 << 30;
+pub(crate) const IMPORT_MEMORY: u64 = 1 << 30;
 
 /// Where a guest writes the compiled module.
 const COMPILED: &str = "/work/out.olean";
@@ -26,12 +26,23 @@ const COMPILED: &str = "/work/out.olean";
 pub(crate) trait Store {
     /// The compiled module with this digest.
     fn compiled(&self, digest: &str) -> Result<Arc<[u8]>, Failure>;
+    /// The certified export with this digest.
+    fn export(&self, digest: &str) -> Result<Arc<[u8]>, Failure>;
 }
 
 /// An image and the warm guests that have been made from it.
 pub(crate) struct Guests {
-    image: Image,
+    pub(crate) image: Image,
     layers: Layers,
+}
+
+/// How a warm guest comes to be.
+pub(crate) struct Making {
+    /// What it is a copy of.
+    pub(crate) from: Arc<Snapshot>,
+    pub(crate) job: Job,
+    /// Looks at the session's answer before the guest is kept.
+    pub(crate) answered: Box<dyn FnOnce(&[u8]) -> Result<(), Failure>>,
 }
 
 impl Guests {
@@ -54,13 +65,14 @@ impl Guests {
             let begun = markers(work.source, work.begin).find_map(|cut| self.layers.find(&key(cut)));
             let beginning = &work.source[..work.begin];
             let request = format!("begin\nmodule {}\n---\n{beginning}", work.name);
-            Ok((begun.unwrap_or(imported), request, BTreeMap::new(), budget.memory))
+            let job = job(request, budget.memory, budget)?;
+            Ok(Making { from: begun.unwrap_or(imported), job, answered: Box::new(|_| Ok(())) })
         })
     }
 
     /// A warm guest that has imported modules of the library and of the toolchain, and its key; `below` is everything of the
     /// library that this takes.
-    fn imported(
+    pub(crate) fn imported(
         &self,
         library: &[&str],
         toolchain: &[String],
@@ -83,43 +95,39 @@ impl Guests {
         }
         let key = key.finish();
         let snapshot = self.layer(&key, "importing the modules below", budget, || {
-            let mut inputs = BTreeMap::new();
+            let mut job = job(request, IMPORT_MEMORY, budget)?;
             for below in below {
                 let path = format!("/library/{}.olean", below.name.replace('.', "/"));
-                inputs.insert(path, store.compiled(below.digest)?);
+                job.inputs.insert(path, store.compiled(below.digest)?);
             }
-            Ok((base, request, inputs, IMPORT_MEMORY))
+            Ok(Making { from: base, job, answered: Box::new(|_| Ok(())) })
         })?;
         Ok((key, snapshot))
     }
 
-    /// The warm guest of `key`; if it has to be made, by the request that `ask` tells: what it is a copy of, the request, the
-    /// files for it, and its memory in bytes.
-    fn layer(
+    /// The warm guest of `key`, if there is one and nobody is making it.
+    pub(crate) fn find(&self, key: &str) -> Option<Arc<Snapshot>> {
+        self.layers.find(key)
+    }
+
+    /// The warm guest of `key`; if it has to be made, as `making` says.
+    pub(crate) fn layer(
         &self,
         key: &str,
         what: &str,
         budget: &Budget,
-        ask: impl FnOnce() -> Result<(Arc<Snapshot>, String, BTreeMap<String, Arc<[u8]>>, u64), Failure>,
+        making: impl FnOnce() -> Result<Making, Failure>,
     ) -> Result<Arc<Snapshot>, Failure> {
         let slot = self.layers.slot(key);
         let mut slot = slot.lock();
         if let Some(snapshot) = &*slot {
             return Ok(snapshot.clone());
         }
-        let (from, request, inputs, extra_memory) = ask()?;
-        let job = Job {
-            request: request.into_bytes(),
-            inputs,
-            deadline: budget.left()?,
-            extra_memory,
-            reader: None,
-        };
+        let Making { from, job, answered } = making()?;
         let (run, layer) = self.image.extend(&from, job).map_err(Error::from)?;
         budget.used(run.elapsed, run.memory_bytes);
-        if !matches!(run.end, End::Answered(_)) {
-            return Err(failure(&run, what));
-        }
+        let End::Answered(answer) = &run.end else { return Err(failure(&run, what)) };
+        answered(answer)?;
         let snapshot =
             layer.ok_or_else(|| Failure::environment(format!("{what}: Lean registered nothing")))?;
         let (bytes, ms) = (snapshot.layer_bytes(), run.elapsed.as_millis() as u64);
@@ -129,6 +137,18 @@ impl Guests {
         self.layers.made(key, bytes);
         Ok(snapshot)
     }
+}
+
+/// A run of the session without files, reader and given objects.
+pub(crate) fn job(request: String, extra_memory: u64, budget: &Budget) -> Result<Job, Failure> {
+    Ok(Job {
+        request: request.into_bytes(),
+        inputs: BTreeMap::new(),
+        deadline: budget.left()?,
+        extra_memory,
+        reader: None,
+        given: Recipe::default(),
+    })
 }
 
 /// Where regions begin in the first `until` bytes of a module, the last one first: places at which earlier questions may have
@@ -157,15 +177,10 @@ impl Guests {
         let (_, imported) = self.imported(&[], toolchain, &[], store, budget)?;
         let exported = Arc::new(Mutex::new(None));
         let slot = exported.clone();
-        let job = Job {
-            request: b"base\n---\n".to_vec(),
-            inputs: BTreeMap::new(),
-            deadline: budget.left()?,
-            extra_memory: IMPORT_MEMORY,
-            reader: Some(Box::new(move |heap, address| {
-                slot.lock().get_or_insert_with(|| export::export_modules(heap, address));
-            })),
-        };
+        let mut job = job("base\n---\n".to_owned(), IMPORT_MEMORY, budget)?;
+        job.reader = Some(Box::new(move |heap, address| {
+            slot.lock().get_or_insert_with(|| export::export_modules(heap, address));
+        }));
         let run = self.image.run(&imported, job).map_err(Error::from)?;
         let End::Answered(_) = &run.end else {
             return Err(failure(&run, "exporting the toolchain's library"));
@@ -185,16 +200,12 @@ impl Guests {
         let warm = self.warm(work, store, budget)?;
         let what = if work.snippet { "snippet" } else { work.name };
         let handed = Arc::new(Mutex::new(None));
-        let (slot, certified) = (handed.clone(), work.asked.certified && work.facts);
-        let job = Job {
-            request: work.asked.request(work, COMPILED).into_bytes(),
-            inputs: BTreeMap::new(),
-            deadline: budget.left()?,
-            extra_memory: budget.memory,
-            reader: Some(Box::new(move |heap, address| {
-                slot.lock().get_or_insert_with(|| facts::read(heap, address, certified));
-            })),
-        };
+        let (slot, exported) = (handed.clone(), work.asked.certified && work.facts);
+        let asked = work.asked.auxiliary();
+        let mut job = job(work.asked.request(work, COMPILED), budget.memory, budget)?;
+        job.reader = Some(Box::new(move |heap, address| {
+            slot.lock().get_or_insert_with(|| handed::read(heap, address, exported, &asked));
+        }));
         let mut run = self.image.run(&warm, job).map_err(Error::from)?;
         budget.used(run.elapsed, run.memory_bytes);
         let End::Answered(text) = &run.end else { return Err(failure(&run, what)) };
@@ -203,14 +214,14 @@ impl Guests {
             outcome: Outcome::Crashed,
             fault: format!("{what}: the declarations cannot be read: {malformed}"),
         })?;
-        let artefact = answer::read(&text, what, handed.as_ref(), work.asked)
-            .ok_or_else(|| Failure::unreadable(what))?;
-        Ok(Elaborated { artefact, handed, compiled: run.written.remove(COMPILED) })
+        let answer =
+            answer::read(&text, what, handed.as_ref(), false).ok_or_else(|| Failure::unreadable(what))?;
+        Ok(Elaborated { answer, handed, compiled: run.written.remove(COMPILED) })
     }
 }
 
 /// A run that ended without an answer, as the outcome of the check.
-fn failure(run: &Run, what: &str) -> Failure {
+pub(crate) fn failure(run: &Run, what: &str) -> Failure {
     let seconds = run.elapsed.as_secs_f64();
     let (outcome, fault) = match &run.end {
         End::TimedOut => (Outcome::TimedOut, format!("{what}: ended at the deadline, after {seconds:.1} s")),

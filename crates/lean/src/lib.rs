@@ -1,8 +1,8 @@
 //! Lean behind one trait: the embedded one, hosted in sandboxed workers, and a native one.
 //!
 //! A check goes: [`Toolchain::check`] → the modules' graph → each module once per content (`pipeline`, `cache`) in a fresh
-//! copy of a warm guest (`layers`) → facts worked out from the guest's terms (`terms`, `facts`) → for a landing, the gate
-//! (`gate`).
+//! copy of a warm guest (`layers`), whose new declarations are read off its memory (`walk`, `handed`) → for an agent, their facts; for a
+//! landing, their text (`export`), which the judge (`crates/judge`) and the kernels are given (`pipeline/certify`).
 
 pub mod automation;
 
@@ -11,30 +11,30 @@ mod cache;
 mod embedded;
 mod error;
 mod export;
-mod facts;
 mod flight;
 mod frame;
-mod gate;
 mod graph;
 mod guests;
+mod handed;
 mod index;
 mod key;
 mod layers;
-mod name;
 mod native;
 mod objects;
 mod pipeline;
 mod process;
-mod second;
+mod rebuild;
+mod replay;
 mod source;
-mod terms;
 mod toolchain;
+mod walk;
 mod worker;
 
+pub use atlas_judge::{AXIOMS as ALLOWED_AXIOMS, SORRY};
 pub use atlas_sandbox::Sandbox;
 pub use embedded::{Embedded, EmbeddedOptions, WARM_BYTES};
 pub use error::Error;
-pub use gate::{ALLOWED_AXIOMS, SORRY};
 pub use native::Native;
+pub use replay::Replayed;
 pub use toolchain::Toolchain;
 pub use worker::worker;

@@ -10,23 +10,25 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use atlas_judge::Ground;
 use atlas_lean_wasm::SESSION;
 use atlas_proto::{CheckReply, CheckRequest, LookupReply, LookupRequest, Outcome};
 
 use crate::Error;
 use crate::answer;
 use crate::cache::Cache;
-use crate::facts::{self, Handed};
+use crate::handed::{self, Handed};
 use crate::index::{self, Index};
 use crate::key::Key;
 use crate::objects::Dump;
 use crate::pipeline::{Budget, Elaborated, Engine, Failure, Pipeline, Work};
 use crate::process::{self, Ended};
+use crate::replay::Replayed;
 use crate::source::is_toolchain;
 use crate::toolchain::Toolchain;
 
-/// What makes the session's code answer from files.
-const DRIVER: &str = include_str!("../native/driver.lean");
+/// What makes the session's code replay in its own kernel, and answer from files.
+const DRIVER: &str = concat!(include_str!("../native/replay.lean"), include_str!("../native/driver.lean"));
 /// The line that starts the session in an image.
 const START: &str = "run_cmd Atlas.start\n";
 /// Memory that Lean itself and the imports take, in bytes; a check's limit comes on top.
@@ -119,9 +121,14 @@ impl Engine for Lean {
         known || self.library.is_none() && is_toolchain(name)
     }
 
-    /// The driver's text does not carry all that a kernel needs, nor has a native toolchain's library been exported.
-    fn foundation(&self, _: &[String], _: &Cache, _: &Budget) -> Result<Option<Vec<u8>>, Failure> {
-        Ok(None)
+    /// A native toolchain's library has not been exported.
+    fn foundation(&self, _: &[String], _: &Cache, _: &Budget) -> Result<Vec<u8>, Failure> {
+        Err(Failure::environment("a native toolchain's library has not been exported"))
+    }
+
+    /// Its kernel has been asked where it elaborated.
+    fn replay(&self, _: &Ground, _: &[u8], _: &Cache, _: &Budget) -> Result<Replayed, Failure> {
+        Err(Failure::environment("a native Lean's kernel is asked where it elaborates"))
     }
 
     fn elaborate(&self, work: &Work<'_>, cache: &Cache, budget: &Budget) -> Result<Elaborated, Failure> {
@@ -138,6 +145,10 @@ impl Engine for Lean {
         }
         put("Driver.lean", SESSION.replace(START, DRIVER).as_bytes())?;
         put("exchange/request", work.asked.request(work, "exchange/out.olean").as_bytes())?;
+        let replays = work.asked.certified && work.facts;
+        if replays {
+            put("exchange/replay", b"")?;
+        }
         let mut path = vec![PathBuf::from("library")];
         path.extend(self.packages.iter().cloned());
         let path = std::env::join_paths(path).map_err(|e| Failure::environment(format!("LEAN_PATH: {e}")))?;
@@ -164,20 +175,20 @@ impl Engine for Lean {
             return Err(died(what, &output));
         };
         let handed = match read("objects").map(String::from_utf8) {
-            Some(Ok(objects)) => Some(handed(&objects).ok_or_else(|| Failure::unreadable(what))?),
+            Some(Ok(objects)) => Some(handed(&objects, work).ok_or_else(|| Failure::unreadable(what))?),
             Some(Err(_)) => return Err(Failure::unreadable(what)),
             None => None,
         };
-        let artefact = answer::read(&text, what, handed.as_ref(), work.asked)
-            .ok_or_else(|| Failure::unreadable(what))?;
-        Ok(Elaborated { artefact, handed, compiled: read("out.olean") })
+        let answer =
+            answer::read(&text, what, handed.as_ref(), replays).ok_or_else(|| Failure::unreadable(what))?;
+        Ok(Elaborated { answer, handed, compiled: read("out.olean") })
     }
 }
 
 /// The facts in the objects that the driver wrote.
-fn handed(objects: &str) -> Option<Handed> {
+fn handed(objects: &str, work: &Work<'_>) -> Option<Handed> {
     let (dump, root) = Dump::parse(objects)?;
-    facts::read(&dump, root, false).ok()
+    handed::read(&dump, root, false, &work.asked.auxiliary()).ok()
 }
 
 /// A process that ended without an answer, as the outcome of the check.

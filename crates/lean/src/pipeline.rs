@@ -6,25 +6,25 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use atlas_judge::{Checked, Ground, JUDGE, Judge, Refusal, Settled, settle};
 use atlas_proto::{CheckLevel, CheckReply, CheckRequest, Diagnostic, Outcome, Position, Severity};
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
-use crate::answer::{self, Asked};
+use crate::answer::{Answer, Asked};
 use crate::cache::{Artefact, Cache};
-use crate::facts::Handed;
 use crate::flight::Flights;
-use crate::gate::{self, Checked};
 use crate::graph::{Graph, Module, error};
+use crate::handed::{Described, Handed};
 use crate::key::Key;
-use crate::second::SecondKernel;
+use crate::replay::Replayed;
 
 /// Deadline of a check that names none.
 const DEADLINE: Duration = Duration::from_secs(120);
 /// The level of what may land, in keys.
 const CERTIFIED: &str = "certified";
 /// Memory of a check that names no limit, in bytes.
-const MEMORY: u64 = 1 << 30;
+pub(crate) const MEMORY: u64 = 1 << 30;
 
 /// Why a step gave no artefact.
 #[derive(Debug, Serialize, Deserialize)]
@@ -126,7 +126,7 @@ pub(crate) struct Work<'a> {
 /// What an elaboration gave.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Elaborated {
-    pub(crate) artefact: Artefact,
+    pub(crate) answer: Answer,
     pub(crate) handed: Option<Handed>,
     #[serde(with = "serde_bytes")]
     pub(crate) compiled: Option<Vec<u8>>,
@@ -141,13 +141,17 @@ pub(crate) trait Engine {
     /// Whether the toolchain has a module of this name.
     fn has_module(&self, name: &str) -> bool;
     /// The declarations of the toolchain modules `Init` and `toolchain`, and of all that those import, in lean4export's format; theorems
-    /// and hidden values as `axiom` lines. `None`: they cannot be had.
-    fn foundation(
+    /// and hidden values as `axiom` lines.
+    fn foundation(&self, toolchain: &[String], cache: &Cache, budget: &Budget) -> Result<Vec<u8>, Failure>;
+    /// Asks Lean's own kernel, in a guest that has elaborated nothing, about the declarations in `export`; `cache` holds the exports of the
+    /// `ground`.
+    fn replay(
         &self,
-        toolchain: &[String],
+        ground: &Ground,
+        export: &[u8],
         cache: &Cache,
         budget: &Budget,
-    ) -> Result<Option<Vec<u8>>, Failure>;
+    ) -> Result<Replayed, Failure>;
     /// Elaborates. `cache` holds the compiled form of what lies below.
     fn elaborate(&self, work: &Work<'_>, cache: &Cache, budget: &Budget) -> Result<Elaborated, Failure>;
 }
@@ -156,12 +160,12 @@ pub(crate) trait Engine {
 pub(crate) struct Pipeline {
     pub(crate) cache: Cache,
     flights: Flights,
-    second: SecondKernel,
+    judge: Judge,
 }
 
 impl Pipeline {
     pub(crate) fn new(cache: Cache) -> Self {
-        Self { cache, flights: Flights::default(), second: SecondKernel::default() }
+        Self { cache, flights: Flights::default(), judge: Judge::default() }
     }
 
     /// Answers a check.
@@ -225,11 +229,16 @@ impl Pipeline {
             None => run.report(request)?,
         };
         if asked.certified {
-            reply.diagnostics.extend(gate::judge(&run.checked(request), request));
+            let reasons = atlas_judge::gate(&run.checked(request), request);
+            reply.diagnostics.extend(reasons.into_iter().map(|no| error(&no.module, 0, no.why)));
+            reply.diagnostics.extend(run.changes(request));
         }
+        let incidents = run.artefacts.values().map(|artefact| &artefact.incident);
+        reply.incidents = incidents.filter(|incident| !incident.is_empty()).cloned().collect();
         let refused = reply.diagnostics.iter().any(is_error);
         reply.set_outcome(if refused { Outcome::Rejected } else { Outcome::Accepted });
         if asked.certified && !refused && request.snippet.is_none() {
+            run.keep_outlines(request)?;
             for name in &request.check {
                 reply.receipts.extend(run.receipt(name)?);
             }
@@ -270,7 +279,11 @@ impl<'r> Run<'r> {
     }
 
     fn checked<'s>(&'s self, request: &'s CheckRequest) -> Vec<Checked<'s>> {
-        let known = |name: &'s String| Some(Checked { module: name, artefact: self.artefacts.get(name)? });
+        let known = |name: &'s String| {
+            let artefact = self.artefacts.get(name)?;
+            let (declarations, refusals) = (&artefact.declarations[..], &artefact.forbidden[..]);
+            Some(Checked { module: name, declarations, refusals })
+        };
         request.check.iter().filter_map(known).collect()
     }
 
@@ -281,13 +294,14 @@ impl<'r> Run<'r> {
 
     /// The key of a module: its content, what lies below it, and the level.
     fn key_at(&self, module: &Module<'_>, level: &str) -> Result<Key, Failure> {
-        let mut key = Key::new("module 5")
+        let mut key = Key::new("module 8")
             .with(&self.engine.identity())
+            .with(JUDGE)
             .with(module.name)
             .with(module.source)
             .with(level);
-        for name in self.asked.described.iter().filter(|n| answer::is_auxiliary(n)) {
-            key = key.with(name);
+        for name in self.asked.auxiliary() {
+            key = key.with(&name);
         }
         self.with_below(key, &names(module))
     }
@@ -346,26 +360,11 @@ impl<'r> Run<'r> {
     }
 
     fn keep(&self, key: &str, module: &Module<'_>, done: Elaborated) -> Result<Artefact, Failure> {
-        let mut artefact = done.artefact;
-        if self.asked.certified
-            && let Some(handed) = &done.handed
-        {
-            // What was imported must be what the kernel accepted when the imported module was certified: a module's
-            // compiled form is written by a Lean in which that module's own code has run.
-            let certified = |name: &String| self.artefacts.values().find_map(|a| a.whole.get(name));
-            let differs =
-                handed.imported.iter().filter(|(name, whole)| certified(name) != Some(whole)).count();
-            if differs > 0 {
-                let why = format!(
-                    "{differs} of its declarations are not what the kernel accepted when their modules were certified"
-                );
-                artefact.forbidden.push(("the compiled library".into(), why));
-            }
-        }
-        if let Some(export) = done.handed.as_ref().and_then(|handed| handed.export.as_deref())
-            && !artefact.diagnostics.iter().any(is_error)
-        {
-            self.ask_second(module, export, &mut artefact)?;
+        let Answer { mut artefact, shown, replayed } = done.answer;
+        if let Some(Handed { declarations: Described::Export(export), .. }) = &done.handed {
+            self.certify(module, export, &shown, &mut artefact)?;
+        } else if let Some(Settled::Accepted(verdicts)) = replayed.map(|spoken| settle(&[spoken])) {
+            artefact.kernels = verdicts;
         }
         artefact.accepted = !artefact.diagnostics.iter().any(is_error)
             && (!self.asked.certified || artefact.forbidden.is_empty());
@@ -385,7 +384,7 @@ impl<'r> Run<'r> {
         let first = artefact.and_then(|a| a.diagnostics.iter().find(|d| is_error(d)));
         let why = match (first, artefact.and_then(|a| a.forbidden.first())) {
             (Some(d), _) => format!(": {}", d.message),
-            (None, Some((what, why))) => format!(": `{what}`: {why}"),
+            (None, Some(Refusal { declaration, why })) => format!(": `{declaration}`: {why}"),
             (None, None) => String::new(),
         };
         Some(error(module.name, *line, format!("the imported module `{name}` is not accepted{why}")))
@@ -394,7 +393,7 @@ impl<'r> Run<'r> {
     /// What the modules that were to be checked said.
     fn report(&self, request: &CheckRequest) -> Result<CheckReply, Failure> {
         let mut reply = CheckReply::default();
-        for Checked { artefact, .. } in self.checked(request) {
+        for artefact in request.check.iter().filter_map(|name| self.artefacts.get(name)) {
             reply.diagnostics.extend(artefact.diagnostics.iter().cloned());
             let wanted =
                 |name: &String| request.declarations.is_empty() || request.declarations.contains(name);
@@ -428,7 +427,7 @@ impl<'r> Run<'r> {
         if !reply.diagnostics.is_empty() {
             return Ok(reply);
         }
-        let mut key = Key::new("snippet 3").with(&self.engine.identity()).with(snippet);
+        let mut key = Key::new("snippet 4").with(&self.engine.identity()).with(snippet);
         key = self.with_below(key, &library)?;
         if let Some(at) = &request.goals_at {
             key = key.with(&format!("{}:{}", at.line, at.column));
@@ -453,7 +452,7 @@ impl<'r> Run<'r> {
         if let Some(found) = self.pipeline.cache.get(key) {
             return Ok(found);
         }
-        let artefact = self.engine.elaborate(work, &self.pipeline.cache, self.budget)?.artefact;
+        let artefact = self.engine.elaborate(work, &self.pipeline.cache, self.budget)?.answer.artefact;
         self.pipeline.cache.put(key, &artefact)?;
         Ok(artefact)
     }

@@ -80,6 +80,29 @@ fn modules_import_each_other_and_rest_on_each_other() {
 }
 
 #[test]
+fn what_lean_derives_in_two_modules_is_one_declaration_for_a_third() {
+    // Equations and induction principles of `sumTo` are made where they are first needed: here, in both modules above it.
+    let left = "theorem N.l (n : Nat) : N.sumTo n ≥ 0 ∧ N.sumTo 2 = 3 := by simp [N.sumTo]\n\
+                theorem N.i (n : Nat) : N.sumTo n = N.sumTo n := by fun_induction N.sumTo n <;> rfl\n";
+    let right = "theorem N.r (n : Nat) (h : n = n) : N.sumTo 3 = 6 := by simp [N.sumTo]\n\
+                 theorem N.j (n : Nat) : N.sumTo n = N.sumTo n := by unfold N.sumTo; rfl\n\
+                 theorem N.k (n : Nat) : N.sumTo n + 0 = N.sumTo n := by fun_induction N.sumTo n <;> rfl\n";
+    let modules = library(&[
+        ("N.Parity", &[], PARITY),
+        ("N.Left", &["N.Parity"], left),
+        ("N.Right", &["N.Parity"], right),
+        (
+            "N.Both",
+            &["N.Left", "N.Right"],
+            "theorem N.both : N.sumTo 3 = 6 ∧ N.sumTo 2 = 3 := ⟨N.r 0 rfl, (N.l 0).2⟩\n",
+        ),
+    ]);
+    let reply = lean().check(&certify(modules));
+    assert_eq!(reply.outcome(), Outcome::Accepted, "{reply:#?}");
+    assert_eq!(reply.receipts.len(), 4);
+}
+
+#[test]
 fn what_is_wrong_stands_where_it_is_and_goals_are_told() {
     let lean = lean();
     let body = "theorem bad (n : Nat) (h : n = 1) : n = 2 := by\n  induction n with\n  | zero => simp at h\n  | succ n ih => skip\n";
@@ -167,6 +190,29 @@ fn statements_are_compared_as_terms() {
     assert_eq!(fact(&negated, "t").negation_hash, fact(&refuted, "t_refuted").statement_hash);
 }
 
+#[test]
+fn who_changes_a_frozen_statement_is_told_which_declaration_has_changed() {
+    let ask = |body: &str, hash: &str| {
+        let expectation = Expectation {
+            declaration: "t".into(),
+            target: "t".into(),
+            statement_hash: hash.into(),
+            ..Expectation::default()
+        };
+        let request = certify(vec![module("N.D", body)]);
+        lean().check(&CheckRequest { expectations: vec![expectation], ..request })
+    };
+    let source = |of: &str| {
+        format!("def P (n : Nat) : Prop := {of}\ntheorem t (n : Nat) : P n ∧ True := ⟨rfl, trivial⟩\n")
+    };
+    let stated = ask(&source("n = n"), "");
+    assert_eq!(stated.outcome(), Outcome::Accepted, "{stated:#?}");
+    let changed = ask(&source("n + 0 = n"), &fact(&stated, "t").statement_hash);
+    assert_eq!(changed.outcome(), Outcome::Rejected);
+    let told = messages(&changed);
+    assert!(told.contains(&"since `t` was frozen: `P` has another value"), "{told:?}");
+}
+
 fn refused(body: &str, expectation: Option<Expectation>, reason: &str) -> CheckReply {
     let mut request = certify(vec![module("N.R", body)]);
     request.expectations = expectation.into_iter().collect();
@@ -210,6 +256,22 @@ fn the_gate_refuses_what_elaboration_lets_through() {
     );
     refused("end\npartial def u (n : Nat) : Nat := u n\ntheorem x : 1 = 1 := rfl\n", expect(false), "u");
     refused("unsafe def u : Nat := 3\ntheorem x : 1 = 1 := rfl\n", expect(false), "u");
+    // Agents are told before they submit.
+    for (body, warning) in [
+        (
+            "end\npartial def u (n : Nat) : Nat := u n\n",
+            "`unsafe` and `partial` are not allowed in a library",
+        ),
+        ("axiom u : 1 = 1\n", "`u`: a library declares no axioms"),
+    ] {
+        let reply = lean().check(&elaborate(vec![module("N.R", body)]));
+        assert_eq!(reply.outcome(), Outcome::Accepted, "{reply:#?}");
+        assert!(messages(&reply).iter().any(|m| m.contains(warning)), "{reply:#?}");
+    }
+    // A definition by recursion has an unsafe twin for the compiler, which is nobody's fault.
+    let twin = "end\ndef down : Nat → Nat\n  | 0 => 0\n  | n + 1 => down n\n";
+    let reply = lean().check(&elaborate(vec![module("N.R", twin)]));
+    assert!(reply.diagnostics.is_empty(), "{reply:#?}");
 }
 
 #[test]

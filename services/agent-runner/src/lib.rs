@@ -2,7 +2,7 @@
 //!
 //! [`Agent`] is the attempt as a machine without I/O; [`run`] hosts all of a run. Roles are Markdown files ([`Roles`], docs/roles.md);
 //! tools are typed requests ([`tool::Request`]); an agent's edits live in a [`draft::Draft`] that is derived from its journal.
-//! [`transcript()`] tells an attempt's story.
+//! [`transcript()`] tells an attempt's story, [`timeline`] lays its journal out.
 
 pub mod automation;
 mod check;
@@ -23,6 +23,7 @@ mod semconv;
 mod service;
 mod status;
 mod submit;
+pub mod timeline;
 pub mod tool;
 mod tools;
 mod transcript;

@@ -59,6 +59,7 @@ impl Executor<MergeQueue> for MergeExecutor {
                 Some(keys) => keys.vouched(reply),
                 None => reply,
             })),
+            Written::ClearIncident(clear) => Some(Command::Clear(clear)),
             _ => None,
         }
     }

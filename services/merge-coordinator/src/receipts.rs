@@ -39,6 +39,7 @@ impl Keys {
             id: reply.id,
             outcome: Outcome::EnvironmentFault.into(),
             fault,
+            incidents: reply.incidents,
             toolchain: reply.toolchain,
             ..CheckReply::default()
         }

@@ -130,6 +130,8 @@ struct Gauges {
     verifying: Gauge,
     window: Gauge,
     landed: Gauge<u64, AtomicU64>,
+    incidents: Gauge<u64, AtomicU64>,
+    open: Gauge,
     refused: Family<Vec<(&'static str, String)>, Gauge<u64, AtomicU64>>,
 }
 
@@ -140,6 +142,9 @@ impl Gauges {
             verifying: metrics.register("merge_verifying", "Certifications that wait for an answer"),
             window: metrics.register("merge_window", "Submissions certified alone at once, at most"),
             landed: metrics.register("merge_landed", "Submissions landed"),
+            incidents: metrics.register("merge_incidents", "Contradictions between kernels, ever"),
+            open: metrics
+                .register("merge_incidents_open", "Of those, not cleared by a person: nothing lands"),
             refused: metrics.register("merge_refused", "Submissions refused by kind"),
         }
     }
@@ -150,6 +155,8 @@ impl Gauges {
         self.verifying.set(count(view.verifying));
         self.window.set(i64::from(view.window));
         self.landed.set(view.landed);
+        self.incidents.set(view.incidents.len() as u64);
+        self.open.set(count(view.open_incidents().count()));
         for (kind, refused) in &view.refused {
             self.refused.get_or_create(&vec![("kind", kind.clone())]).set(*refused);
         }

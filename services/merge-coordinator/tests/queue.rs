@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use atlas_actor::Machine as _;
 use atlas_merge_coordinator::bench::{Simulation, Truth, actor, request};
 use atlas_merge_coordinator::{Command, Effect, MergeQueue, SKELETON};
-use atlas_proto::{MergeOutcome, merge_outcome};
+use atlas_proto::{ClearIncident, MergeOutcome, merge_outcome};
 use proptest::prelude::*;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom as _;
@@ -312,4 +312,45 @@ fn a_verifier_that_never_answers_is_asked_twice() {
     let Some(merge_outcome::Result::Refused(refused)) = &outcome.result else { panic!("{outcome:?}") };
     assert_eq!(refused.kind, "environment");
     assert!(refused.reason.contains("no verifier answered within 60 s, 2 times"), "{}", refused.reason);
+}
+
+#[test]
+fn nothing_lands_while_a_contradiction_of_kernels_is_not_cleared_and_all_that_is_good_afterwards() {
+    let mut truth = Truth::default();
+    truth.contradicted.insert(name(1));
+    let mut chaos = Chaos {
+        simulation: Simulation::new(truth, (1, 8)),
+        random: StdRng::seed_from_u64(5),
+        letters: Vec::new(),
+    };
+    let idle = |chaos: &mut Chaos| while chaos.step(false) {};
+    chaos.simulation.submit(SKELETON);
+    idle(&mut chaos);
+    for at in 1..4 {
+        chaos.simulation.submit(&name(at));
+    }
+    idle(&mut chaos);
+    let view = chaos.simulation.machine.view();
+    let [incident] = &view.incidents[..] else { panic!("{view:?}") };
+    assert_eq!(
+        (incident.what.as_str(), incident.submissions.contains(&name(1))),
+        ("N.s1: one kernel accepts it", true)
+    );
+    let main = chaos.simulation.world.main.clone();
+    assert!(chaos.simulation.machine.waiting() > 0 && main.len() < 3, "what is good waits: {main:?}");
+    assert_eq!(kind(&chaos.simulation.world.outcomes[&name(1)][0]), "incident");
+    // It outlives the process.
+    chaos.crash();
+    idle(&mut chaos);
+    assert_eq!(chaos.simulation.world.main, main);
+    let clear =
+        |incident: &str| Command::Clear(ClearIncident { incident: incident.into(), note: "read".into() });
+    chaos.simulation.tell(clear("another"));
+    idle(&mut chaos);
+    assert_eq!(chaos.simulation.world.main, main);
+    chaos.simulation.tell(clear(&incident.id));
+    idle(&mut chaos);
+    assert_eq!(chaos.simulation.machine.waiting(), 0);
+    assert!([name(2), name(3)].iter().all(|good| chaos.simulation.world.main.contains(good)));
+    assert_eq!(chaos.simulation.machine.view().open_incidents().count(), 0);
 }

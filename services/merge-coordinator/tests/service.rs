@@ -6,10 +6,13 @@ mod stage;
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use atlas_domain::{ActorId, ActorKind};
 use atlas_library::layout;
-use atlas_merge_coordinator::{STATUS, export};
-use atlas_proto::merge_outcome;
+use atlas_merge_coordinator::{MergeQueue, STATUS, export};
+use atlas_proto::merge_event::Event;
+use atlas_proto::{ClearIncident, Letter, MergeEvent, letter, merge_outcome};
 use futures::StreamExt as _;
+use prost::Message as _;
 
 use stage::{Stage, assert_contains, change, landed, refused};
 
@@ -156,5 +159,38 @@ async fn a_coordinator_that_is_killed_again_and_again_lands_each_once() {
     landed.dedup();
     assert_eq!(landed.len(), 10);
     stage.git(&["fsck", "--strict"]);
+    stage.shutdown.cancel();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn landings_wait_for_a_person_to_clear_a_contradiction_of_kernels() {
+    let mut stage = Stage::new().await;
+    let base = stage.lay_out().await;
+    let file = stage.text(&base, "N/A.lean").await;
+    let region = |id: &str, content: &str| layout::with_region(&file, id, content).unwrap();
+    let odd = region("t0", "theorem odd CONTRADICTED := sorry");
+    stage.send(change("odd", &base, "N/A.lean", odd, "odd")).await;
+    let outcome = stage.outcome().await;
+    let (kind, reason) = refused(&outcome);
+    assert_eq!(kind, "incident");
+    assert_contains(reason, "N.A: one kernel rejects what the other accepts");
+    let good = region("t1", "theorem good True := sorry");
+    stage.send(change("good", &base, "N/A.lean", good, "good")).await;
+    // The skeleton's, the odd one's, this one's.
+    while stage.questions.recv().await.unwrap() < 3 {}
+    stage.kill_and_restart().await;
+    let merge = ActorId::singleton(&stage.run, ActorKind::Merge);
+    let queue: MergeQueue = atlas_actor::replay(&stage.bus, &merge).await.unwrap();
+    let incident = queue.incidents().next().unwrap().id.clone();
+    let clear = ClearIncident { incident, note: "a mistake of ours".to_owned() };
+    let letter = Letter { letter: Some(letter::Letter::ClearIncident(clear)) };
+    stage.bus.send(&merge, letter, "clear").await.unwrap();
+    landed(&stage.outcome().await);
+    let records = stage.bus.records(&merge).await.unwrap();
+    let events: Vec<Event> = (records.iter().flat_map(|(_, record)| &record.events))
+        .filter_map(|bytes| MergeEvent::decode(bytes.as_slice()).unwrap().event)
+        .collect();
+    let at = |wanted: &dyn Fn(&Event) -> bool| events.iter().rposition(wanted).unwrap();
+    assert!(at(&|event| matches!(event, Event::Cleared(_))) < at(&|event| matches!(event, Event::Chosen(_))));
     stage.shutdown.cancel();
 }

@@ -71,6 +71,20 @@ impl Terms {
         false
     }
 
+    /// The constants that terms name, each once, those that literals stand for included; and the number of nodes that were looked at.
+    pub fn names_in(&self, roots: impl IntoIterator<Item = ExprId>) -> (Vec<NameId>, usize) {
+        let mut seen = Set::default();
+        let mut names = self.constants(roots, &mut seen);
+        names.sort_unstable();
+        names.dedup();
+        (names, seen.len())
+    }
+
+    /// Constants that a kernel treats specially: numbers, strings, quotients, arithmetic.
+    pub fn special_names(&self) -> Vec<NameId> {
+        self.known.special()
+    }
+
     /// The constants that terms name, those of projections and literals included.
     pub(crate) fn constants(
         &self,

@@ -1,45 +1,134 @@
-//! What a certified verdict takes beyond an elaboration: the second kernel's word, and the receipt.
+//! What a certified verdict takes beyond an elaboration: the judge's word on the text that left the guest, that of both kernels, and the receipt.
 
 use std::time::SystemTime;
 
-use atlas_proto::{DeclarationFacts, Receipt, receipt};
+use atlas_judge::{AXIOMS, Bound, Ground, JUDGE, Outline, Refusal, Settled, Wanted, settle};
+use atlas_proto::{CheckRequest, DeclarationFacts, Diagnostic, Expectation, Receipt, receipt};
 use sha2::{Digest as _, Sha256};
 
-use super::{Below, Failure, Pipeline, Run, names};
+use super::{Below, Failure, Pipeline, Run, is_error, names};
+use crate::answer::{self, Shown};
 use crate::cache::Artefact;
-use crate::gate;
-use crate::graph::Module;
-use crate::second::Ground;
-
-/// Names the code that judges, in receipts; another version may judge otherwise.
-const JUDGE: &str = concat!("atlas-lean ", env!("CARGO_PKG_VERSION"), " judge 1");
+use crate::graph::{Module, error};
+use crate::key::Key;
 
 impl Run<'_> {
-    /// The second kernel's verdict on what Lean's has accepted.
-    pub(super) fn ask_second(
+    /// Judges a module by `export`, its declarations as text, which both kernels are asked about. Only names and types as they are shown to
+    /// people are the guest's.
+    pub(super) fn certify(
         &self,
         module: &Module<'_>,
         export: &[u8],
+        shown: &Shown,
         artefact: &mut Artefact,
     ) -> Result<(), Failure> {
-        let below = self.below(&names(module))?;
-        let mut ground = Ground { toolchain: module.toolchain.clone(), exports: vec![] };
-        for below in &below {
-            ground.toolchain.extend(self.graph.get(below.name).into_iter().flat_map(|m| m.toolchain.clone()));
-            ground.exports.extend(self.artefacts.get(below.name).and_then(|a| a.export.clone()));
+        let ground = self.ground(module)?;
+        let Pipeline { judge, cache, .. } = self.pipeline;
+        let mut failed = None;
+        let mut fetch = |wanted: Wanted<'_>| {
+            let fetched = match wanted {
+                Wanted::Toolchain(names) => self.engine.foundation(names, cache, self.budget).map(Into::into),
+                Wanted::Export(digest) => cache.export(digest).map_err(Failure::from),
+            };
+            fetched.map_err(|failure| {
+                let fault = failure.fault.clone();
+                failed = Some(failure);
+                fault
+            })
+        };
+        let asked = self.asked.auxiliary();
+        let judged = judge.examine(&ground, export, &asked, &Bound::default(), &mut fetch);
+        let judged = judged
+            .map_err(|groundless| failed.unwrap_or_else(|| Failure::environment(groundless.to_string())))?;
+        artefact.declarations = answer::described(&judged.declarations, module.name, shown);
+        let said = judged.declarations.into_iter().map(|facts| (facts.name, facts.said));
+        artefact.said = said.collect();
+        artefact.forbidden.extend(judged.refusals);
+        if artefact.diagnostics.iter().any(is_error) {
+            return Ok(());
         }
-        ground.toolchain.sort();
-        ground.toolchain.dedup();
-        let Pipeline { second, cache, .. } = self.pipeline;
-        match second.judge(self.engine, &ground, export, &mut artefact.declarations, cache, self.budget)? {
-            Some(Ok(verdict)) => {
-                artefact.kernels.push(verdict);
-                artefact.export = Some(cache.put_export(export)?);
-            }
-            Some(Err(refused)) => artefact.forbidden.push(refused),
-            None => {}
+        let mut incident = judged.incident;
+        // What may not be in a library at all is no question for a kernel.
+        let words = match artefact.forbidden.is_empty() {
+            true => vec![self.engine.replay(&ground, export, cache, self.budget)?.spoken(), judged.kernel],
+            false => vec![judged.kernel],
+        };
+        match settle(&words) {
+            Settled::Accepted(verdicts) => artefact.kernels = verdicts,
+            Settled::Refused(refusals) => artefact.forbidden.extend(refusals),
+            Settled::Incident(refusal) => incident = Some(refusal),
+        }
+        if let Some(Refusal { declaration, why }) = incident {
+            artefact.incident = format!("{}: `{declaration}`: {why}", module.name);
+            tracing::error!(incident = artefact.incident, "the kernels do not agree");
+            artefact.forbidden.push(Refusal { declaration, why });
+        }
+        artefact.forbidden.sort();
+        artefact.forbidden.dedup();
+        if artefact.forbidden.is_empty() {
+            artefact.export = Some(cache.put_export(export)?);
         }
         Ok(())
+    }
+
+    /// What a module's verdict rests on.
+    fn ground(&self, module: &Module<'_>) -> Result<Ground, Failure> {
+        let mut toolchain = module.toolchain.clone();
+        let mut exports = vec![];
+        for below in self.below(&names(module))? {
+            toolchain.extend(self.graph.get(below.name).into_iter().flat_map(|m| m.toolchain.clone()));
+            exports.extend(self.artefacts.get(below.name).and_then(|a| a.export.clone()));
+        }
+        toolchain.sort();
+        toolchain.dedup();
+        Ok(Ground { identity: self.engine.identity(), toolchain, exports })
+    }
+
+    /// Keeps what the accepted statements of a request are made of: they may be frozen now.
+    pub(super) fn keep_outlines(&self, request: &CheckRequest) -> Result<(), Failure> {
+        for (_, facts) in self.expected(request) {
+            let text =
+                serde_json::to_vec(&self.outline(facts)).map_err(|e| Failure::environment(e.to_string()))?;
+            self.pipeline.cache.put_text(&outline_key(&facts.statement_hash), &text)?;
+        }
+        Ok(())
+    }
+
+    /// What has changed in statements that are no longer those that were frozen, where it was kept what those were made of.
+    pub(super) fn changes(&self, request: &CheckRequest) -> Vec<Diagnostic> {
+        let mut told = vec![];
+        for (expectation, facts) in self.expected(request) {
+            let frozen = &expectation.statement_hash;
+            if frozen.is_empty() || expectation.negated || *frozen == facts.statement_hash {
+                continue;
+            }
+            let before = self.pipeline.cache.text(&outline_key(frozen));
+            let before = before.and_then(|text| serde_json::from_slice::<Outline>(&text).ok());
+            let changes = before.map(|before| self.outline(facts).changes(&before)).unwrap_or_default();
+            if !changes.is_empty() {
+                let why = format!("since `{}` was frozen: {}", facts.name, changes.join("; "));
+                told.push(error(&facts.module, 0, why));
+            }
+        }
+        told
+    }
+
+    /// What a request expects, with the facts of it.
+    fn expected<'s>(
+        &'s self,
+        request: &'s CheckRequest,
+    ) -> impl Iterator<Item = (&'s Expectation, &'s DeclarationFacts)> {
+        let checked = || request.check.iter().filter_map(|name| self.artefacts.get(name));
+        request.expectations.iter().filter_map(move |expectation| {
+            let mut declared = checked().flat_map(|artefact| &artefact.declarations);
+            Some((expectation, declared.find(|facts| facts.name == expectation.declaration)?))
+        })
+    }
+
+    fn outline(&self, facts: &DeclarationFacts) -> Outline {
+        let said = |name: &String| self.artefacts.values().find_map(|artefact| artefact.said.get(name));
+        let names = std::iter::once(&facts.name).chain(&facts.statement_constants);
+        Outline(names.filter_map(|name| Some((name.clone(), said(name)?.clone()))).collect())
     }
 
     /// The record of a module's certified verdict; `None` when two kernels have not been asked.
@@ -54,14 +143,14 @@ impl Run<'_> {
         };
         let certified = |facts: &DeclarationFacts| receipt::Certified {
             name: facts.name.clone(),
-            kind: facts.kind.clone(),
+            kind: judged_kind(&facts.kind).to_owned(),
             statement_hash: facts.statement_hash.clone(),
             axioms: facts.axioms.clone(),
             sorry_from: facts.sorry_from.clone(),
         };
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         Ok(Some(Receipt {
-            version: 1,
+            version: atlas_judge::VERSION,
             toolchain: self.engine.name(),
             module: name.to_owned(),
             source_sha256: hex::encode(Sha256::digest(module.source.as_bytes())),
@@ -69,10 +158,24 @@ impl Run<'_> {
             export_sha256: export,
             declarations: artefact.declarations.iter().map(certified).collect(),
             kernels: artefact.kernels.clone(),
-            allowed_axioms: gate::ALLOWED_AXIOMS.map(str::to_owned).to_vec(),
+            allowed_axioms: AXIOMS.map(str::to_owned).to_vec(),
             judge: JUDGE.to_owned(),
             made_ms: now.as_millis().try_into().unwrap_or(u64::MAX),
             ..Receipt::default()
         }))
+    }
+}
+
+/// The key of what a statement is made of.
+fn outline_key(statement_hash: &str) -> String {
+    Key::new("outline 1").with(statement_hash).finish()
+}
+
+/// The kind without what only Lean's attributes tell, which no judge has seen.
+fn judged_kind(kind: &str) -> &str {
+    match kind {
+        "structure" | "class" => "inductive",
+        "instance" => "def",
+        kind => kind,
     }
 }

@@ -67,7 +67,9 @@ impl Start {
         let identity = match opened {
             Some(Opened::As(identity)) => identity,
             Some(Opened::Failed(why)) => return Err(Error::Worker(why)),
-            None => return Err(Error::Worker(format!("a worker cannot be started: {}", process.last_words()))),
+            None => {
+                return Err(Error::Worker(format!("a worker cannot be started: {}", process.last_words())));
+            }
         };
         let worker = Worker { process, identity, free: Mutex::default(), dead: AtomicBool::new(false) };
         Ok((worker, lanes))

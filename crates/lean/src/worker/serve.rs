@@ -14,6 +14,7 @@ use serde_bytes::ByteBuf;
 use super::wire::{Allowance, Ask, Done, Give, Opened, Say, Spent, Task};
 use crate::guests::{Guests, Store};
 use crate::pipeline::{Budget, Failure};
+use crate::replay;
 
 /// Stack of a thread that serves a connection, in bytes: walks over deep terms take some.
 const STACK: usize = 16 << 20;
@@ -86,6 +87,9 @@ impl Lane {
             Ask::Foundation(toolchain) => {
                 Done::Foundation(ByteBuf::from(guests.foundation(toolchain, self, budget)?))
             }
+            Ask::Replay { ground, export } => {
+                Done::Replayed(replay::replay(guests, ground, export, self, budget)?)
+            }
         })
     }
 
@@ -97,6 +101,17 @@ impl Lane {
 
 impl Store for Lane {
     fn compiled(&self, digest: &str) -> std::result::Result<Arc<[u8]>, Failure> {
+        self.need(digest)
+    }
+
+    fn export(&self, digest: &str) -> std::result::Result<Arc<[u8]>, Failure> {
+        self.need(digest)
+    }
+}
+
+impl Lane {
+    /// What the parent has under this digest; a request needs things of one kind.
+    fn need(&self, digest: &str) -> std::result::Result<Arc<[u8]>, Failure> {
         let asked = || -> Result<Give> {
             self.say(&Say::Need(digest.to_owned()))?;
             let given = frame::receive(&mut *self.0.lock(), u64::MAX)?;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use atlas_judge::Ground;
 use atlas_proto::Position;
 use atlas_sandbox::canary::Targets;
 use serde::{Deserialize, Serialize};
@@ -9,6 +10,7 @@ use serde_bytes::ByteBuf;
 
 use crate::answer::Asked;
 use crate::pipeline::{Below, Elaborated, Failure, Work};
+use crate::replay::Replayed;
 
 /// What a worker is for, told when it is started.
 #[derive(Serialize, Deserialize)]
@@ -40,6 +42,7 @@ pub(crate) struct Allowance {
 pub(crate) enum Ask {
     Elaborate(Box<Elaborate>),
     Foundation(Vec<String>),
+    Replay { ground: Ground, export: ByteBuf },
 }
 
 /// A [`Work`] with all that it refers to.
@@ -62,7 +65,7 @@ pub(crate) struct Elaborate {
 /// What a worker says while it has a request.
 #[derive(Serialize, Deserialize)]
 pub(crate) enum Say {
-    /// It needs the compiled module of this digest; a [`Give`] is waited for.
+    /// It needs the compiled module or the export of this digest; a [`Give`] is waited for.
     Need(String),
     /// The end of it.
     Done(Result<Done, Failure>, Spent),
@@ -73,6 +76,7 @@ pub(crate) enum Say {
 pub(crate) enum Done {
     Elaborated(Box<Elaborated>),
     Foundation(ByteBuf),
+    Replayed(Replayed),
 }
 
 /// What a worker asked for, or why it cannot be had.

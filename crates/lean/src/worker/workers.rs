@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use atlas_judge::Ground;
 use atlas_sandbox::{Plan, Sandbox, canary};
 use serde_bytes::ByteBuf;
 
@@ -13,6 +14,7 @@ use crate::Error;
 use crate::cache::Cache;
 use crate::key::Key;
 use crate::pipeline::{Budget, Elaborated, Engine, Failure, Work};
+use crate::replay::Replayed;
 
 /// The environment variable that names the worker's program.
 const PROGRAM: &str = "ATLAS_LEAN_WORKER";
@@ -115,17 +117,12 @@ impl Engine for Workers {
         self.image.join("library").join(format!("{}.olean", name.replace('.', "/"))).exists()
     }
 
-    fn foundation(
-        &self,
-        toolchain: &[String],
-        cache: &Cache,
-        budget: &Budget,
-    ) -> Result<Option<Vec<u8>>, Failure> {
+    fn foundation(&self, toolchain: &[String], cache: &Cache, budget: &Budget) -> Result<Vec<u8>, Failure> {
         let key =
             toolchain.iter().fold(Key::new("foundation 1").with(&self.identity()), |k, name| k.with(name));
         let key = key.finish();
         if let Some(known) = cache.text(&key) {
-            return Ok(Some(known));
+            return Ok(known);
         }
         let nothing = |_: &str| Err("nothing of a library is below the toolchain".to_owned());
         let ask = Ask::Foundation(toolchain.to_vec());
@@ -133,7 +130,27 @@ impl Engine for Workers {
             return Err(Failure::unreadable("the toolchain's library"));
         };
         cache.put_text(&key, &text)?;
-        Ok(Some(text.into_vec()))
+        Ok(text.into_vec())
+    }
+
+    fn replay(
+        &self,
+        ground: &Ground,
+        export: &[u8],
+        cache: &Cache,
+        budget: &Budget,
+    ) -> Result<Replayed, Failure> {
+        let give = |digest: &str| {
+            if !ground.exports.iter().any(|known| known == digest) {
+                return Err("the question does not rest on it".to_owned());
+            }
+            cache.export(digest).map(|text| ByteBuf::from(text.to_vec())).map_err(|error| error.to_string())
+        };
+        let ask = Ask::Replay { ground: ground.clone(), export: ByteBuf::from(export) };
+        let Done::Replayed(replayed) = self.ask(&self.clean, &ask, budget, &give)? else {
+            return Err(Failure::unreadable("Lean's kernel"));
+        };
+        Ok(replayed)
     }
 
     fn elaborate(&self, work: &Work<'_>, cache: &Cache, budget: &Budget) -> Result<Elaborated, Failure> {

@@ -20,6 +20,8 @@ const TOP: &str = "N.Top";
 pub struct Truth {
     /// Break on their own.
     pub bad: BTreeSet<String>,
+    /// Break on their own, and on them two kernels contradict each other.
+    pub contradicted: BTreeSet<String>,
     /// Break together, in either order.
     pub clashes: BTreeSet<(String, String)>,
     /// Change the same lines, in either order.
@@ -109,6 +111,7 @@ impl World {
         };
         tree.added.iter().filter(|id| affected(id)).all(|id| {
             !self.truth.bad.contains(id)
+                && !self.truth.contradicted.contains(id)
                 && !partners(&self.truth.clashes, id).any(|partner| there(partner) && affected(partner))
         })
     }
@@ -195,6 +198,8 @@ impl World {
             reply.declarations = tree.added.iter().map(facts).collect();
         } else {
             reply.set_outcome(Outcome::Rejected);
+            let contradicted = tree.added.iter().filter(|id| self.truth.contradicted.contains(*id));
+            reply.incidents = contradicted.map(|id| format!("N.{id}: one kernel accepts it")).collect();
             let message = "type mismatch".to_owned();
             let severity = Severity::Error.into();
             reply.diagnostics.push(Diagnostic { severity, message, ..Diagnostic::default() });

@@ -91,6 +91,10 @@ impl MergeQueue {
                 self.unreported.get(&submission)?;
                 Event::Reported(MergeReported { submission })
             }
+            Command::Clear(clear) => {
+                self.incidents.get(&clear.incident).filter(|incident| incident.cleared.is_none())?;
+                Event::Cleared(clear)
+            }
             Command::Waited => return None,
         })
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use atlas_proto::{CheckReply, Expectation, MergeOutcome, MergeRequest, MergeVerdict};
+use atlas_proto::{CheckReply, ClearIncident, Expectation, MergeOutcome, MergeRequest, MergeVerdict};
 
 use super::Assembly;
 
@@ -64,6 +64,8 @@ pub enum Command {
         /// Of which submission.
         submission: String,
     },
+    /// A person has read an incident.
+    Clear(ClearIncident),
     /// A submission that waits for an older one has waited long enough.
     Waited,
 }

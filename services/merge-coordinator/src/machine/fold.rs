@@ -82,6 +82,7 @@ impl MergeQueue {
             Event::Reported(reported) => {
                 self.unreported.remove(&reported.submission);
             }
+            Event::Cleared(cleared) => self.fold_cleared(cleared),
         }
         if self.chosen.is_none() {
             self.mark_suspects();
@@ -142,6 +143,7 @@ impl MergeQueue {
     }
 
     fn fold_verdict(&mut self, verdict: &MergeVerdict, time_ms: u64) {
+        self.fold_incidents(verdict, time_ms);
         if verdict.kind == "environment" {
             self.window.singles = (self.window.singles / 2).max(self.window.min);
         }

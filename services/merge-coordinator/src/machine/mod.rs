@@ -9,6 +9,7 @@ mod candidate;
 mod command;
 mod fold;
 mod footprint;
+mod incident;
 mod plan;
 mod receipts;
 mod registry;
@@ -25,6 +26,7 @@ use atlas_proto::{MergeEvent, MergeOutcome, MergeRequest, MergeVerdict};
 pub use candidate::{Assembly, Candidate, Check, Sources, Standing};
 pub use command::{Command, Effect};
 pub use footprint::Footprint;
+pub use incident::Incident;
 pub use registry::{Frozen, Registry};
 pub(crate) use verdict::name_hash;
 pub use view::{RecentLanding, View};
@@ -152,6 +154,7 @@ pub struct MergeQueue {
     known: Arc<verdict::Known>,
     /// Where the receipt of each landed module is, by module: SHA-256 of its file.
     receipts: Arc<BTreeMap<String, String>>,
+    incidents: BTreeMap<String, Incident>,
     totals: Totals,
     view: view::Memory,
 }
@@ -184,6 +187,7 @@ impl Machine for MergeQueue {
             registry: Arc::default(),
             known: Arc::default(),
             receipts: Arc::default(),
+            incidents: BTreeMap::new(),
             totals: Totals::default(),
             view: view::Memory::default(),
         }

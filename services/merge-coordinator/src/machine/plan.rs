@@ -26,7 +26,9 @@ impl MergeQueue {
         if let Some(refusal) = self.refusal() {
             return vec![refusal];
         }
-        if let Some(event) = self.landing(now_ms) {
+        if !self.is_stopped()
+            && let Some(event) = self.landing(now_ms)
+        {
             return vec![event];
         }
         let mut number = self.last_candidate;
@@ -167,7 +169,7 @@ impl MergeQueue {
 
     /// The next time at which a candidate need not wait any longer.
     pub(super) fn patience(&self) -> Option<(u64, u64)> {
-        if self.chosen.is_some() {
+        if self.chosen.is_some() || self.is_stopped() {
             return None;
         }
         self.candidates

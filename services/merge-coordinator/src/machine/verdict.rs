@@ -3,12 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use atlas_judge::{AXIOMS, SORRY};
 use atlas_proto::{CheckReply, DeclarationFacts, Diagnostic, Expectation, MergeVerdict, Outcome, Severity};
 
 use super::{Check, Footprint, receipts};
-
-/// Axioms that a landed declaration may rest on; `sorryAx` is judged by its expectation.
-const ALLOWED_AXIOMS: [&str; 4] = ["propext", "Classical.choice", "Quot.sound", "sorryAx"];
 
 /// Diagnostics of a refusal that are journaled and sent back, and how long each may be. An agent reads no more.
 const MAX_DIAGNOSTICS: usize = 20;
@@ -76,12 +74,17 @@ pub fn verdict(key: &str, mut reply: CheckReply, check: &Check, known: &Known) -
         names,
         lean_ms: reply.lean_ms,
         receipts,
+        incidents: reply.incidents,
     }
 }
 
 fn judged(outcome: Outcome, reply: &CheckReply, expectations: &[Expectation]) -> (String, String) {
     match outcome {
         Outcome::Accepted => (String::new(), String::new()),
+        Outcome::Rejected if !reply.incidents.is_empty() => {
+            let reason = format!("the kernels contradict each other: {}", reply.incidents.join("; "));
+            ("incident".to_owned(), reason)
+        }
         Outcome::Rejected => rejection(reply, expectations),
         _ => ("environment".to_owned(), fault(reply)),
     }
@@ -121,7 +124,9 @@ pub fn fault(reply: &CheckReply) -> String {
 /// Kind and reason of a rejection: what Lean said of axioms and frozen statements, else that it does not build.
 fn rejection(reply: &CheckReply, expectations: &[Expectation]) -> (String, String) {
     for facts in &reply.declarations {
-        if let Some(axiom) = facts.axioms.iter().find(|axiom| !ALLOWED_AXIOMS.contains(&axiom.as_str())) {
+        // Whose `sorry` it may rest on, the gate has judged by its expectation.
+        let foreign = |axiom: &&String| !AXIOMS.contains(&axiom.as_str()) && axiom.as_str() != SORRY;
+        if let Some(axiom) = facts.axioms.iter().find(foreign) {
             return ("axioms".to_owned(), format!("`{}` rests on the axiom `{axiom}`", facts.name));
         }
     }
@@ -144,7 +149,7 @@ fn rejection(reply: &CheckReply, expectations: &[Expectation]) -> (String, Strin
     let says = |word: &str| errors.iter().any(|d| d.start.is_none() && d.message.contains(word));
     let kind = if says("axiom") || says("`sorry`") {
         "axioms"
-    } else if says("frozen") || says("is expected") || says("must be a definition") {
+    } else if says("frozen") || says("is expected") || says("must be a ") {
         "statement"
     } else {
         "build"

@@ -6,7 +6,7 @@ use atlas_domain::RunId;
 use atlas_proto::{MergeOutcome, merge_outcome};
 use serde::{Deserialize, Serialize};
 
-use super::{Entry, Frozen, MergeQueue, Totals};
+use super::{Entry, Frozen, Incident, MergeQueue, Totals};
 
 /// Outcomes that the status shows.
 const RECENT: usize = 20;
@@ -55,12 +55,21 @@ pub struct View {
     pub retried: u64,
     /// Mean time that Lean took for an accepted check, ms.
     pub check_ms: u64,
+    /// Contradictions between kernels; while one is not cleared, nothing lands.
+    pub incidents: Vec<Incident>,
     /// Frozen statements.
     pub frozen: usize,
     /// The commit of `main`; empty: none yet.
     pub head: String,
     /// The latest ends, newest first.
     pub recent: Vec<RecentLanding>,
+}
+
+impl View {
+    /// The contradictions that no person has cleared: nothing lands.
+    pub fn open_incidents(&self) -> impl Iterator<Item = &Incident> {
+        self.incidents.iter().filter(|incident| incident.cleared.is_none())
+    }
 }
 
 /// What the view needs beyond the queue's state.
@@ -154,6 +163,7 @@ impl MergeQueue {
             checks: self.totals.checks,
             retried: self.totals.retried,
             check_ms: self.view.lean_ms.checked_div(self.view.accepted).unwrap_or(0),
+            incidents: self.incidents().cloned().collect(),
             frozen: self.registry.len(),
             head: self.head.clone(),
             recent: self.view.recent.iter().cloned().collect(),

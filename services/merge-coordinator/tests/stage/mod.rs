@@ -35,6 +35,10 @@ async fn verdict(bus: &Bus, request: &CheckRequest) -> CheckReply {
                 "unsolved goals".to_owned(),
             ));
         }
+        if text.contains("CONTRADICTED") {
+            reply.incidents.push(format!("{}: one kernel rejects what the other accepts", module.name));
+            errors.push((module.name.clone(), None, "one kernel rejects what the other accepts".to_owned()));
+        }
         for line in text.lines().filter_map(|line| line.strip_prefix("theorem ")) {
             let (name, rest) = line.split_once(' ').unwrap();
             let statement = rest.split(":=").next().unwrap().trim();

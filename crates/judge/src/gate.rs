@@ -1,56 +1,72 @@
-//! The door to `main`: what must hold, beyond Lean's own verdict, before a submission lands. Everything that decides a
-//! certified verdict is in this file; what feeds it are the facts that the host works out from terms the kernel accepted.
+//! The door to `main`: what must hold, beyond the judge's and the kernels' word on each module, before a submission lands. What a
+//! request expects is held against the facts that the judge worked out.
 
 use std::collections::BTreeSet;
 
-use atlas_proto::{CheckRequest, DeclarationFacts, Diagnostic, Expectation};
+use atlas_proto::{CheckRequest, DeclarationFacts, Expectation};
 
-use crate::cache::Artefact;
-use crate::graph::error;
-
-/// The axioms that mathematics rests on in Lean.
-pub const ALLOWED_AXIOMS: [&str; 3] = ["propext", "Classical.choice", "Quot.sound"];
-/// The axiom behind `sorry`.
-pub const SORRY: &str = "sorryAx";
+use crate::judge::Refusal;
+use crate::receipt::{AXIOMS, SORRY};
 
 /// A checked module and what it gave.
-pub(crate) struct Checked<'a> {
-    pub(crate) module: &'a str,
-    pub(crate) artefact: &'a Artefact,
+#[derive(Debug, Clone, Copy)]
+pub struct Checked<'a> {
+    /// Its full name.
+    pub module: &'a str,
+    /// Its declarations that a person would name or that were asked for.
+    pub declarations: &'a [DeclarationFacts],
+    /// What no library may have.
+    pub refusals: &'a [Refusal],
 }
 
-/// Every reason why these modules must not land, as error diagnostics; none: they may.
-pub(crate) fn judge(checked: &[Checked<'_>], request: &CheckRequest) -> Vec<Diagnostic> {
+/// A reason why a module must not land.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reason {
+    /// The module's full name.
+    pub module: String,
+    /// Why.
+    pub why: String,
+}
+
+/// Every reason why these modules must not land; none: they may.
+pub fn gate(checked: &[Checked<'_>], request: &CheckRequest) -> Vec<Reason> {
     let mut reasons = vec![];
+    let mut refuse = |module: &str, why: String| reasons.push(Reason { module: module.to_owned(), why });
     let stated = Stated::of(request);
-    for Checked { module, artefact } in checked {
-        for (name, why) in &artefact.forbidden {
-            reasons.push(error(module, 0, format!("`{name}`: {why}")));
+    for Checked { module, declarations, refusals } in checked {
+        for Refusal { declaration, why } in *refusals {
+            refuse(module, format!("`{declaration}`: {why}"));
         }
-        for facts in &artefact.declarations {
-            let foreign: Vec<&str> = foreign_axioms(facts).filter(|a| *a != SORRY).collect();
-            if !foreign.is_empty() {
-                reasons.push(error(module, 0, format!("`{}` rests on {}", facts.name, axioms(&foreign))));
+        for facts in *declarations {
+            if let Some(foreign) = foreign_axioms(&facts.axioms) {
+                refuse(module, format!("`{}` rests on {foreign}", facts.name));
             }
             // Without expectations nothing is to land: then `sorry` is a fact among others and told as such.
-            if !request.expectations.is_empty() {
-                reasons.extend(stated.refuse(facts).map(|why| error(module, 0, why)));
+            if !request.expectations.is_empty()
+                && let Some(why) = stated.refuse(facts)
+            {
+                refuse(module, why);
             }
         }
     }
     for expectation in &request.expectations {
-        let found = checked
-            .iter()
-            .find_map(|c| c.artefact.declarations.iter().find(|f| f.name == expectation.declaration));
-        match found {
-            Some(facts) => meet(expectation, facts, &mut reasons),
+        let declared = |checked: &Checked<'_>| {
+            checked.declarations.iter().any(|facts| facts.name == expectation.declaration)
+        };
+        match checked.iter().find(|checked| declared(checked)) {
+            Some(Checked { module, declarations, .. }) => {
+                let named = declarations.iter().filter(|facts| facts.name == expectation.declaration);
+                for why in named.flat_map(|facts| meet(expectation, facts)) {
+                    refuse(module, why);
+                }
+            }
             None => {
                 let module = checked.first().map_or("", |c| c.module);
                 let text = format!(
                     "`{}` is expected (target {}) and not declared",
                     expectation.declaration, expectation.target
                 );
-                reasons.push(error(module, 0, text));
+                refuse(module, text);
             }
         }
     }
@@ -113,8 +129,9 @@ impl<'a> Stated<'a> {
 }
 
 /// What is wrong with one declaration that a target asks for.
-fn meet(expectation: &Expectation, facts: &DeclarationFacts, reasons: &mut Vec<Diagnostic>) {
-    let mut refuse = |why: String| reasons.push(error(&facts.module, 0, format!("`{}` {why}", facts.name)));
+fn meet(expectation: &Expectation, facts: &DeclarationFacts) -> Vec<String> {
+    let mut reasons = Vec::new();
+    let mut refuse = |why: String| reasons.push(format!("`{}` {why}", facts.name));
     if !expectation.statement_hash.is_empty() && expectation.statement_hash != facts.statement_hash {
         refuse(if expectation.negated {
             "does not state the negation of the frozen statement: its type must be `¬ (…)` around the statement as it was frozen, \
@@ -128,13 +145,13 @@ fn meet(expectation: &Expectation, facts: &DeclarationFacts, reasons: &mut Vec<D
                 .to_owned()
         });
     }
-    if expectation.definition
-        && !matches!(facts.kind.as_str(), "def" | "instance" | "inductive" | "structure" | "class")
-    {
+    let is_definition =
+        matches!(facts.kind.as_str(), "def" | "instance" | "inductive" | "structure" | "class");
+    if expectation.definition && !is_definition {
         refuse(format!("must be a definition and is {}", article(&facts.kind)));
     }
-    if !expectation.definition && facts.kind == "axiom" {
-        refuse("is an axiom: it must be proved".to_owned());
+    if !expectation.definition && facts.kind != "theorem" {
+        refuse(format!("must be a theorem, which is proved, and is {}", article(&facts.kind)));
     }
     // Others give up their target for it, so it waits for nobody.
     if expectation.negated && facts.uses_sorry && !facts.sorry_from.contains(&facts.name) {
@@ -143,16 +160,19 @@ fn meet(expectation: &Expectation, facts: &DeclarationFacts, reasons: &mut Vec<D
             facts.sorry_from.join(", ")
         ));
     }
+    reasons
 }
 
-fn foreign_axioms(facts: &DeclarationFacts) -> impl Iterator<Item = &str> {
-    facts.axioms.iter().map(String::as_str).filter(|a| !ALLOWED_AXIOMS.contains(a))
-}
-
-fn axioms(names: &[&str]) -> String {
-    let list = names.iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ");
-    let word = if names.len() == 1 { "the axiom" } else { "the axioms" };
-    format!("{word} {list}, outside of {}", ALLOWED_AXIOMS.map(|a| format!("`{a}`")).join(", "))
+/// The axioms among these that no library may rest on, in words: `sorry` is not one of them, for whose it may be depends.
+pub(crate) fn foreign_axioms(axioms: &[String]) -> Option<String> {
+    let foreign: Vec<String> = axioms
+        .iter()
+        .filter(|axiom| !AXIOMS.contains(&axiom.as_str()) && axiom.as_str() != SORRY)
+        .map(|axiom| format!("`{axiom}`"))
+        .collect();
+    let word = if foreign.len() == 1 { "the axiom" } else { "the axioms" };
+    let allowed = AXIOMS.map(|axiom| format!("`{axiom}`")).join(", ");
+    (!foreign.is_empty()).then(|| format!("{word} {}, outside of {allowed}", foreign.join(", ")))
 }
 
 fn article(kind: &str) -> String {
@@ -186,13 +206,10 @@ mod tests {
         expectations: Vec<Expectation>,
         stated: &[&str],
     ) -> Vec<String> {
-        let artefact = Artefact { declarations, ..Artefact::default() };
         let stated = stated.iter().map(|&s| s.to_owned()).collect();
         let request = CheckRequest { expectations, stated, ..CheckRequest::default() };
-        judge(&[Checked { module: "N.A", artefact: &artefact }], &request)
-            .into_iter()
-            .map(|d| d.message)
-            .collect()
+        let checked = Checked { module: "N.A", declarations: &declarations, refusals: &[] };
+        gate(&[checked], &request).into_iter().map(|reason| reason.why).collect()
     }
 
     #[test]
@@ -210,6 +227,7 @@ mod tests {
             (verdict(facts("N.a", "theorem", "g", &[]), expected("h")), "no longer states"),
             (verdict(facts("N.a", "theorem", "h", &[SORRY]), expected("h")), "not proved"),
             (verdict(facts("N.a", "axiom", "h", &["N.a"]), expected("h")), "axiom"),
+            (verdict(facts("N.a", "opaque", "h", &[]), expected("h")), "must be a theorem"),
             (
                 verdict(facts("N.a", "theorem", "h", &["Lean.ofReduceBool"]), expected("h")),
                 "Lean.ofReduceBool",
