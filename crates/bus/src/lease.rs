@@ -38,9 +38,51 @@ struct Tenure {
     value: Bytes,
     epoch: u64,
     ttl: Duration,
+    /// What times of `term` count from.
+    origin: Instant,
+    term: parking_lot::Mutex<Term>,
     /// Of the last write of ours to the key.
     revision: Mutex<u64>,
     lost: CancellationToken,
+}
+
+/// A lease's term by its holder's monotonic clock, without I/O: when to renew, when to give up. Times count from any one instant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Term {
+    ttl: Duration,
+    renewed: Duration,
+}
+
+impl Term {
+    /// A lease of life `ttl` whose last successful write was sent at `renewed`.
+    pub fn new(ttl: Duration, renewed: Duration) -> Self {
+        Self { ttl, renewed }
+    }
+
+    /// A renewal that was sent at `sent` has succeeded.
+    pub fn renew(&mut self, sent: Duration) {
+        self.renewed = self.renewed.max(sent);
+    }
+
+    /// When to renew: at a third of its life.
+    pub fn renewal(&self) -> Duration {
+        self.renewed + self.ttl / 3
+    }
+
+    /// When the holder gives up by itself: at two thirds, before anyone else can have it.
+    pub fn end(&self) -> Duration {
+        self.renewed + self.ttl * 2 / 3
+    }
+
+    /// Until when to wait for the answer to a renewal sent at `sent`: there is time for another.
+    pub fn patience(&self, sent: Duration) -> Duration {
+        self.end().min(sent + self.ttl / 6)
+    }
+
+    /// Whether its holder may act.
+    pub fn holds(&self, now: Duration) -> bool {
+        now < self.end()
+    }
 }
 
 /// When this process first saw the leases of others as they are, by its own clock.
@@ -107,10 +149,12 @@ impl Bus {
             value,
             epoch,
             ttl,
+            origin: begun,
+            term: parking_lot::Mutex::new(Term::new(ttl, Duration::ZERO)),
             revision: Mutex::new(epoch),
             lost: CancellationToken::new(),
         });
-        let renewal = tokio::spawn(tenure.clone().keep(begun));
+        let renewal = tokio::spawn(tenure.clone().keep());
         Ok(Some(Lease { tenure, renewal }))
     }
 
@@ -206,6 +250,12 @@ impl Lease {
         self.tenure.lost.clone()
     }
 
+    /// Whether the holder may act now, by its own clock alone. A process that was stopped for longer than a lease lives finds
+    /// out here before it does anything, whatever of it runs first when it wakes up.
+    pub fn holds(&self) -> bool {
+        !self.tenure.lost.is_cancelled() && self.tenure.term.lock().holds(self.tenure.origin.elapsed())
+    }
+
     /// Asks the server, by a renewal, whether the lease still holds. Says no when the server does not answer in time.
     pub async fn verify(&self) -> bool {
         let deadline = Instant::now() + self.tenure.ttl / 3;
@@ -239,26 +289,23 @@ impl Drop for Lease {
 }
 
 impl Tenure {
-    /// Renews until the lease is lost. `begun`: when the write that won it was sent.
-    async fn keep(self: Arc<Self>, begun: Instant) {
-        let mut renewed = begun;
+    /// Renews until the lease is lost.
+    async fn keep(self: Arc<Self>) {
         loop {
-            tokio::time::sleep_until(renewed + self.ttl / 3).await;
-            let suspend = renewed + self.ttl * 2 / 3;
+            let term = *self.term.lock();
+            tokio::time::sleep_until(self.origin + term.renewal()).await;
             loop {
-                let sent = Instant::now();
-                // A renewal whose answer got lost with a connection is not waited for: there is time for another.
-                let patience = suspend.min(sent + self.ttl / 6);
-                match timeout_at(patience, self.renew()).await {
+                let sent = self.origin.elapsed();
+                match timeout_at(self.origin + term.patience(sent), self.renew()).await {
                     Ok(Renewed::Yes) => {
-                        renewed = sent;
+                        self.term.lock().renew(sent);
                         break;
                     }
-                    Ok(Renewed::Unknown(error)) if Instant::now() < suspend => {
+                    Ok(Renewed::Unknown(error)) if term.holds(self.origin.elapsed()) => {
                         tracing::debug!(lease = self.key, error, "a lease was not renewed; trying again");
                         sleep(RENEWAL_PAUSE.min(self.ttl / 10)).await;
                     }
-                    Err(_) if Instant::now() < suspend => {}
+                    Err(_) if term.holds(self.origin.elapsed()) => {}
                     Ok(Renewed::No | Renewed::Unknown(_)) | Err(_) => {
                         tracing::warn!(lease = self.key, epoch = self.epoch, "lost a lease");
                         self.lost.cancel();

@@ -4,6 +4,7 @@
 //! [`Bus`] is a cheap handle on one connection. What is stored where is in [`Spec`]; [`Bus::ensure`]
 //! creates it and refuses a stream that differs. Every message and record carries a W3C trace context.
 
+pub mod append;
 mod archive;
 mod connect;
 mod dead;
@@ -23,7 +24,7 @@ mod work;
 pub use connect::{Bus, Options};
 pub use error::{AppendError, Error};
 pub use inbox::{Delivery, Inbox};
-pub use lease::Lease;
+pub use lease::{Lease, Term};
 pub use request::{Asked, RequestError, ServeLimit};
 pub use server::{Server, ServerError, ServerOptions};
 pub use spec::Spec;
