@@ -48,6 +48,7 @@ fn dispatch(command: Command) -> Result<Exit> {
         Command::Receipt(args) => commands::receipt::receipt(&args.what),
         Command::Reply(args) => wait(commands::reply::reply(&args)),
         Command::Logs(args) => wait(commands::logs::logs(&args)),
+        Command::Simulate(args) => commands::simulate::simulate(&args),
         Command::Bench(args) => commands::bench::bench(&args.what),
     }
 }

@@ -8,6 +8,7 @@ pub mod models;
 pub mod receipt;
 pub mod reply;
 pub mod report;
+pub mod simulate;
 pub mod status;
 pub mod validate;
 
