@@ -251,9 +251,15 @@ impl Lease {
     }
 
     /// Whether the holder may act now, by its own clock alone. A process that was stopped for longer than a lease lives finds
-    /// out here before it does anything, whatever of it runs first when it wakes up.
+    /// out here before it does anything, whatever of it runs first when it wakes up. No is final: an answer to a renewal that
+    /// was on its way does not bring back what was given up on the strength of it.
     pub fn holds(&self) -> bool {
-        !self.tenure.lost.is_cancelled() && self.tenure.term.lock().holds(self.tenure.origin.elapsed())
+        let held =
+            !self.tenure.lost.is_cancelled() && self.tenure.term.lock().holds(self.tenure.origin.elapsed());
+        if !held {
+            self.tenure.lost.cancel();
+        }
+        held
     }
 
     /// Asks the server, by a renewal, whether the lease still holds. Says no when the server does not answer in time.

@@ -71,16 +71,6 @@ impl<E> Clock<E> {
         self.now = next.at;
         Some(next.event)
     }
-
-    /// Events that are planned.
-    pub fn len(&self) -> usize {
-        self.heap.len()
-    }
-
-    /// Whether nothing is planned.
-    pub fn is_empty(&self) -> bool {
-        self.heap.is_empty()
-    }
 }
 
 /// SplitMix64 (Steele, Lea, Flood 2014): 64 bits of state, the same numbers on every machine and in every version.

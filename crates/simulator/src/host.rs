@@ -101,6 +101,23 @@ impl<M: Modelled> Host<M> {
         self.seats.iter().flat_map(|seat| seat.lives.values()).map(|live| live.life.machine())
     }
 
+    /// What waits here, for people.
+    pub fn waits(&self, net: &Net) -> String {
+        let mut text = String::new();
+        for (partition, seat) in self.seats.iter().enumerate().filter(|(_, seat)| seat.held) {
+            for (actor, live) in &seat.lives {
+                let name = net.actors.name(*actor);
+                let effects: Vec<&str> = live.effects.keys().map(AsRef::as_ref).collect();
+                text.push_str(&format!(
+                    "\n{name} in {partition}: busy {}, {} letters, effects {effects:?}",
+                    live.busy,
+                    live.mailbox.len()
+                ));
+            }
+        }
+        text
+    }
+
     /// Letters in mailboxes.
     fn held_letters(&self, partition: u16) -> usize {
         self.seats[usize::from(partition)].lives.values().map(|live| live.mailbox.len()).sum()
@@ -413,6 +430,10 @@ impl<M: Modelled> Host<M> {
     /// An actor that rests takes what has come meanwhile.
     fn turn(&mut self, net: &mut Net, me: Addr, partition: u16, actor: ActorIx) {
         let Some(live) = self.seats[usize::from(partition)].lives.get_mut(&actor) else { return };
+        // What begins in a step may end at once and be acted on before the step itself is through.
+        if live.busy {
+            return;
+        }
         // As unbiased as the real host's choice.
         let effect_first = live.mailbox.is_empty() || (!live.ended.is_empty() && net.chance.hit(500));
         let number = live.number;
@@ -636,8 +657,7 @@ impl<M: Modelled> Host<M> {
         let epoch = seat.epoch;
         let Some(live) = seat.lives.get_mut(&actor).filter(|live| live.number == number) else { return };
         if !holds {
-            // The partition is, or may be, another's: its tenure ends, and this with it.
-            return;
+            return self.lose(net, me, partition);
         }
         let stages = M::stages(net, me, actor, &key, &effect).into();
         live.effects.insert(key.clone(), Running { run, effect, stages });
@@ -676,7 +696,7 @@ impl<M: Modelled> Host<M> {
             }
             Some(Stage::End(end)) => {
                 let command = end.take().and_then(|end| end(net));
-                running.stages.clear();
+                live.effects.remove(&key);
                 live.ended.push_back((key.to_string(), command));
                 if !live.busy {
                     self.turn(net, me, partition, actor);

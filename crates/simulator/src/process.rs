@@ -208,6 +208,17 @@ impl Process {
         }
     }
 
+    /// What waits here, for people.
+    pub fn waits(&self, net: &Net) -> String {
+        match &self.role {
+            Role::Planner(host, _) => host.waits(net),
+            Role::Merger(host) => host.waits(net),
+            Role::Runner(host) => host.waits(net),
+            Role::Verifier(work) => format!("\n{} certifications", work.len()),
+            Role::Down => "\ndown".to_owned(),
+        }
+    }
+
     /// The planner, where it lives.
     pub fn planner(&self) -> Option<&Planner> {
         match &self.role {

@@ -17,8 +17,6 @@ use crate::process::{Kind, Process};
 use crate::server::Server;
 use crate::world::CALL_MICRODOLLARS;
 
-/// Virtual time after the last fault within which a run must end, for each thousand attempts that it may take.
-const PATIENCE: Micros = 40 * 24 * 3600 * SECOND;
 /// Events that a run may take; more is a loop.
 const MOST_EVENTS: u64 = 4_000_000_000;
 
@@ -103,6 +101,13 @@ impl Options {
     /// The merge queue's largest window.
     pub fn window(&self) -> u32 {
         (self.agents / 16).clamp(4, 64)
+    }
+
+    /// Virtual time after the last fault within which a run must end: far longer than any takes.
+    fn patience(&self) -> Micros {
+        let attempt = u64::from(self.turns + 10) * 30 * SECOND;
+        let rounds = u64::from(self.targets / self.agents.max(1) + 1) * 40;
+        12 * 3600 * SECOND + attempt * rounds
     }
 
     fn kinds(&self) -> Vec<Kind> {
@@ -240,6 +245,7 @@ impl Simulation {
         let mut events = 0_u64;
         let mut end = String::new();
         let mut last_fault = 0;
+        let patience = self.net.options.patience();
         while let Some(event) = self.net.clock.advance() {
             events += 1;
             if self.open_faults > 0 {
@@ -256,17 +262,12 @@ impl Simulation {
                     end = reason;
                     break;
                 }
-                let late = self.net.clock.now() > last_fault + PATIENCE;
-                if late || events > MOST_EVENTS {
+                if self.net.clock.now() > last_fault + patience || events > MOST_EVENTS {
                     let (queued, first) = self.server.queued();
-                    let states = self
-                        .processes
-                        .iter()
-                        .find_map(Process::planner)
-                        .map(|p| format!("{:?}", p.status().counts));
+                    let waits: String =
+                        self.processes.iter().map(|process| process.waits(&self.net)).collect();
                     let what = format!(
-                        "the run does not end: {queued} messages wait, the first is {first:?}; {} agents live; targets: {states:?}",
-                        self.server.living(&self.net, ActorKind::Agent)
+                        "the run does not end: {queued} messages wait, the first is {first:?}{waits}"
                     );
                     let now = self.net.clock.now();
                     self.net.judge.broken(Promise::Progress, now, what);
