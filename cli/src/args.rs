@@ -80,6 +80,8 @@ pub enum Command {
     Schema,
     /// Measure: the merge queue, checks, a whole run
     Bench(BenchArgs),
+    /// Simulate whole runs with faults, and hold them to what Atlas promises
+    Simulate(SimulateArgs),
     /// Print a completion script for your shell
     Completions {
         /// The shell.
@@ -631,6 +633,44 @@ pub struct ValidateArgs {
     /// The AtlasRun
     #[arg(short, long, value_name = "ATLASRUN", default_value = "atlasrun.yaml", value_hint = ValueHint::FilePath)]
     pub file: PathBuf,
+    /// How to print.
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+/// `atlas simulate`.
+#[derive(Debug, Clone, Args)]
+pub struct SimulateArgs {
+    /// The seed that decides everything: the same one gives the same history
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// How many seeds, one after the other
+    #[arg(long, default_value_t = 1, value_name = "COUNT")]
+    pub seeds: u64,
+    /// Agents at work at once, at most
+    #[arg(long, default_value_t = 64)]
+    pub agents: u32,
+    /// Targets of the book [default: as many as agents]
+    #[arg(long)]
+    pub targets: Option<u32>,
+    /// Mean turns of an author's attempt [default: 55]
+    #[arg(long)]
+    pub turns: Option<u32>,
+    /// Kinds of fault: all, none, or a list
+    #[arg(long, default_value = "all", value_name = "KINDS")]
+    pub faults: atlas_simulator::Faults,
+    /// How many faults a run has [default: 24]
+    #[arg(long, value_name = "COUNT")]
+    pub fault_count: Option<u32>,
+    /// Of the faults that the seed gives, these alone, by number
+    #[arg(long, value_delimiter = ',', value_name = "NUMBERS")]
+    pub only: Vec<usize>,
+    /// Model money of a run, US dollars; none: no limit
+    #[arg(long, value_name = "DOLLARS")]
+    pub budget: Option<u64>,
+    /// Where to write the history, one fact a line
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub trace: Option<PathBuf>,
     /// How to print.
     #[command(flatten)]
     pub output: OutputArgs,
