@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use atlas_lean::Toolchain;
 use atlas_library::layout::{ImportGraph, imports, module_name};
+use atlas_proto::tag::Weight;
 use atlas_proto::{
     CheckLevel, CheckReply, CheckRequest, DeclarationFacts, Diagnostic, ModuleSource, Outcome, Severity,
 };
@@ -297,6 +298,11 @@ fn tell(checked: &Checked<'_>) {
                 foreign.join(", ")
             ));
         }
+        for tag in declaration.tags.iter().filter(|tag| tag.weight() > Weight::Information) {
+            let (name, kind, evidence) = (&declaration.name, &tag.kind, &tag.evidence);
+            let weight = styled(ASK, format!("noticed, {}:", tag.weight().word()));
+            print::line(format!("  {weight} {name}, {kind}: {evidence}"));
+        }
     }
 }
 
@@ -371,6 +377,9 @@ pub(super) fn as_json(answer: &Answer<'_>) -> Value {
                 "declarations": reply.declarations.iter().map(|d| json!({
                     "name": d.name, "kind": d.kind, "statement": d.statement, "statement_hash": d.statement_hash,
                     "axioms": d.axioms, "uses_sorry": d.uses_sorry, "sorry_from": d.sorry_from,
+                    "tags": d.tags.iter().map(|tag| json!({
+                        "kind": tag.kind, "weight": tag.weight().word(), "evidence": tag.evidence,
+                    })).collect::<Vec<_>>(),
                 })).collect::<Vec<_>>(),
             })
         })

@@ -41,6 +41,9 @@ impl Run<'_> {
         let judged = judged
             .map_err(|groundless| failed.unwrap_or_else(|| Failure::environment(groundless.to_string())))?;
         artefact.declarations = answer::described(&judged.declarations, module.name, shown);
+        for facts in &mut artefact.declarations {
+            facts.tags = judged.tags.get(&facts.name).into_iter().flatten().map(Into::into).collect();
+        }
         let said = judged.declarations.into_iter().map(|facts| (facts.name, facts.said));
         artefact.said = said.collect();
         artefact.forbidden.extend(judged.refusals);
