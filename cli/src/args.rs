@@ -80,6 +80,8 @@ pub enum Command {
     Schema,
     /// Measure: the merge queue, checks, a whole run
     Bench(BenchArgs),
+    /// Simulate whole runs with faults, and hold them to what Atlas promises
+    Simulate(SimulateArgs),
     /// Print a completion script for your shell
     Completions {
         /// The shell.
@@ -636,6 +638,44 @@ pub struct ValidateArgs {
     pub output: OutputArgs,
 }
 
+/// `atlas simulate`.
+#[derive(Debug, Clone, Args)]
+pub struct SimulateArgs {
+    /// The seed that decides everything: the same one gives the same history
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// How many seeds, one after the other
+    #[arg(long, default_value_t = 1, value_name = "COUNT")]
+    pub seeds: u64,
+    /// Agents at work at once, at most
+    #[arg(long, default_value_t = 64)]
+    pub agents: u32,
+    /// Targets of the book [default: as many as agents]
+    #[arg(long)]
+    pub targets: Option<u32>,
+    /// Mean turns of an author's attempt [default: 55]
+    #[arg(long)]
+    pub turns: Option<u32>,
+    /// Kinds of fault: all, none, or a list
+    #[arg(long, default_value = "all", value_name = "KINDS")]
+    pub faults: atlas_simulator::Faults,
+    /// How many faults a run has [default: 24]
+    #[arg(long, value_name = "COUNT")]
+    pub fault_count: Option<u32>,
+    /// Of the faults that the seed gives, these alone, by number
+    #[arg(long, value_delimiter = ',', value_name = "NUMBERS")]
+    pub only: Vec<usize>,
+    /// Model money of a run, US dollars; none: no limit
+    #[arg(long, value_name = "DOLLARS")]
+    pub budget: Option<u64>,
+    /// Where to write the history, one fact a line
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub trace: Option<PathBuf>,
+    /// How to print.
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
 /// `atlas bench`.
 #[derive(Debug, Clone, Args)]
 pub struct BenchArgs {
@@ -649,8 +689,10 @@ pub struct BenchArgs {
 pub enum Bench {
     /// Landed submissions per build time at 2 to 30 % bad: serial, batch-and-bisect, and this program's queue
     Merge(BenchMergeArgs),
-    /// Checks per second, cold and warm; memory per session; time of a cache hit
+    /// Checks from fresh state beside a pool of long-lived sessions: overhead, checks per second, memory, harm
     Check(BenchCheckArgs),
+    /// What certification of a library costs beyond its elaboration
+    Certify(BenchCertifyArgs),
     /// Where the time of a finished run went
     Run {
         /// Which run.
@@ -685,12 +727,47 @@ pub struct BenchMergeArgs {
 /// `atlas bench check`.
 #[derive(Debug, Clone, Args)]
 pub struct BenchCheckArgs {
-    /// Checks per measurement
+    /// Snippets that every server checks
+    #[arg(long, default_value_t = 1000)]
+    pub snippets: usize,
+    /// The seed that they are made from
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Snippets, of those, that are checked in a fresh copy and in a session by turns
+    #[arg(long, default_value_t = 300)]
+    pub paired: usize,
+    /// Modules that are checked for their median
     #[arg(long, default_value_t = 20)]
     pub checks: usize,
     /// Checks at once [default: as many as there are processors]
     #[arg(long)]
     pub concurrency: Option<usize>,
+    /// Where to write each single measurement
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub csv: Option<PathBuf>,
+    /// Give one verdict and end: what a process's first verdict is measured by
+    #[arg(long, hide = true)]
+    pub first: bool,
+    /// Where the embedded Lean is [default: .cache of the project]
+    #[arg(long, value_name = "DIR", env = "ATLAS_CACHE", value_hint = ValueHint::DirPath)]
+    pub cache: Option<PathBuf>,
+    /// How to print.
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+/// `atlas bench certify`.
+#[derive(Debug, Clone, Args)]
+pub struct BenchCertifyArgs {
+    /// A library's folder; of a run it is runs/NAME/library
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub library: PathBuf,
+    /// How often everything is done; the tables show medians
+    #[arg(long, default_value_t = 3)]
+    pub rounds: usize,
+    /// Where to write each single measurement
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub csv: Option<PathBuf>,
     /// Where the embedded Lean is [default: .cache of the project]
     #[arg(long, value_name = "DIR", env = "ATLAS_CACHE", value_hint = ValueHint::DirPath)]
     pub cache: Option<PathBuf>,

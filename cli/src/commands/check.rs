@@ -137,7 +137,7 @@ fn file_module(file: &Path) -> String {
 }
 
 /// All modules of a library: every `.lean` file but Lake's own.
-fn library_modules(library: &Path) -> Result<Vec<Module>> {
+pub(super) fn library_modules(library: &Path) -> Result<Vec<Module>> {
     let unreadable = |path: &Path, e: std::io::Error| {
         Failure::input(format!("cannot read the library at {}: {e}", path.display()))
             .hint("name the folder that holds lakefile.toml; of a run it is runs/NAME/library")

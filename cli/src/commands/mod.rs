@@ -13,6 +13,7 @@ pub mod models;
 pub mod receipt;
 pub mod reply;
 pub mod report;
+pub mod simulate;
 pub mod status;
 pub mod trace;
 pub mod validate;

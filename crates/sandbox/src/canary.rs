@@ -15,8 +15,8 @@ use std::time::{Duration, Instant};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::{Signal, kill};
-use nix::sys::wait::waitpid;
-use nix::unistd::{ForkResult, Pid, fork, pause, setsid};
+use nix::sys::wait::{WaitStatus, waitpid};
+use nix::unistd::{ForkResult, Pid, alarm, fork, pause, setsid};
 use serde::{Deserialize, Serialize};
 
 use crate::frame::{self, Until};
@@ -24,6 +24,8 @@ use crate::{Entered, Error, Plan, Process, Report};
 
 /// Children that a fork bomb makes at most; a plan for canaries allows fewer threads.
 const BOMB: usize = 64;
+/// Seconds that a child lives which nothing stops.
+const LIFE_S: u32 = 5;
 /// How long what a daemon holds may stay open after its ancestors' end.
 const SURVIVES: Duration = Duration::from_millis(300);
 const MOST_BYTES: u64 = 1 << 20;
@@ -141,7 +143,7 @@ fn attempts(targets: &Targets) -> Vec<Finding> {
         let how = reached(*number, *arguments)?;
         Some(Finding { attempt: format!("call {name}"), how })
     });
-    calls.chain(tried).collect()
+    tried.chain(calls).collect()
 }
 
 type Attempt = fn(&Targets) -> Option<String>;
@@ -209,9 +211,15 @@ fn signal_parent(targets: &Targets) -> Option<String> {
 }
 
 fn trace_parent(targets: &Targets) -> Option<String> {
-    // SAFETY: takes numbers and touches no memory of ours; the parent goes on meanwhile, and is let go of when this process ends.
-    let seized = unsafe { libc::ptrace(libc::PTRACE_SEIZE, targets.parent, 0, 0) };
-    (seized == 0).then(|| "seized".into())
+    // SAFETY: takes numbers and touches no memory of ours; the parent goes on meanwhile, and is let go of when who did this ends.
+    let seized = || unsafe { libc::ptrace(libc::PTRACE_SEIZE, targets.parent, 0, 0) } == 0;
+    // SAFETY: as in `child`; the call and the end are async-signal-safe.
+    let seized = match unsafe { fork() } {
+        Ok(ForkResult::Child) => unsafe { libc::_exit(i32::from(!seized())) },
+        Ok(ForkResult::Parent { child }) => waitpid(child, None) == Ok(WaitStatus::Exited(child, 0)),
+        Err(_) => seized(),
+    };
+    seized.then(|| "seized".into())
 }
 
 fn new_code(_: &Targets) -> Option<String> {
@@ -234,12 +242,13 @@ fn new_code(_: &Targets) -> Option<String> {
     Some("a page that can be executed".into())
 }
 
-/// A child that waits for its end.
+/// A child that waits for its end, which comes by itself where nothing else brings it.
 fn child() -> Option<Pid> {
-    // SAFETY: this process has one thread; the child calls nothing but `pause`.
+    // SAFETY: this process has one thread; the child calls nothing but `alarm` and `pause`.
     match unsafe { fork() }.ok()? {
         ForkResult::Parent { child } => Some(child),
         ForkResult::Child => loop {
+            alarm::set(LIFE_S);
             pause();
         },
     }
