@@ -6,11 +6,12 @@
 //! A native Lean is *not* in a sandbox: elaborating a source runs its metaprograms with this process's rights. Use it for
 //! sources that you trust, or in a container with nothing worth stealing in reach.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use atlas_judge::Ground;
+use atlas_judge::{Ground, Judged};
 use atlas_lean_wasm::SESSION;
 use atlas_proto::{CheckReply, CheckRequest, LookupReply, LookupRequest, Outcome};
 
@@ -121,8 +122,15 @@ impl Engine for Lean {
         known || self.library.is_none() && is_toolchain(name)
     }
 
-    /// A native toolchain's library has not been exported.
-    fn foundation(&self, _: &[String], _: &Cache, _: &Budget) -> Result<Vec<u8>, Failure> {
+    /// A native toolchain's library, on which verdicts would rest, has not been exported.
+    fn examine(
+        &self,
+        _: &Ground,
+        _: &[u8],
+        _: &BTreeSet<String>,
+        _: &Cache,
+        _: &Budget,
+    ) -> Result<Judged, Failure> {
         Err(Failure::environment("a native toolchain's library has not been exported"))
     }
 

@@ -3,10 +3,10 @@
 mod certify;
 
 use std::cell::Cell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use atlas_judge::{Checked, Ground, JUDGE, Judge, Refusal, Settled, settle};
+use atlas_judge::{Checked, Ground, JUDGE, Judged, Refusal, Settled, settle};
 use atlas_proto::{CheckLevel, CheckReply, CheckRequest, Diagnostic, Outcome, Position, Severity};
 use serde::{Deserialize, Serialize};
 
@@ -140,9 +140,16 @@ pub(crate) trait Engine {
     fn name(&self) -> String;
     /// Whether the toolchain has a module of this name.
     fn has_module(&self, name: &str) -> bool;
-    /// The declarations of the toolchain modules `Init` and `toolchain`, and of all that those import, in lean4export's format; theorems
-    /// and hidden values as `axiom` lines.
-    fn foundation(&self, toolchain: &[String], cache: &Cache, budget: &Budget) -> Result<Vec<u8>, Failure>;
+    /// Asks the judge, and with it the second kernel, about the declarations in `export`; `cache` holds the exports of the `ground`. `asked`
+    /// are declarations whose facts are wanted although Lean made them up.
+    fn examine(
+        &self,
+        ground: &Ground,
+        export: &[u8],
+        asked: &BTreeSet<String>,
+        cache: &Cache,
+        budget: &Budget,
+    ) -> Result<Judged, Failure>;
     /// Asks Lean's own kernel, in a guest that has elaborated nothing, about the declarations in `export`; `cache` holds the exports of the
     /// `ground`.
     fn replay(
@@ -160,12 +167,11 @@ pub(crate) trait Engine {
 pub(crate) struct Pipeline {
     pub(crate) cache: Cache,
     flights: Flights,
-    judge: Judge,
 }
 
 impl Pipeline {
     pub(crate) fn new(cache: Cache) -> Self {
-        Self { cache, flights: Flights::default(), judge: Judge::default() }
+        Self { cache, flights: Flights::default() }
     }
 
     /// Answers a check.

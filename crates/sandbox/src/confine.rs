@@ -54,7 +54,6 @@ pub(crate) struct Order {
 pub(crate) enum Hello {
     Confined(Report),
     Refused(String),
-    Failed(String),
 }
 
 /// A confined process: what it was started for.
@@ -91,7 +90,7 @@ pub fn enter(before: impl FnOnce() -> IoResult<()>) -> Result<Entered, ExitCode>
     let (said, entered) = match ended {
         Ok((lanes, report, task)) => (Hello::Confined(report.clone()), Some((lanes, task, report))),
         Err(Error::Refused(why)) => (Hello::Refused(why), None),
-        Err(error) => (Hello::Failed(error.to_string()), None),
+        Err(error) => (Hello::Refused(error.to_string()), None),
     };
     let told = serde_json::to_vec(&said).is_ok_and(|said| frame::send(&mut control, &said).is_ok());
     match entered {

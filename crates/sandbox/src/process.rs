@@ -74,7 +74,6 @@ impl Process {
         match hello {
             Some(Hello::Confined(report)) => process.report = report,
             Some(Hello::Refused(why)) => return Err(Error::Refused(why)),
-            Some(Hello::Failed(why)) => return Err(Error::Refused(why)),
             None => return Err(Error::Silent(process.last_words())),
         }
         // The worker has tied its life to the launcher's, which must have been there to tie it to.

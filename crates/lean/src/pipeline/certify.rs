@@ -2,11 +2,11 @@
 
 use std::time::SystemTime;
 
-use atlas_judge::{AXIOMS, Bound, Ground, JUDGE, Outline, Refusal, Settled, Wanted, settle};
+use atlas_judge::{AXIOMS, Ground, JUDGE, Outline, Refusal, Settled, settle};
 use atlas_proto::{CheckRequest, DeclarationFacts, Diagnostic, Expectation, Receipt, receipt};
 use sha2::{Digest as _, Sha256};
 
-use super::{Below, Failure, Pipeline, Run, is_error, names};
+use super::{Below, Failure, Run, is_error, names};
 use crate::answer::{self, Shown};
 use crate::cache::Artefact;
 use crate::graph::{Module, error};
@@ -23,23 +23,8 @@ impl Run<'_> {
         artefact: &mut Artefact,
     ) -> Result<(), Failure> {
         let ground = self.ground(module)?;
-        let Pipeline { judge, cache, .. } = self.pipeline;
-        let mut failed = None;
-        let mut fetch = |wanted: Wanted<'_>| {
-            let fetched = match wanted {
-                Wanted::Toolchain(names) => self.engine.foundation(names, cache, self.budget).map(Into::into),
-                Wanted::Export(digest) => cache.export(digest).map_err(Failure::from),
-            };
-            fetched.map_err(|failure| {
-                let fault = failure.fault.clone();
-                failed = Some(failure);
-                fault
-            })
-        };
-        let asked = self.asked.auxiliary();
-        let judged = judge.examine(&ground, export, &asked, &Bound::default(), &mut fetch);
-        let judged = judged
-            .map_err(|groundless| failed.unwrap_or_else(|| Failure::environment(groundless.to_string())))?;
+        let cache = &self.pipeline.cache;
+        let judged = self.engine.examine(&ground, export, &self.asked.auxiliary(), cache, self.budget)?;
         artefact.declarations = answer::described(&judged.declarations, module.name, shown);
         for facts in &mut artefact.declarations {
             facts.tags = judged.tags.get(&facts.name).into_iter().flatten().map(Into::into).collect();

@@ -12,7 +12,7 @@ use atlas_sandbox::frame::{self, Until};
 use atlas_sandbox::{Plan, Process};
 use parking_lot::{Condvar, Mutex};
 
-use super::wire::{Allowance, Ask, Done, Give, Opened, Say, Spent, Task};
+use super::wire::{Allowance, Ask, Done, Give, Needed, Opened, Say, Spent, Task};
 use crate::Error;
 use crate::pipeline::{Budget, Failure};
 
@@ -20,8 +20,6 @@ use crate::pipeline::{Budget, Failure};
 const START: Duration = Duration::from_secs(30);
 /// How long beyond its deadline a worker may take to end a guest by itself, before it is killed.
 const GRACE: Duration = Duration::from_secs(2);
-/// Bytes of what a worker says of one request.
-const MOST_SAID: u64 = 512 << 20;
 const MOST_OPENED: u64 = 1 << 16;
 
 /// How workers are started.
@@ -31,6 +29,8 @@ pub(crate) struct Start {
     pub(crate) task: String,
     /// Requests at once in one worker.
     pub(crate) lanes: usize,
+    /// Bytes of what a worker may say of one request.
+    pub(crate) most_said: u64,
 }
 
 /// Workers, started when they are needed.
@@ -97,14 +97,17 @@ impl Pool {
         &self,
         ask: &Ask,
         budget: &Budget,
-        give: &dyn Fn(&str) -> Give,
+        give: &dyn Fn(&Needed) -> Give,
     ) -> Result<(Done, Spent), Failure> {
         let allowance = || Ok::<_, Failure>(Allowance { left: budget.left()?, memory: budget.memory });
         let (worker, mut lane) = self.lease(budget)?;
-        match converse(&mut lane, ask, allowance()?, budget.until + GRACE, give) {
+        match converse(&mut lane, ask, allowance()?, budget.until + GRACE, give, self.start.most_said) {
             Ok(said) => {
+                // Under the lock of those who wait: none may look before and sleep after.
+                let workers = self.workers.lock();
                 worker.free.lock().push(lane);
                 self.freed.notify_one();
+                drop(workers);
                 return conclude(said, budget);
             }
             Err(broken) => {
@@ -124,7 +127,7 @@ impl Pool {
             fault: format!("its worker died twice: {why}"),
         };
         let Some(lane) = lanes.first_mut() else { return Err(died("it was not connected".into())) };
-        match converse(lane, ask, allowance()?, budget.until + GRACE, give) {
+        match converse(lane, ask, allowance()?, budget.until + GRACE, give, self.start.most_said) {
             Ok(said) => conclude(said, budget),
             Err(broken) => Err(fatal(broken).unwrap_or_else(|| died(worker.process.last_words()))),
         }
@@ -199,13 +202,14 @@ fn converse(
     ask: &Ask,
     allowance: Allowance,
     until: Instant,
-    give: &dyn Fn(&str) -> Give,
+    give: &dyn Fn(&Needed) -> Give,
+    most_said: u64,
 ) -> Result<Said, Broken> {
     send(lane, &(ask, allowance), until)?;
     loop {
-        let said = frame::receive(&mut Until(lane, until), MOST_SAID).map_err(broken)?;
+        let said = frame::receive(&mut Until(lane, until), most_said).map_err(broken)?;
         match postcard::from_bytes(&said).map_err(|error| Broken::Nonsense(error.to_string()))? {
-            Say::Need(digest) => send(lane, &give(&digest), until)?,
+            Say::Need(needed) => send(lane, &give(&needed), until)?,
             Say::Done(done, spent) => return Ok((done, spent)),
         }
     }

@@ -6,12 +6,12 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use atlas_judge::{Bound, Judge, Wanted};
 use atlas_sandbox::{Entered, canary, enter, frame};
 use nix::time::{ClockId, clock_gettime};
-use parking_lot::Mutex;
 use serde_bytes::ByteBuf;
 
-use super::wire::{Allowance, Ask, Done, Give, Opened, Say, Spent, Task};
+use super::wire::{Allowance, Ask, Done, Give, Needed, Opened, Say, Spent, Task};
 use crate::guests::{Guests, Store};
 use crate::pipeline::{Budget, Failure};
 use crate::replay;
@@ -39,82 +39,106 @@ fn serve(mut entered: Entered) -> Result<()> {
         }
         Task::Guests { image, warm_bytes } => {
             let opened = Guests::open(&image, warm_bytes).map_err(|error| error.to_string());
-            let opened = opened.and_then(|guests| {
-                entered.forbid_new_code().map_err(|error| error.to_string())?;
-                Ok(Arc::new(guests))
-            });
-            let (guests, said) = match opened {
-                Ok(guests) => (Some(guests.clone()), Opened::As(guests.identity())),
-                Err(why) => (None, Opened::Failed(why)),
-            };
-            frame::send(&mut entered.control, &serde_json::to_vec(&said)?)?;
-            let Some(guests) = guests else { return Ok(()) };
-            for lane in entered.lanes.drain(..) {
-                let guests = guests.clone();
-                let lane = Lane(Mutex::new(lane));
-                std::thread::Builder::new().stack_size(STACK).spawn(move || lane.serve(&guests))?;
-            }
-            // Nothing is said here any more: reading ends when the parent is gone.
-            entered.control.read(&mut [0]).map(drop)
+            open(entered, opened.map(|guests| (guests.identity(), Server::Guests(Box::new(guests)))))
         }
+        Task::Judge => open(entered, Ok((atlas_judge::JUDGE.to_owned(), Server::Judge(Judge::default())))),
     }
 }
 
+/// What a worker does, and the name of what its answers depend on.
+fn open(mut entered: Entered, opened: std::result::Result<(String, Server), String>) -> Result<()> {
+    let opened = opened.and_then(|opened| {
+        entered.forbid_new_code().map_err(|error| error.to_string())?;
+        Ok(opened)
+    });
+    let (said, server) = match opened {
+        Ok((identity, server)) => (Opened::As(identity), Some(Arc::new(server))),
+        Err(why) => (Opened::Failed(why), None),
+    };
+    frame::send(&mut entered.control, &serde_json::to_vec(&said)?)?;
+    let Some(server) = server else { return Ok(()) };
+    for lane in entered.lanes.drain(..) {
+        let server = server.clone();
+        let lane = Lane(lane);
+        std::thread::Builder::new().stack_size(STACK).spawn(move || lane.serve(&server))?;
+    }
+    // Nothing is said here any more: reading ends when the parent is gone.
+    entered.control.read(&mut [0]).map(drop)
+}
+
+/// What answers requests.
+enum Server {
+    Guests(Box<Guests>),
+    Judge(Judge),
+}
+
 /// A connection to the parent, which has one request at a time on it.
-struct Lane(Mutex<UnixStream>);
+struct Lane(UnixStream);
 
 impl Lane {
     /// Answers requests until the parent hangs up.
-    fn serve(&self, guests: &Guests) -> Result<()> {
+    fn serve(&self, server: &Server) -> Result<()> {
         loop {
-            let request = frame::receive(&mut *self.0.lock(), u64::MAX)?;
+            let request = frame::receive(&mut &self.0, u64::MAX)?;
             let (ask, allowance): (Ask, Allowance) =
                 postcard::from_bytes(&request).map_err(std::io::Error::other)?;
             let before = processor_time();
             let budget = Budget::new(allowance.left, allowance.memory);
-            let done = self.answer(guests, &ask, &budget);
+            let done = self.answer(server, ask, &budget);
             let spent = Spent { lean: budget.spent(), cpu: processor_time().saturating_sub(before) };
             self.say(&Say::Done(done, spent))?;
         }
     }
 
-    fn answer(&self, guests: &Guests, ask: &Ask, budget: &Budget) -> std::result::Result<Done, Failure> {
-        Ok(match ask {
-            Ask::Elaborate(elaborate) => {
+    fn answer(&self, server: &Server, ask: Ask, budget: &Budget) -> std::result::Result<Done, Failure> {
+        Ok(match (ask, server) {
+            (Ask::Elaborate(elaborate), Server::Guests(guests)) => {
                 let asked = elaborate.asked();
                 Done::Elaborated(Box::new(guests.elaborate(&elaborate.work(&asked), self, budget)?))
             }
-            Ask::Foundation(toolchain) => {
-                Done::Foundation(ByteBuf::from(guests.foundation(toolchain, self, budget)?))
+            (Ask::Foundation(toolchain), Server::Guests(guests)) => {
+                Done::Foundation(ByteBuf::from(guests.foundation(&toolchain, self, budget)?))
             }
-            Ask::Replay { ground, export } => {
-                Done::Replayed(replay::replay(guests, ground, export, self, budget)?)
+            (Ask::Replay { ground, export }, Server::Guests(guests)) => {
+                Done::Replayed(replay::replay(guests, &ground, &export, self, budget)?)
             }
+            (Ask::Examine { ground, export, asked }, Server::Judge(judge)) => {
+                let mut fetch = |wanted: Wanted<'_>| {
+                    let needed = match wanted {
+                        Wanted::Toolchain(_) => Needed::Toolchain,
+                        Wanted::Export(digest) => Needed::Content(digest.to_owned()),
+                    };
+                    self.need(needed).map_err(|failure| failure.fault)
+                };
+                let judged = judge.examine(&ground, &export, &asked, &Bound::default(), &mut fetch);
+                Done::Judged(Box::new(judged.map_err(|error| Failure::environment(error.to_string()))?))
+            }
+            _ => return Err(Failure::environment("the request is for another kind of worker")),
         })
     }
 
     fn say(&self, say: &Say) -> Result<()> {
         let text = postcard::to_allocvec(say).map_err(std::io::Error::other)?;
-        frame::send(&mut *self.0.lock(), &text)
+        frame::send(&mut &self.0, &text)
     }
 }
 
 impl Store for Lane {
     fn compiled(&self, digest: &str) -> std::result::Result<Arc<[u8]>, Failure> {
-        self.need(digest)
+        self.need(Needed::Content(digest.to_owned()))
     }
 
     fn export(&self, digest: &str) -> std::result::Result<Arc<[u8]>, Failure> {
-        self.need(digest)
+        self.need(Needed::Content(digest.to_owned()))
     }
 }
 
 impl Lane {
-    /// What the parent has under this digest; a request needs things of one kind.
-    fn need(&self, digest: &str) -> std::result::Result<Arc<[u8]>, Failure> {
+    /// What the parent has of this.
+    fn need(&self, needed: Needed) -> std::result::Result<Arc<[u8]>, Failure> {
         let asked = || -> Result<Give> {
-            self.say(&Say::Need(digest.to_owned()))?;
-            let given = frame::receive(&mut *self.0.lock(), u64::MAX)?;
+            self.say(&Say::Need(needed))?;
+            let given = frame::receive(&mut &self.0, u64::MAX)?;
             postcard::from_bytes(&given).map_err(std::io::Error::other)
         };
         match asked() {

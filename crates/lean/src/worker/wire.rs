@@ -1,8 +1,9 @@
 //! What parent and worker say to each other.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use atlas_judge::Ground;
+use atlas_judge::{Ground, Judged};
 use atlas_proto::Position;
 use atlas_sandbox::canary::Targets;
 use serde::{Deserialize, Serialize};
@@ -17,6 +18,8 @@ use crate::replay::Replayed;
 pub(crate) enum Task {
     /// Runs guests of an image.
     Guests { image: std::path::PathBuf, warm_bytes: u64 },
+    /// Judges, with the second kernel.
+    Judge,
     /// Tries to get out.
     Canary(Targets),
 }
@@ -43,6 +46,16 @@ pub(crate) enum Ask {
     Elaborate(Box<Elaborate>),
     Foundation(Vec<String>),
     Replay { ground: Ground, export: ByteBuf },
+    Examine { ground: Ground, export: ByteBuf, asked: BTreeSet<String> },
+}
+
+/// What a worker needs for a request.
+#[derive(Serialize, Deserialize)]
+pub(crate) enum Needed {
+    /// The compiled module or the export of this digest; a request needs things of one kind.
+    Content(String),
+    /// The declarations of the toolchain's `Init` and of the modules of the request's ground.
+    Toolchain,
 }
 
 /// A [`Work`] with all that it refers to.
@@ -65,8 +78,8 @@ pub(crate) struct Elaborate {
 /// What a worker says while it has a request.
 #[derive(Serialize, Deserialize)]
 pub(crate) enum Say {
-    /// It needs the compiled module or the export of this digest; a [`Give`] is waited for.
-    Need(String),
+    /// It needs this; a [`Give`] is waited for.
+    Need(Needed),
     /// The end of it.
     Done(Result<Done, Failure>, Spent),
 }
@@ -77,6 +90,7 @@ pub(crate) enum Done {
     Elaborated(Box<Elaborated>),
     Foundation(ByteBuf),
     Replayed(Replayed),
+    Judged(Box<Judged>),
 }
 
 /// What a worker asked for, or why it cannot be had.

@@ -1,15 +1,17 @@
 //! The embedded Lean's engine: guests in workers. Nothing of what is checked runs in this process.
 
+use std::cell::Cell;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use atlas_judge::Ground;
+use atlas_judge::{Ground, Judged};
 use atlas_sandbox::{Plan, Sandbox, canary};
 use serde_bytes::ByteBuf;
 
 use super::pool::{Pool, Start};
-use super::wire::{Ask, Done, Give, Task};
+use super::wire::{Ask, Done, Give, Needed, Task};
 use crate::Error;
 use crate::cache::Cache;
 use crate::key::Key;
@@ -27,6 +29,10 @@ const CORES: usize = 4;
 const MOST_WORKERS: usize = 8;
 /// Threads of a worker beyond one for each request: its own, its clock's, and what canaries need.
 const THREADS: u64 = 16;
+/// Bytes of what a worker says of a module: its compiled form, its text, its diagnostics.
+const MOST_OF_A_MODULE: u64 = 256 << 20;
+/// Bytes of a toolchain's declarations as text.
+const MOST_OF_A_TOOLCHAIN: u64 = 2 << 30;
 /// How long canaries may take.
 const CANARIES: Duration = Duration::from_secs(20);
 
@@ -37,6 +43,8 @@ pub(crate) struct Workers {
     elaborate: Pool,
     /// Never sees a submission's source: what the judge rests on comes from here.
     clean: Pool,
+    /// Runs no guest at all.
+    judge: Pool,
     cpu_us: AtomicU64,
 }
 
@@ -51,13 +59,17 @@ impl Workers {
             threads: THREADS + LANES as u64,
             ..Plan::default()
         };
-        let start = |warm_bytes| -> Result<Start, Error> {
-            let task = Task::Guests { image: image.clone(), warm_bytes }.text()?;
-            Ok(Start { program: program.clone(), plan: plan.clone(), task, lanes: LANES })
+        let start = |task: Task, readable, most_said| -> Result<Start, Error> {
+            let plan = Plan { readable, ..plan.clone() };
+            Ok(Start { program: program.clone(), plan, task: task.text()?, lanes: LANES, most_said })
+        };
+        let guests = |most_said| {
+            start(Task::Guests { image: image.clone(), warm_bytes }, vec![image.clone()], most_said)
         };
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let elaborate = Pool::new(start(warm_bytes)?, (cores / CORES).clamp(1, MOST_WORKERS));
-        let clean = Pool::new(start(warm_bytes)?, 1);
+        let elaborate = Pool::new(guests(MOST_OF_A_MODULE)?, (cores / CORES).clamp(1, MOST_WORKERS));
+        let clean = Pool::new(guests(MOST_OF_A_TOOLCHAIN)?, 1);
+        let judge = Pool::new(start(Task::Judge, vec![], MOST_OF_A_MODULE)?, 1);
         // Side by side: most of either's time is the system's.
         let (found, identity) = std::thread::scope(|scope| {
             let canaries = scope.spawn(|| {
@@ -77,7 +89,7 @@ impl Workers {
         } else {
             tracing::warn!(layers = ?report.layers, missing = ?report.missing, "Lean runs in a reduced sandbox");
         }
-        Ok(Self { image, identity: identity?, elaborate, clean, cpu_us: AtomicU64::new(0) })
+        Ok(Self { image, identity: identity?, elaborate, clean, judge, cpu_us: AtomicU64::new(0) })
     }
 
     /// The text of the index of the toolchain's declarations.
@@ -95,13 +107,50 @@ impl Workers {
         pool: &Pool,
         ask: &Ask,
         budget: &Budget,
-        give: &dyn Fn(&str) -> Give,
+        give: &dyn Fn(&Needed) -> Give,
     ) -> Result<Done, Failure> {
         let (done, spent) = pool.ask(ask, budget, give)?;
         let us = u64::try_from(spent.cpu.as_micros()).unwrap_or(u64::MAX);
         self.cpu_us.fetch_add(us, Ordering::Relaxed);
         Ok(done)
     }
+
+    /// The declarations of the toolchain modules `Init` and `toolchain`, and of all that those import, in lean4export's format; theorems and
+    /// hidden values as `axiom` lines.
+    pub(crate) fn foundation(
+        &self,
+        toolchain: &[String],
+        cache: &Cache,
+        budget: &Budget,
+    ) -> Result<Vec<u8>, Failure> {
+        let key =
+            toolchain.iter().fold(Key::new("foundation 1").with(&self.identity()), |k, name| k.with(name));
+        let key = key.finish();
+        if let Some(known) = cache.text(&key) {
+            return Ok(known);
+        }
+        let nothing = |_: &Needed| Err("nothing of a library is below the toolchain".to_owned());
+        let ask = Ask::Foundation(toolchain.to_vec());
+        let Done::Foundation(text) = self.ask(&self.clean, &ask, budget, &nothing)? else {
+            return Err(Failure::unreadable("the toolchain's library"));
+        };
+        cache.put_text(&key, &text)?;
+        Ok(text.into_vec())
+    }
+}
+
+/// What a worker may have of what is kept by digest: no more than its request names.
+fn named<'d>(needed: &'d Needed, mut known: impl Iterator<Item = &'d str>) -> Result<&'d str, String> {
+    match needed {
+        Needed::Content(digest) if known.any(|known| known == digest) => Ok(digest),
+        _ => Err("the request does not rest on it".to_owned()),
+    }
+}
+
+/// The text of a certified export, for a request that rests on it.
+fn certified_export(ground: &Ground, needed: &Needed, cache: &Cache) -> Give {
+    let digest = named(needed, ground.exports.iter().map(String::as_str))?;
+    cache.export(digest).map(|text| ByteBuf::from(text.to_vec())).map_err(|error| error.to_string())
 }
 
 impl Engine for Workers {
@@ -117,20 +166,33 @@ impl Engine for Workers {
         self.image.join("library").join(format!("{}.olean", name.replace('.', "/"))).exists()
     }
 
-    fn foundation(&self, toolchain: &[String], cache: &Cache, budget: &Budget) -> Result<Vec<u8>, Failure> {
-        let key =
-            toolchain.iter().fold(Key::new("foundation 1").with(&self.identity()), |k, name| k.with(name));
-        let key = key.finish();
-        if let Some(known) = cache.text(&key) {
-            return Ok(known);
-        }
-        let nothing = |_: &str| Err("nothing of a library is below the toolchain".to_owned());
-        let ask = Ask::Foundation(toolchain.to_vec());
-        let Done::Foundation(text) = self.ask(&self.clean, &ask, budget, &nothing)? else {
-            return Err(Failure::unreadable("the toolchain's library"));
+    fn examine(
+        &self,
+        ground: &Ground,
+        text: &[u8],
+        asked: &BTreeSet<String>,
+        cache: &Cache,
+        budget: &Budget,
+    ) -> Result<Judged, Failure> {
+        // What is wrong with what the judge needs is told as it is, and not as the judge's.
+        let failed = Cell::new(None);
+        let give = |needed: &Needed| match needed {
+            Needed::Content(_) => certified_export(ground, needed, cache),
+            Needed::Toolchain => {
+                let text = self.foundation(&ground.toolchain, cache, budget).map(ByteBuf::from);
+                text.map_err(|failure| {
+                    let fault = failure.fault.clone();
+                    failed.set(Some(failure));
+                    fault
+                })
+            }
         };
-        cache.put_text(&key, &text)?;
-        Ok(text.into_vec())
+        let ask = Ask::Examine { ground: ground.clone(), export: ByteBuf::from(text), asked: asked.clone() };
+        match self.ask(&self.judge, &ask, budget, &give) {
+            Ok(Done::Judged(judged)) => Ok(*judged),
+            Ok(_) => Err(Failure::unreadable("the judge")),
+            Err(failure) => Err(failed.take().unwrap_or(failure)),
+        }
     }
 
     fn replay(
@@ -140,12 +202,7 @@ impl Engine for Workers {
         cache: &Cache,
         budget: &Budget,
     ) -> Result<Replayed, Failure> {
-        let give = |digest: &str| {
-            if !ground.exports.iter().any(|known| known == digest) {
-                return Err("the question does not rest on it".to_owned());
-            }
-            cache.export(digest).map(|text| ByteBuf::from(text.to_vec())).map_err(|error| error.to_string())
-        };
+        let give = |needed: &Needed| certified_export(ground, needed, cache);
         let ask = Ask::Replay { ground: ground.clone(), export: ByteBuf::from(export) };
         let Done::Replayed(replayed) = self.ask(&self.clean, &ask, budget, &give)? else {
             return Err(Failure::unreadable("Lean's kernel"));
@@ -154,11 +211,8 @@ impl Engine for Workers {
     }
 
     fn elaborate(&self, work: &Work<'_>, cache: &Cache, budget: &Budget) -> Result<Elaborated, Failure> {
-        let give = |digest: &str| {
-            // No more than the request names.
-            if !work.below.iter().any(|below| below.digest == digest) {
-                return Err("the request does not rest on it".to_owned());
-            }
+        let give = |needed: &Needed| {
+            let digest = named(needed, work.below.iter().map(|below| below.digest))?;
             cache
                 .compiled(digest)
                 .map(|bytes| ByteBuf::from(bytes.to_vec()))
