@@ -24,6 +24,11 @@ run: setup ## formalize examples/numbers and write a report
 test: setup ## run every test
 	@scripts/test
 
+.PHONY: soak
+soak: ## simulate small runs with faults, seed after seed, until one fails or you stop it
+	@$(CARGO) build --locked --workspace
+	@target/debug/atlas simulate --seed $${SEED:-1000} --seeds $${SEEDS:-1000000} --agents 16 --turns 6
+
 .PHONY: lint
 lint: ## rustfmt, clippy, cargo deny
 	@scripts/lint

@@ -52,6 +52,10 @@ pub enum Command {
     Check(CheckArgs),
     /// Certify a Lean file or a whole library from nothing, and write signed receipts
     Certify(CertifyArgs),
+    /// Certify a whole library from nothing and write one export of it for any outside kernel
+    Audit(AuditArgs),
+    /// Answer checks over HTTP, also in the shapes of Kimina's server
+    Verify(VerifyArgs),
     /// Look at receipts of certified verdicts
     Receipt(ReceiptArgs),
     /// Answer a question that a run has asked you
@@ -76,6 +80,8 @@ pub enum Command {
     Schema,
     /// Measure: the merge queue, checks, a whole run
     Bench(BenchArgs),
+    /// Simulate whole runs with faults, and hold them to what Atlas promises
+    Simulate(SimulateArgs),
     /// Print a completion script for your shell
     Completions {
         /// The shell.
@@ -249,6 +255,121 @@ pub struct CertifyArgs {
     /// The folder of the key that signs, made on first use [default: receipt-keys of the cache]
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub keys: Option<PathBuf>,
+}
+
+/// `atlas audit`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+DIR then holds
+  library.ndjson   all declarations of the library and everything that they rest on, in lean4export's
+                   format 3.1.0, for atlas-kernel, nanoda, lean4lean
+  library.given    which of its axiom lines are theorems and hidden values of Lean's own library: that
+                   ships without proofs, so their statements are taken as given
+  receipts/        a signed receipt of each accepted module, and keys.json
+
+`atlas-kernel --trust-arithmetic --given DIR/library.given DIR/library.ndjson` checks it again.
+
+Exit codes: 0 certified, and as the receipts that were there say; 3 Lean or a kernel refuses it, it
+uses `sorry`, or it differs from those receipts; 2 bad input; 1 fault.")]
+pub struct AuditArgs {
+    /// The library's folder; of a run it is runs/NAME/library
+    #[arg(value_name = "LIBRARY", value_hint = ValueHint::DirPath)]
+    pub library: PathBuf,
+    /// Where to write what comes of it
+    #[arg(long, default_value = "audit", value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub out: PathBuf,
+    /// Receipts to compare with [default: receipts beside LIBRARY, where a run has them]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub against: Option<PathBuf>,
+    /// The folder of the key that signs, made on first use [default: receipt-keys of the cache]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub keys: Option<PathBuf>,
+    /// The longest that one module may take
+    #[arg(long, default_value = "10m", value_name = "DURATION")]
+    pub deadline: atlas_api::Duration,
+    /// The most memory that one module may take
+    #[arg(long, default_value = "3Gi", value_name = "BYTES")]
+    pub memory: atlas_api::Quantity,
+    /// Where the embedded Lean is [default: .cache of the project]
+    #[arg(long, value_name = "DIR", env = "ATLAS_CACHE", value_hint = ValueHint::DirPath)]
+    pub cache: Option<PathBuf>,
+    /// How to print.
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+/// `atlas verify`.
+#[derive(Debug, Clone, Args)]
+pub struct VerifyArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub what: VerifyCommand,
+}
+
+/// What a verifier can do.
+#[derive(Debug, Clone, Subcommand)]
+pub enum VerifyCommand {
+    /// Answer checks over HTTP until stopped: /verify and /api/check as Kimina's server has them, /v1/check for all else
+    Serve(ServeArgs),
+}
+
+/// `atlas verify serve`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+GET /docs is a page about every path, with examples; docs/verify-server.md shows how to switch
+from Kimina's server. TLS is for a proxy in front of it.
+
+Keys: one a line in --api-key-file, or in $ATLAS_API_KEYS separated by blanks. Without keys anybody
+who reaches the address may ask, and a client is an address.
+
+Ctrl-C or SIGTERM: nothing more is taken on, what is under way gets --grace; again: at once.
+Exit codes: 0 stopped; 2 bad input; 1 fault: no address, a Lean that does not tell true from false.")]
+pub struct ServeArgs {
+    /// Where to listen; port 0: any
+    #[arg(long, default_value = "127.0.0.1:8000", value_name = "ADDRESS")]
+    pub listen: std::net::SocketAddr,
+    /// Checks in Lean at once [default: as many as there are processors]
+    #[arg(long, value_name = "N")]
+    pub threads: Option<std::num::NonZeroUsize>,
+    /// The Lean that checks: `embedded`, `native` (lean on PATH), or a native toolchain's folder
+    #[arg(long, default_value = "embedded", value_name = "TOOLCHAIN")]
+    pub toolchain: String,
+    /// Where the embedded Lean and results by content are [default: .cache of the project]
+    #[arg(long, value_name = "DIR", env = "ATLAS_CACHE", value_hint = ValueHint::DirPath)]
+    pub cache: Option<PathBuf>,
+    /// The folder of the key that signs receipts, made on first use [default: receipt-keys of the cache]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub keys: Option<PathBuf>,
+    /// Keys of clients, one a line
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub api_key_file: Option<PathBuf>,
+    /// The longest that one check may take, whatever it asks for
+    #[arg(long, default_value = "5m", value_name = "DURATION", help_heading = "Limits")]
+    pub deadline: atlas_api::Duration,
+    /// The most memory that one check may take
+    #[arg(long, default_value = "2Gi", value_name = "BYTES", help_heading = "Limits")]
+    pub memory: atlas_api::Quantity,
+    /// The largest body of a request
+    #[arg(long, default_value = "8Mi", value_name = "BYTES", help_heading = "Limits")]
+    pub body: atlas_api::Quantity,
+    /// Checks that may be open (in Lean, or waiting for it)
+    #[arg(long, default_value_t = 8192, value_name = "N", help_heading = "Limits")]
+    pub open: usize,
+    /// Checks that one client may have open
+    #[arg(long, default_value_t = 2048, value_name = "N", help_heading = "Limits")]
+    pub client_open: usize,
+    /// Checks of one client in Lean at once [default: --threads]
+    #[arg(long, value_name = "N", help_heading = "Limits")]
+    pub client_threads: Option<std::num::NonZeroUsize>,
+    /// Checks of one client in a minute; 0: any number
+    #[arg(long, default_value_t = 0, value_name = "N", help_heading = "Limits")]
+    pub client_rate: u32,
+    /// What requests under way may still take after a stop
+    #[arg(long, default_value = "30s", value_name = "DURATION", help_heading = "Limits")]
+    pub grace: atlas_api::Duration,
+    /// How to print.
+    #[command(flatten)]
+    pub output: OutputArgs,
 }
 
 /// `atlas receipt`.
@@ -517,6 +638,44 @@ pub struct ValidateArgs {
     pub output: OutputArgs,
 }
 
+/// `atlas simulate`.
+#[derive(Debug, Clone, Args)]
+pub struct SimulateArgs {
+    /// The seed that decides everything: the same one gives the same history
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// How many seeds, one after the other
+    #[arg(long, default_value_t = 1, value_name = "COUNT")]
+    pub seeds: u64,
+    /// Agents at work at once, at most
+    #[arg(long, default_value_t = 64)]
+    pub agents: u32,
+    /// Targets of the book [default: as many as agents]
+    #[arg(long)]
+    pub targets: Option<u32>,
+    /// Mean turns of an author's attempt [default: 55]
+    #[arg(long)]
+    pub turns: Option<u32>,
+    /// Kinds of fault: all, none, or a list
+    #[arg(long, default_value = "all", value_name = "KINDS")]
+    pub faults: atlas_simulator::Faults,
+    /// How many faults a run has [default: 24]
+    #[arg(long, value_name = "COUNT")]
+    pub fault_count: Option<u32>,
+    /// Of the faults that the seed gives, these alone, by number
+    #[arg(long, value_delimiter = ',', value_name = "NUMBERS")]
+    pub only: Vec<usize>,
+    /// Model money of a run, US dollars; none: no limit
+    #[arg(long, value_name = "DOLLARS")]
+    pub budget: Option<u64>,
+    /// Where to write the history, one fact a line
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub trace: Option<PathBuf>,
+    /// How to print.
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
 /// `atlas bench`.
 #[derive(Debug, Clone, Args)]
 pub struct BenchArgs {
@@ -530,8 +689,10 @@ pub struct BenchArgs {
 pub enum Bench {
     /// Landed submissions per build time at 2 to 30 % bad: serial, batch-and-bisect, and this program's queue
     Merge(BenchMergeArgs),
-    /// Checks per second, cold and warm; memory per session; time of a cache hit
+    /// Checks from fresh state beside a pool of long-lived sessions: overhead, checks per second, memory, harm
     Check(BenchCheckArgs),
+    /// What certification of a library costs beyond its elaboration
+    Certify(BenchCertifyArgs),
     /// Where the time of a finished run went
     Run {
         /// Which run.
@@ -566,12 +727,47 @@ pub struct BenchMergeArgs {
 /// `atlas bench check`.
 #[derive(Debug, Clone, Args)]
 pub struct BenchCheckArgs {
-    /// Checks per measurement
+    /// Snippets that every server checks
+    #[arg(long, default_value_t = 1000)]
+    pub snippets: usize,
+    /// The seed that they are made from
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Snippets, of those, that are checked in a fresh copy and in a session by turns
+    #[arg(long, default_value_t = 300)]
+    pub paired: usize,
+    /// Modules that are checked for their median
     #[arg(long, default_value_t = 20)]
     pub checks: usize,
     /// Checks at once [default: as many as there are processors]
     #[arg(long)]
     pub concurrency: Option<usize>,
+    /// Where to write each single measurement
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub csv: Option<PathBuf>,
+    /// Give one verdict and end: what a process's first verdict is measured by
+    #[arg(long, hide = true)]
+    pub first: bool,
+    /// Where the embedded Lean is [default: .cache of the project]
+    #[arg(long, value_name = "DIR", env = "ATLAS_CACHE", value_hint = ValueHint::DirPath)]
+    pub cache: Option<PathBuf>,
+    /// How to print.
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+/// `atlas bench certify`.
+#[derive(Debug, Clone, Args)]
+pub struct BenchCertifyArgs {
+    /// A library's folder; of a run it is runs/NAME/library
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub library: PathBuf,
+    /// How often everything is done; the tables show medians
+    #[arg(long, default_value_t = 3)]
+    pub rounds: usize,
+    /// Where to write each single measurement
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub csv: Option<PathBuf>,
     /// Where the embedded Lean is [default: .cache of the project]
     #[arg(long, value_name = "DIR", env = "ATLAS_CACHE", value_hint = ValueHint::DirPath)]
     pub cache: Option<PathBuf>,

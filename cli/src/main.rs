@@ -45,6 +45,8 @@ fn dispatch(command: Command) -> Result<Exit> {
         Command::Status(args) => wait(commands::status::status(&args)),
         Command::Check(args) => commands::check::check(&args),
         Command::Certify(args) => commands::certify::certify(&args),
+        Command::Audit(args) => commands::audit::audit(&args),
+        Command::Verify(args) => wait(commands::verify::verify(&args.what)),
         Command::Receipt(args) => commands::receipt::receipt(&args.what),
         Command::Reply(args) => wait(commands::reply::reply(&args)),
         Command::Agents(args) => wait(commands::agents::agents(&args)),
@@ -53,6 +55,7 @@ fn dispatch(command: Command) -> Result<Exit> {
         Command::Drain(args) => wait(commands::drain::drain(&args)),
         Command::Incident(args) => wait(commands::incident::incident(&args)),
         Command::Logs(args) => wait(commands::logs::logs(&args)),
+        Command::Simulate(args) => commands::simulate::simulate(&args),
         Command::Bench(args) => commands::bench::bench(&args.what),
     }
 }

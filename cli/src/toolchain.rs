@@ -27,21 +27,26 @@ pub enum Memory {
 /// When the embedded Lean has not been set up, or the toolchain cannot be had.
 pub fn open(which: &Which, cache: Option<&Path>, memory: Memory) -> Result<Arc<dyn Toolchain>> {
     match which {
-        Which::Embedded => {
-            let image = image(cache);
-            let opened = match memory {
-                Memory::Kept => Embedded::open(&image),
-                Memory::Fresh => Embedded::fresh(&image),
-            };
-            let embedded = opened.map_err(|e| {
-                Failure::fault(format!("cannot open the embedded Lean: {e}"))
-                    .hint("run `scripts/setup lean`: it fetches and prepares Lean once (about 2 minutes)")
-            })?;
-            Ok(Arc::new(embedded))
-        }
+        Which::Embedded => Ok(Arc::new(embedded(cache, memory)?)),
         Which::Native => native(cache, memory, Native::find),
         Which::Path(folder) => native(cache, memory, |results| Native::at(folder, results)),
     }
+}
+
+/// Opens the embedded Lean.
+///
+/// # Errors
+/// When it has not been set up.
+pub fn embedded(cache: Option<&Path>, memory: Memory) -> Result<Embedded> {
+    let image = image(cache);
+    let opened = match memory {
+        Memory::Kept => Embedded::open(&image),
+        Memory::Fresh => Embedded::fresh(&image),
+    };
+    opened.map_err(|e| {
+        Failure::fault(format!("cannot open the embedded Lean: {e}"))
+            .hint("run `scripts/setup lean`: it fetches and prepares Lean once (about 2 minutes)")
+    })
 }
 
 /// A native Lean whose results lie in the project's cache, or in an empty folder of their own.

@@ -2,6 +2,7 @@
 //! conversions between them and the words of [`atlas_domain`].
 
 mod convert;
+mod weight;
 
 pub use convert::InvalidTarget;
 

@@ -15,6 +15,9 @@ use crate::failure::{Exit, Failure, Result};
 use crate::format::{now_ms, plural};
 use crate::print::{self, ASK};
 
+/// Receipts by module.
+pub(super) type Receipts = BTreeMap<String, Receipt>;
+
 /// Certifies a file or a library and writes receipts.
 pub fn certify(args: &CertifyArgs) -> Result<Exit> {
     let modules = check::modules(&args.check)?;
@@ -56,7 +59,7 @@ pub fn certify(args: &CertifyArgs) -> Result<Exit> {
 }
 
 /// The signed receipts of what was accepted, by module.
-fn receipts(results: &[Checked<'_>], key: &SigningKey) -> Result<BTreeMap<String, Receipt>> {
+pub(super) fn receipts(results: &[Checked<'_>], key: &SigningKey) -> Result<BTreeMap<String, Receipt>> {
     let mut receipts = BTreeMap::new();
     for checked in results.iter().filter(|checked| check::outcome(&checked.reply) == Outcome::Accepted) {
         let module = &checked.module.name;
@@ -73,7 +76,7 @@ fn receipts(results: &[Checked<'_>], key: &SigningKey) -> Result<BTreeMap<String
 }
 
 /// Writes them and the public keys; the files, by module.
-fn write(
+pub(super) fn write(
     receipts: &BTreeMap<String, Receipt>,
     ring: &KeyRing,
     folder: &Path,
@@ -104,7 +107,7 @@ fn write(
 }
 
 /// As `atlas check` has it, and of each module its receipt.
-fn as_json(
+pub(super) fn as_json(
     answer: &Answer<'_>,
     receipts: &BTreeMap<String, Receipt>,
     files: &BTreeMap<String, PathBuf>,

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use atlas_lean::Toolchain;
 use atlas_library::layout::{ImportGraph, imports, module_name};
+use atlas_proto::tag::Weight;
 use atlas_proto::{
     CheckLevel, CheckReply, CheckRequest, DeclarationFacts, Diagnostic, ModuleSource, Outcome, Severity,
 };
@@ -67,9 +68,18 @@ pub(super) fn modules(args: &CheckArgs) -> Result<Vec<Module>> {
 
 /// Asks Lean about them, each from nothing, and tells what it says as it does.
 pub(super) fn ask<'a>(args: &CheckArgs, which: &'a [Module]) -> Result<Answer<'a>> {
-    let order = order(which)?;
     let toolchain =
         crate::toolchain::open(&args.toolchain.clone().into(), args.cache.as_deref(), Memory::Fresh)?;
+    ask_of(&*toolchain, args, which)
+}
+
+/// [`ask`] of a toolchain that is open already and has no memory of earlier checks.
+pub(super) fn ask_of<'a>(
+    toolchain: &dyn Toolchain,
+    args: &CheckArgs,
+    which: &'a [Module],
+) -> Result<Answer<'a>> {
+    let order = order(which)?;
     let text = args.output.output == Output::Text;
     if text {
         print::line(styled(FAINT, format!("{} by {}", plural(order.len(), "module"), toolchain.name())));
@@ -77,7 +87,7 @@ pub(super) fn ask<'a>(args: &CheckArgs, which: &'a [Module]) -> Result<Answer<'a
     let begun = Instant::now();
     let mut results = Vec::new();
     for &at in &order {
-        let checked = one(&*toolchain, which, at, args);
+        let checked = one(toolchain, which, at, args);
         if text {
             tell(&checked);
         }
@@ -127,7 +137,7 @@ fn file_module(file: &Path) -> String {
 }
 
 /// All modules of a library: every `.lean` file but Lake's own.
-fn library_modules(library: &Path) -> Result<Vec<Module>> {
+pub(super) fn library_modules(library: &Path) -> Result<Vec<Module>> {
     let unreadable = |path: &Path, e: std::io::Error| {
         Failure::input(format!("cannot read the library at {}: {e}", path.display()))
             .hint("name the folder that holds lakefile.toml; of a run it is runs/NAME/library")
@@ -200,7 +210,7 @@ pub(super) fn outcome(reply: &CheckReply) -> Outcome {
     Outcome::try_from(reply.outcome).unwrap_or(Outcome::Unspecified)
 }
 
-fn word(outcome: Outcome) -> &'static str {
+pub(super) fn word(outcome: Outcome) -> &'static str {
     match outcome {
         Outcome::Accepted => "accepted",
         Outcome::Rejected => "rejected",
@@ -212,7 +222,7 @@ fn word(outcome: Outcome) -> &'static str {
 }
 
 /// Declarations whose own proof is `sorry`.
-fn sorries(reply: &CheckReply) -> Vec<&str> {
+pub(super) fn sorries(reply: &CheckReply) -> Vec<&str> {
     let own = |d: &&DeclarationFacts| d.sorry_from.contains(&d.name);
     reply.declarations.iter().filter(own).map(|d| d.name.as_str()).collect()
 }
@@ -288,6 +298,11 @@ fn tell(checked: &Checked<'_>) {
                 foreign.join(", ")
             ));
         }
+        for tag in declaration.tags.iter().filter(|tag| tag.weight() > Weight::Information) {
+            let (name, kind, evidence) = (&declaration.name, &tag.kind, &tag.evidence);
+            let weight = styled(ASK, format!("noticed, {}:", tag.weight().word()));
+            print::line(format!("  {weight} {name}, {kind}: {evidence}"));
+        }
     }
 }
 
@@ -362,6 +377,9 @@ pub(super) fn as_json(answer: &Answer<'_>) -> Value {
                 "declarations": reply.declarations.iter().map(|d| json!({
                     "name": d.name, "kind": d.kind, "statement": d.statement, "statement_hash": d.statement_hash,
                     "axioms": d.axioms, "uses_sorry": d.uses_sorry, "sorry_from": d.sorry_from,
+                    "tags": d.tags.iter().map(|tag| json!({
+                        "kind": tag.kind, "weight": tag.weight().word(), "evidence": tag.evidence,
+                    })).collect::<Vec<_>>(),
                 })).collect::<Vec<_>>(),
             })
         })

@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 pub mod agents;
+pub mod audit;
 pub mod bench;
 pub mod certify;
 pub mod check;
@@ -12,9 +13,11 @@ pub mod models;
 pub mod receipt;
 pub mod reply;
 pub mod report;
+pub mod simulate;
 pub mod status;
 pub mod trace;
 pub mod validate;
+pub mod verify;
 
 use clap::CommandFactory;
 

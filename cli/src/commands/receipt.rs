@@ -152,7 +152,11 @@ fn source(library: &Path, module: &str) -> Result<Option<Vec<u8>>> {
     bytes(&file, "the library's", |failure| failure).map(Some)
 }
 
-fn read(file: &Path) -> Result<Receipt> {
+/// A receipt's file.
+///
+/// # Errors
+/// When it cannot be read or is none.
+pub(super) fn read(file: &Path) -> Result<Receipt> {
     let bytes = bytes(file, "the receipt", |failure| {
         failure.hint("name a receipt: of a run, runs/NAME/receipts/MODULE.json")
     })?;

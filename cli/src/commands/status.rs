@@ -7,7 +7,7 @@ use crate::args::{Output, StatusArgs};
 use crate::attach::Attached;
 use crate::directory::Directory;
 use crate::failure::{Exit, Result};
-use crate::format::{count, now_ms, usd};
+use crate::format::{count, now_ms, plural, usd};
 use crate::print::{self, ASK, FAINT, STRONG, WRONG, style_of, styled};
 use crate::progress::{Progress, STATES};
 use crate::report::Report;
@@ -85,6 +85,11 @@ fn text(progress: &Progress) -> String {
     for incident in merge.open_incidents() {
         lines.push(format!("{} {}: {}", styled(WRONG, "incident"), incident.id, incident.what));
         lines.push(format!("           nothing lands: atlas incident clear {} \"…\"", incident.id));
+    }
+    let doubtful: Vec<u32> = planner.targets.iter().map(|t| t.doubts).filter(|doubts| *doubts > 0).collect();
+    if !doubtful.is_empty() {
+        let (doubts, targets) = (doubtful.iter().sum::<u32>() as usize, doubtful.len());
+        lines.push(format!("noticed    {} about {}", plural(doubts, "doubt"), plural(targets, "target")));
     }
     let usage = progress.usage();
     let of = |limit: u64, text: String| if limit == 0 { String::new() } else { format!(" of {text}") };

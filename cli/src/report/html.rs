@@ -5,7 +5,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use askama::Template;
 use atlas_domain::{TargetState, Usage};
 
-use super::{Attempt, Report, Target, TargetReceipt, lean, prose};
+use super::{Attempt, Report, Tag, Target, TargetReceipt, lean, prose};
 use crate::format::{commit, count, date, duration, percent, usd};
 use crate::progress::STATES;
 
@@ -61,6 +61,7 @@ struct TargetView<'a> {
     reason: &'a str,
     question: &'a str,
     reply: &'a str,
+    tags: &'a [Tag],
     summary: String,
     ways: Vec<&'static str>,
     history: Vec<AttemptView<'a>>,
@@ -255,6 +256,7 @@ fn view(target: &Target) -> TargetView<'_> {
         reason: target.reason.as_deref().unwrap_or_default(),
         question: escalation.map_or("", |e| e.question.as_str()),
         reply: escalation.and_then(|e| e.reply.as_deref()).unwrap_or_default(),
+        tags: &target.tags,
         summary: summary(target),
         ways: target.ways.iter().map(|way| way.words()).collect(),
         history: target.history.iter().map(attempt).collect(),

@@ -186,6 +186,8 @@ pub struct Target {
     pub ways: Vec<Way>,
     /// Of a certified or refuted target: the receipt of its module; `null` when there is none.
     pub receipt: Option<TargetReceipt>,
+    /// What the machine noticed of its declaration that no kernel refuses, the gravest first; see `docs/tags.md`.
+    pub tags: Vec<Tag>,
     /// What the human was asked and answered.
     pub escalation: Option<Escalation>,
     /// Each attempt, in the order in which they ended.
@@ -206,6 +208,18 @@ pub struct TargetReceipt {
     pub axioms: Vec<String>,
     /// When it was judged, Unix milliseconds.
     pub made_ms: u64,
+}
+
+/// Something that the machine noticed of a declaration.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Tag {
+    /// A kind of `docs/tags.md`.
+    pub kind: String,
+    /// grave, doubt or information.
+    pub weight: String,
+    /// What was seen, in words with names.
+    pub evidence: String,
 }
 
 /// A question to the human.
@@ -306,6 +320,14 @@ impl Report {
         for Incident { id, what, .. } in self.open_incidents() {
             text.push_str(&format!(
                 "incident {id}: {what}\n    nothing lands until you have read it: atlas incident clear {id} \"…\"\n"
+            ));
+        }
+        let doubted = |target: &&Target| target.tags.iter().any(|tag| tag.weight != "information");
+        let doubted = self.targets.iter().filter(doubted).count();
+        if doubted > 0 {
+            let targets = plural(doubted, "target");
+            text.push_str(&format!(
+                "the machine has noticed something about {targets}; the report says what\n"
             ));
         }
         text.push_str(&self.open_targets());

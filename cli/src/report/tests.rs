@@ -38,6 +38,11 @@ fn sample() -> Report {
         axioms: vec!["propext".into()],
         made_ms: 784_111_777_000,
     });
+    report.targets[1].tags = vec![Tag {
+        kind: "unused-hypothesis".into(),
+        weight: "doubt".into(),
+        evidence: "the proof does without hypothesis `x1 < 3` (binder 2)".into(),
+    }];
     report.landings = 9;
     report.landings_with_receipts = 8;
     report.count();
@@ -74,6 +79,7 @@ fn report_json_has_the_keys_that_programs_rely_on() {
         "cost",
         "landed_commit",
         "receipt",
+        "tags",
     ] {
         assert!(value["targets"][0].get(key).is_some(), "targets[].{key}");
     }

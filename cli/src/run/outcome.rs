@@ -18,7 +18,7 @@ use crate::directory::{Directory, Identity};
 use crate::failure::{Failure, Result};
 use crate::input::Input;
 use crate::progress::Progress;
-use crate::report::{Attempt, Chapter, Cpu, Escalation, Refusal, Report, Target, TargetReceipt, ways};
+use crate::report::{Attempt, Chapter, Cpu, Escalation, Refusal, Report, Tag, Target, TargetReceipt, ways};
 
 /// Writes the working copy and gathers the report of the run as it stands.
 ///
@@ -197,6 +197,7 @@ fn target(planner: &Planner, modules: &HashMap<String, Bytes>, status: &TargetSt
             question: status.question.clone().unwrap_or_default(),
             reply: status.reply.clone(),
         }),
+        tags: planner.tags(&status.id).into_iter().map(tag).collect(),
         history: planner.attempts(&status.id).iter().map(|past| attempt(&status.id, past)).collect(),
         ..Target::default()
     };
@@ -211,6 +212,11 @@ fn target(planner: &Planner, modules: &HashMap<String, Bytes>, status: &TargetSt
     }
     target.ways = ways(&target);
     target
+}
+
+fn tag(tag: atlas_proto::Tag) -> Tag {
+    let weight = tag.weight().word();
+    Tag { kind: tag.kind, weight: weight.to_owned(), evidence: tag.evidence }
 }
 
 fn attempt(target: &str, past: &AttemptStatus) -> Attempt {

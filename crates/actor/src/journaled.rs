@@ -11,19 +11,20 @@ use crate::{Error, Machine};
 
 /// A machine together with what its journal says beyond its events.
 #[derive(Debug)]
-pub(crate) struct Journaled<M> {
-    pub machine: M,
+pub struct Journaled<M> {
+    pub(crate) machine: M,
     /// Sequence of the last record; 0: there is none.
-    pub last: u64,
+    pub(crate) last: u64,
     /// Trace context of the last record.
-    pub traceparent: String,
+    pub(crate) traceparent: String,
     /// The journal was moved into the object store.
-    pub archived: bool,
+    pub(crate) archived: bool,
     /// Ids of the letters and keys of the effects that were acted on.
     causes: HashSet<String>,
 }
 
 impl<M: Machine> Journaled<M> {
+    /// Before the first record.
     pub fn new(actor: &ActorId) -> Self {
         Self {
             machine: M::new(actor),
@@ -34,7 +35,20 @@ impl<M: Machine> Journaled<M> {
         }
     }
 
+    /// The machine so far.
+    pub fn machine(&self) -> &M {
+        &self.machine
+    }
+
+    /// Whether the journal was moved into the object store.
+    pub fn is_archived(&self) -> bool {
+        self.archived
+    }
+
     /// Folds the next record in.
+    ///
+    /// # Errors
+    /// [`Error::Journal`] when the record is not this program's.
     pub fn fold(&mut self, actor: &ActorId, sequence: u64, record: Record) -> Result<(), Error> {
         self.last = sequence;
         if Bus::is_archived(&record) {
@@ -57,13 +71,13 @@ impl<M: Machine> Journaled<M> {
     }
 
     /// Folds in what was just appended, whose events are at hand.
-    pub fn applied(&mut self, sequence: u64, record: Record, events: &[M::Event]) {
+    pub(crate) fn applied(&mut self, sequence: u64, record: &Record, events: &[M::Event]) {
         self.last = sequence;
         for event in events {
             self.machine.apply(event, record.time_ms);
         }
-        self.causes.insert(record.cause);
-        self.traceparent = record.traceparent;
+        self.causes.insert(record.cause.clone());
+        self.traceparent.clone_from(&record.traceparent);
     }
 
     /// Was this letter or effect acted on?
@@ -72,7 +86,7 @@ impl<M: Machine> Journaled<M> {
     }
 
     /// Reads an actor's journal, or its archive, and folds it.
-    pub async fn load(bus: &Bus, actor: &ActorId) -> Result<Self, Error> {
+    pub(crate) async fn load(bus: &Bus, actor: &ActorId) -> Result<Self, Error> {
         let mut journaled = Self::new(actor);
         for (sequence, record) in bus.records(actor).await? {
             journaled.fold(actor, sequence, record)?;

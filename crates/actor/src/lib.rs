@@ -2,7 +2,7 @@
 //!
 //! A [`Machine`] decides and folds; an [`Executor`] does its effects; [`host`] joins the two: it owns
 //! partitions by lease, folds journals, appends what was decided by compare-and-set, and runs the effects
-//! that a state asks for.
+//! that a state asks for. What a host decides is [`life`] and [`roster`], without I/O; the simulator drives the same.
 //!
 //! # What is guaranteed, and by which test
 //!
@@ -26,12 +26,14 @@ mod agenda;
 pub mod bench;
 mod host;
 mod journaled;
+pub mod life;
 mod live;
 mod machine;
 mod partition;
+pub mod roster;
 
 pub use host::{HostOptions, host};
-pub use journaled::replay;
+pub use journaled::{Journaled, replay};
 pub use machine::{EffectError, Executor, Machine, Scope};
 
 /// Why a host ended, or a journal could not be read.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use atlas_bus::{AppendError, Bus, Delivery, Hold, Lease};
 use atlas_domain::ActorId;
-use atlas_proto::Record;
+use atlas_proto::{Letter, Record};
 use atlas_telemetry::trace;
 use backon::BackoffBuilder as _;
 use futures::FutureExt as _;
@@ -15,8 +15,9 @@ use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
 use tracing::Instrument as _;
 
-use crate::agenda::Agenda;
 use crate::journaled::Journaled;
+use crate::life::{End, Given, Life, Step};
+use crate::roster::Idle;
 use crate::{EffectError, Executor, Machine, Scope};
 
 /// The shortest and the longest pause before an effect runs again.
@@ -33,25 +34,6 @@ pub(crate) struct Tenure<E> {
     pub idle: mpsc::UnboundedSender<Idle>,
 }
 
-/// An actor waits for nothing but letters, having taken `letters` of them.
-pub(crate) struct Idle {
-    pub actor: String,
-    pub letters: u64,
-}
-
-/// How an actor's task ended.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum End {
-    /// It is finished and archived.
-    Finished,
-    /// Its mailbox was closed while it was idle.
-    Passivated,
-    /// An effect failed for good.
-    Stopped(String),
-    /// The partition is another's.
-    Lost,
-}
-
 /// What an effect's task ends with.
 struct Outcome<M: Machine> {
     key: String,
@@ -60,21 +42,20 @@ struct Outcome<M: Machine> {
     result: Result<Option<M::Command>, String>,
 }
 
-/// Why a record is not in the journal, or may not be.
-enum Unrecorded {
-    Conflict,
-    Unknown(atlas_bus::Error),
-}
-
 pub(crate) struct Live<M: Machine, E> {
     tenure: Arc<Tenure<E>>,
     actor: ActorId,
-    journaled: Journaled<M>,
-    agenda: Agenda,
+    life: Life<M>,
     effects: JoinSet<Outcome<M>>,
     aborts: HashMap<String, AbortHandle>,
     mailbox: mpsc::UnboundedReceiver<Delivery>,
     letters: u64,
+    /// The letter that is being acted on.
+    letter: Option<(Delivery, Letter)>,
+    /// Of what is being acted on.
+    span: tracing::Span,
+    /// Before the next time that the journal is tried.
+    pauses: Box<dyn Iterator<Item = Duration> + Send>,
 }
 
 impl<M: Machine, E: Executor<M>> Live<M, E> {
@@ -84,57 +65,55 @@ impl<M: Machine, E: Executor<M>> Live<M, E> {
         journaled: Journaled<M>,
         mailbox: mpsc::UnboundedReceiver<Delivery>,
     ) -> Self {
-        let (effects, aborts) = (JoinSet::new(), HashMap::new());
-        Self { tenure, actor, journaled, agenda: Agenda::default(), effects, aborts, mailbox, letters: 0 }
+        let life = Life::new(journaled, tenure.lease.epoch());
+        Self {
+            tenure,
+            actor,
+            life,
+            effects: JoinSet::new(),
+            aborts: HashMap::new(),
+            mailbox,
+            letters: 0,
+            letter: None,
+            span: tracing::Span::none(),
+            pauses: Box::new(pauses(BUS_PAUSE)),
+        }
     }
 
     /// Lives until it ends. Dropping it drops its effects.
     pub async fn run(mut self) -> End {
-        self.tenure.executor.observed(&self.actor, &self.journaled.machine);
+        self.tenure.executor.observed(&self.actor, self.life.machine());
+        let mut step = self.life.begin();
         loop {
-            if self.journaled.archived || self.journaled.machine.is_finished() {
-                return self.finish().await;
-            }
-            let waiting = self.reconcile();
-            if !waiting {
-                // Refused only by a partition that is ending.
-                let _ = self.tenure.idle.send(Idle { actor: self.actor.id.clone(), letters: self.letters });
-            }
-            let recorded = tokio::select! {
-                letter = self.mailbox.recv() => match letter {
-                    None => return End::Passivated,
-                    Some(delivery) => {
-                        self.letters += 1;
-                        self.letter(delivery).await
-                    }
-                },
-                Some(outcome) = self.effects.join_next(), if !self.effects.is_empty() => match outcome {
-                    Ok(outcome) => self.outcome(outcome).await,
-                    // Cancelled; panics are caught inside.
-                    Err(_) => Ok(()),
-                },
+            let given = match step {
+                Step::Wait { start, cancel, idle } => {
+                    self.span = tracing::Span::none();
+                    self.reconcile(start, cancel);
+                    self.wait(idle).await
+                }
+                Step::End(end) => return self.end(end).await,
+                step => {
+                    let span = self.span.clone();
+                    self.act(step).instrument(span).await
+                }
             };
-            if let Err(end) = recorded {
-                return end;
+            let learned = matches!(given, Given::Stored(_) | Given::Loaded(_));
+            step = self.span.in_scope(|| self.life.next(given, now_ms()));
+            if learned {
+                self.tenure.executor.observed(&self.actor, self.life.machine());
             }
         }
     }
 
-    /// Starts and cancels effects as the state says. False when it waits for no effect at all.
-    fn reconcile(&mut self) -> bool {
-        let wanted = self.journaled.machine.effects();
-        let keys: Vec<&str> = wanted.iter().map(|(key, _)| key.as_str()).collect();
-        let changes = self.agenda.reconcile(&keys, |key| self.journaled.knows(key));
-        for key in &changes.cancel {
+    fn reconcile(&mut self, start: Vec<(String, M::Effect)>, cancel: Vec<String>) {
+        for key in &cancel {
             if let Some(abort) = self.aborts.remove(key) {
                 abort.abort();
             }
         }
-        for index in changes.start {
-            let (key, effect) = wanted[index].clone();
+        for (key, effect) in start {
             self.start(key, effect);
         }
-        !wanted.is_empty()
     }
 
     fn start(&mut self, key: String, effect: M::Effect) {
@@ -142,157 +121,155 @@ impl<M: Machine, E: Executor<M>> Live<M, E> {
             target: "atlas_actor", parent: None, "effect",
             otel.name = format!("effect {}", M::KIND), actor = %self.actor, key = %key,
         );
-        let span = trace::with_parent(&self.journaled.traceparent, span);
-        let traceparent = non_empty(trace::traceparent(&span), &self.journaled.traceparent);
+        let span = trace::with_parent(self.life.traceparent(), span);
+        let traceparent = non_empty(trace::traceparent(&span), self.life.traceparent());
         let scope = Scope {
             actor: self.actor.clone(),
             key: key.clone(),
             epoch: self.tenure.lease.epoch(),
             traceparent,
         };
-        let task = {
-            let (executor, hold) = (self.tenure.executor.clone(), self.tenure.lease.hold());
-            perform::<M, E>(executor, hold, scope, effect, span.clone()).instrument(span)
-        };
+        let (executor, hold) = (self.tenure.executor.clone(), self.tenure.lease.hold());
+        let task = perform::<M, E>(executor, hold, scope, effect, span.clone()).instrument(span);
         let abort = self.effects.spawn(task);
         self.aborts.insert(key, abort);
     }
 
-    /// Acts on a letter once. `Err`: the actor's task ends.
-    async fn letter(&mut self, mut delivery: Delivery) -> Result<(), End> {
+    /// Waits for a letter or the end of an effect.
+    async fn wait(&mut self, idle: bool) -> Given<M> {
+        if idle {
+            // Refused only by a partition that is ending.
+            let _ = self.tenure.idle.send(Idle { actor: self.actor.id.clone(), letters: self.letters });
+        }
+        loop {
+            tokio::select! {
+                letter = self.mailbox.recv() => return match letter {
+                    None => Given::Closed,
+                    Some(delivery) => {
+                        self.letters += 1;
+                        self.open(delivery)
+                    }
+                },
+                Some(outcome) = self.effects.join_next(), if !self.effects.is_empty() => {
+                    // Else it was cancelled; panics are caught inside.
+                    if let Ok(Outcome { key, traceparent, span, result }) = outcome {
+                        self.aborts.remove(&key);
+                        self.span = span;
+                        return Given::Ended { key, traceparent, result };
+                    }
+                }
+            }
+        }
+    }
+
+    fn open(&mut self, mut delivery: Delivery) -> Given<M> {
         let span = tracing::info_span!(
             target: "atlas_actor", parent: None, "letter",
             otel.name = format!("letter {}", M::KIND), otel.kind = "consumer", actor = %self.actor, id = %delivery.id,
         );
-        let span = trace::with_parent(&delivery.traceparent, span);
-        let traceparent = non_empty(trace::traceparent(&span), &delivery.traceparent);
+        self.span = trace::with_parent(&delivery.traceparent, span);
         let letter = std::mem::take(&mut delivery.letter);
-        async {
-            loop {
-                if self.journaled.knows(&delivery.id) || self.journaled.archived {
-                    break;
-                }
-                let Some(command) = self.tenure.executor.command(letter.clone()) else {
-                    delivery.bury(format!("{} actors take no such letter", M::KIND)).await;
-                    return Ok(());
-                };
-                match self.record(command, &delivery.id, &traceparent).await {
-                    Ok(()) => break,
-                    Err(unrecorded) => self.recover(unrecorded).await?,
-                }
-            }
-            delivery.ack().await;
-            Ok(())
-        }
-        .instrument(span)
-        .await
+        let given = self.read(&delivery, &letter);
+        self.letter = Some((delivery, letter));
+        given
     }
 
-    /// Acts on an effect's result. `Err`: the actor's task ends.
-    async fn outcome(&mut self, outcome: Outcome<M>) -> Result<(), End> {
-        let Outcome { key, traceparent, span, result } = outcome;
-        self.aborts.remove(&key);
-        if !self.agenda.end(&key) {
-            return Ok(());
-        }
-        async {
-            match result {
-                Ok(None) => Ok(()),
-                Ok(Some(command)) => match self.record(command, &key, &traceparent).await {
-                    Ok(()) => Ok(()),
-                    // If it was stored after all the reload knows the key; else the effect runs again.
-                    Err(unrecorded) => self.recover(unrecorded).await,
-                },
-                Err(reason) => {
-                    let reason = format!("effect {key} failed for good: {reason}");
-                    if let Err(error) = self.tenure.bus.bury_effect(&self.actor, &key, &reason).await {
-                        tracing::error!(actor = %self.actor, key, reason, %error, "an effect failed for good, and could not be buried");
-                    }
-                    Err(End::Stopped(reason))
-                }
-            }
-        }
-        .instrument(span)
-        .await
-    }
-
-    /// Decides, appends and folds.
-    async fn record(
-        &mut self,
-        command: M::Command,
-        cause: &str,
-        traceparent: &str,
-    ) -> Result<(), Unrecorded> {
-        let time_ms = now_ms();
-        let events = self.journaled.machine.decide(command, time_ms);
-        if events.is_empty() {
-            return Ok(());
-        }
-        let record = Record {
-            version: M::VERSION,
-            cause: cause.to_owned(),
-            time_ms,
-            epoch: self.tenure.lease.epoch(),
-            traceparent: traceparent.to_owned(),
-            events: events.iter().map(prost::Message::encode_to_vec).collect(),
-        };
-        let sequence =
-            self.tenure.bus.append(&self.actor, &record, self.journaled.last).await.map_err(|error| {
-                match error {
-                    AppendError::Conflict { .. } => Unrecorded::Conflict,
-                    AppendError::Bus(error) => Unrecorded::Unknown(error),
-                }
-            })?;
-        self.journaled.applied(sequence, record, &events);
-        self.tenure.executor.observed(&self.actor, &self.journaled.machine);
-        Ok(())
-    }
-
-    /// The journal is not what memory says: forget the actor and read it again, if it is ours still.
-    async fn recover(&mut self, unrecorded: Unrecorded) -> Result<(), End> {
-        match unrecorded {
-            Unrecorded::Conflict => tracing::warn!(actor = %self.actor, "another host wrote the journal"),
-            Unrecorded::Unknown(error) => {
-                tracing::warn!(actor = %self.actor, %error, "a record may not be stored")
-            }
-        }
-        self.effects.abort_all();
-        self.effects = JoinSet::new();
-        self.aborts.clear();
-        self.agenda = Agenda::default();
-        let mut pauses = pauses(BUS_PAUSE);
-        loop {
-            if !self.tenure.lease.verify().await {
-                return Err(End::Lost);
-            }
-            match Journaled::load(&self.tenure.bus, &self.actor).await {
-                Ok(journaled) => {
-                    self.journaled = journaled;
-                    self.tenure.executor.observed(&self.actor, &self.journaled.machine);
-                    return Ok(());
-                }
-                Err(error @ crate::Error::Journal { .. }) => return Err(End::Stopped(error.to_string())),
-                Err(error) => {
-                    tracing::warn!(actor = %self.actor, %error, "a journal could not be read; trying again")
-                }
-            }
-            tokio::time::sleep(pauses.next().unwrap_or_default()).await;
+    fn read(&self, delivery: &Delivery, letter: &Letter) -> Given<M> {
+        Given::Letter {
+            id: delivery.id.clone(),
+            traceparent: non_empty(trace::traceparent(&self.span), &delivery.traceparent),
+            command: self.tenure.executor.command(letter.clone()),
         }
     }
 
-    async fn finish(mut self) -> End {
-        self.effects.abort_all();
+    /// Does a step that neither waits for the world nor is the last.
+    async fn act(&mut self, step: Step<M>) -> Given<M> {
+        match step {
+            Step::Append { record, after } => self.append(&record, after).await,
+            Step::Verify => {
+                self.forget_effects();
+                Given::Held(self.tenure.lease.verify().await)
+            }
+            Step::Load => self.load().await,
+            Step::Again => match &self.letter {
+                Some((delivery, letter)) => self.read(delivery, letter),
+                None => Given::Done,
+            },
+            Step::Ack => {
+                if let Some((delivery, _)) = self.letter.take() {
+                    delivery.ack().await;
+                }
+                Given::Done
+            }
+            Step::Bury { reason } => {
+                if let Some((delivery, _)) = self.letter.take() {
+                    delivery.bury(reason).await;
+                }
+                Given::Done
+            }
+            Step::BuryEffect { key, reason } => {
+                if let Err(error) = self.tenure.bus.bury_effect(&self.actor, &key, &reason).await {
+                    tracing::error!(actor = %self.actor, key, reason, %error, "an effect failed for good, and could not be buried");
+                }
+                Given::Done
+            }
+            Step::Archive => self.archive().await,
+            Step::Wait { .. } | Step::End(_) => Given::Done,
+        }
+    }
+
+    async fn append(&mut self, record: &Record, after: u64) -> Given<M> {
+        match self.tenure.bus.append(&self.actor, record, after).await {
+            Ok(sequence) => Given::Stored(sequence),
+            Err(AppendError::Conflict { .. }) => {
+                tracing::warn!(actor = %self.actor, "another host wrote the journal");
+                self.pauses = Box::new(pauses(BUS_PAUSE));
+                Given::Conflict
+            }
+            Err(AppendError::Bus(error)) => {
+                tracing::warn!(actor = %self.actor, %error, "a record may not be stored");
+                self.pauses = Box::new(pauses(BUS_PAUSE));
+                Given::Failed
+            }
+        }
+    }
+
+    async fn load(&mut self) -> Given<M> {
+        match Journaled::load(&self.tenure.bus, &self.actor).await {
+            Ok(journaled) => Given::Loaded(Box::new(journaled)),
+            Err(error @ crate::Error::Journal { .. }) => Given::Unreadable(error.to_string()),
+            Err(error) => {
+                tracing::warn!(actor = %self.actor, %error, "a journal could not be read; trying again");
+                tokio::time::sleep(self.pauses.next().unwrap_or_default()).await;
+                Given::Failed
+            }
+        }
+    }
+
+    async fn archive(&mut self) -> Given<M> {
+        self.forget_effects();
         let mut pauses = pauses(BUS_PAUSE);
         while let Err(error) = self.tenure.bus.archive(&self.actor).await {
             tracing::warn!(actor = %self.actor, %error, "a finished actor could not be archived; trying again");
             tokio::time::sleep(pauses.next().unwrap_or_default()).await;
         }
-        // Letters that are in the mailbox already: nothing will come of them.
-        self.mailbox.close();
-        while let Some(delivery) = self.mailbox.recv().await {
-            delivery.ack().await;
+        Given::Done
+    }
+
+    fn forget_effects(&mut self) {
+        self.effects = JoinSet::new();
+        self.aborts.clear();
+    }
+
+    async fn end(mut self, end: End) -> End {
+        if end == End::Finished {
+            // Letters that are in the mailbox already: nothing will come of them.
+            self.mailbox.close();
+            while let Some(delivery) = self.mailbox.recv().await {
+                delivery.ack().await;
+            }
         }
-        End::Finished
+        end
     }
 }
 
@@ -307,9 +284,12 @@ async fn perform<M: Machine, E: Executor<M>>(
     let mut pauses = pauses(EFFECT_PAUSE);
     let (key, traceparent) = (scope.key.clone(), scope.traceparent.clone());
     loop {
-        // A host that was stopped may wake up here, with the partition another's and its timers not yet run.
-        hold.until_it_holds().await;
-        let attempt = AssertUnwindSafe(executor.execute(scope.clone(), effect.clone())).catch_unwind().await;
+        if !hold.holds() {
+            // The partition is, or may be, another's: its tenure ends, and this with it.
+            std::future::pending::<()>().await;
+        }
+        let attempt =
+            AssertUnwindSafe(executor.execute(scope.clone(), effect.clone())).catch_unwind().await;
         let result = match attempt {
             Ok(Ok(command)) => Ok(command),
             Ok(Err(EffectError::Retry { after, cause })) => {

@@ -1,6 +1,6 @@
 //! One partition for one tenure: its journals folded, its actors alive, its inbox open.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,13 +11,10 @@ use tokio::task::{Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::journaled::Journaled;
-use crate::live::{End, Idle, Live, Tenure, panic_text};
+use crate::life::End;
+use crate::live::{Live, Tenure, panic_text};
+use crate::roster::{Fate, Found, Roster, Woken};
 use crate::{Error, Executor, Machine};
-
-/// Actors of a partition kept in memory although they wait for nothing but letters.
-const IDLE_ACTORS: usize = 1024;
-/// When a letter to a stopped actor comes again. After ten times it is buried.
-const STOPPED_PAUSE: Duration = Duration::from_secs(30);
 
 /// What is the same for all tenures of a partition.
 pub(crate) struct Place<E> {
@@ -27,16 +24,6 @@ pub(crate) struct Place<E> {
     pub executor: Arc<E>,
     /// Lets only some partitions fold their journals at once: it takes memory.
     pub folding: Arc<Semaphore>,
-}
-
-/// An actor as the partition knows it. Those it does not know are in their journals, or not born.
-enum Slot {
-    Live {
-        mailbox: mpsc::UnboundedSender<Delivery>,
-        letters: u64,
-    },
-    /// It will not act before the next activation.
-    Stopped,
 }
 
 /// A journal on its way into memory.
@@ -50,13 +37,10 @@ struct Folded<M> {
 struct Partition<M: Machine, E> {
     run: RunId,
     tenure: Arc<Tenure<E>>,
-    slots: HashMap<String, Slot>,
-    /// Archived actors.
-    finished: HashSet<String>,
+    /// Mailboxes are unbounded, but the consumer's limit of unacknowledged letters bounds all of them together.
+    roster: Roster<mpsc::UnboundedSender<Delivery>>,
     tasks: JoinSet<End>,
     names: HashMap<Id, String>,
-    /// Idle actors, longest idle first; entries of actors that woke up since are stale.
-    idle: VecDeque<Idle>,
     machine: std::marker::PhantomData<M>,
 }
 
@@ -72,11 +56,9 @@ pub(crate) async fn tenure<M: Machine, E: Executor<M>>(
     let mut partition = Partition::<M, E> {
         run: place.run.clone(),
         tenure: tenure.clone(),
-        slots: HashMap::new(),
-        finished: HashSet::new(),
+        roster: Roster::default(),
         tasks: JoinSet::new(),
         names: HashMap::new(),
-        idle: VecDeque::new(),
         machine: std::marker::PhantomData,
     };
     let work = async {
@@ -86,7 +68,7 @@ pub(crate) async fn tenure<M: Machine, E: Executor<M>>(
             tokio::select! {
                 delivery = inbox.next() => partition.deliver(delivery).await,
                 Some(ended) = partition.tasks.join_next_with_id(), if !partition.tasks.is_empty() => partition.ended(ended).await,
-                Some(idler) = idlers.recv() => partition.rest(idler),
+                Some(idler) = idlers.recv() => drop(partition.roster.rest(idler)),
             }
         }
     };
@@ -129,19 +111,16 @@ impl<M: Machine, E: Executor<M>> Partition<M, E> {
             })
             .await?;
         for (id, Folded { actor, journaled, records }) in folded {
-            match journaled {
-                // More than the closing record: it was killed before the purge, which the actor's end repeats.
-                Ok(journaled) if journaled.archived && records == 1 => drop(self.finished.insert(id)),
-                Ok(journaled) => self.wake(actor, journaled),
-                Err(error) => {
-                    tracing::error!(%actor, %error, "an actor cannot be activated");
-                    self.slots.insert(id, Slot::Stopped);
-                }
+            let journaled = journaled.inspect_err(|error| {
+                tracing::error!(%actor, %error, "an actor cannot be activated");
+            });
+            if let Some(journaled) = self.roster.activated(&id, journaled.ok(), records) {
+                self.wake(actor, journaled);
             }
         }
         tracing::debug!(
             kind = %M::KIND, partition = place.partition, epoch = self.tenure.lease.epoch(),
-            actors = self.slots.len(), archived = self.finished.len(), "took a partition",
+            actors = self.roster.len(), archived = self.roster.finished(), "took a partition",
         );
         Ok(())
     }
@@ -153,48 +132,43 @@ impl<M: Machine, E: Executor<M>> Partition<M, E> {
         let live = Live::new(self.tenure.clone(), actor, journaled, letters);
         let task = self.tasks.spawn(live.run());
         self.names.insert(task.id(), id.clone());
-        // Unbounded, but the consumer's limit of unacknowledged letters bounds all mailboxes together.
-        self.slots.insert(id, Slot::Live { mailbox, letters: 0 });
+        self.roster.woke(id, mailbox);
     }
 
     async fn deliver(&mut self, delivery: Delivery) {
         let id = delivery.actor.id.clone();
-        if self.finished.contains(&id) {
-            return delivery.ack().await;
-        }
-        let delivery = match self.slots.get_mut(&id) {
-            Some(Slot::Stopped) => return delivery.retry(STOPPED_PAUSE).await,
-            Some(Slot::Live { mailbox, letters }) => {
-                *letters += 1;
-                match mailbox.send(delivery) {
-                    Ok(()) => return,
+        match self.roster.fate(&id) {
+            Fate::Ack => return delivery.ack().await,
+            Fate::Retry(pause) => return delivery.retry(pause).await,
+            Fate::Deliver(mailbox) => {
+                return match mailbox.send(delivery) {
+                    Ok(()) => {}
                     // Its task has just ended; we shall hear of it next. The letter comes again.
-                    Err(refused) => return refused.0.retry(Duration::ZERO).await,
-                }
+                    Err(refused) => refused.0.retry(Duration::ZERO).await,
+                };
             }
-            None => delivery,
-        };
-        match Journaled::<M>::load(&self.tenure.bus, &delivery.actor).await {
-            Ok(journaled) if journaled.machine.is_finished() => {
-                self.finished.insert(id);
-                delivery.ack().await;
-            }
-            Ok(journaled) => {
-                self.wake(delivery.actor.clone(), journaled);
-                if let Some(Slot::Live { mailbox, letters }) = self.slots.get_mut(&id) {
-                    *letters += 1;
-                    // The task cannot have ended: it waits for this.
-                    let _ = mailbox.send(delivery);
-                }
-            }
+            Fate::Load => {}
+        }
+        let found = match Journaled::<M>::load(&self.tenure.bus, &delivery.actor).await {
+            Ok(journaled) => Found::Journal(Box::new(journaled)),
             Err(error @ Error::Journal { .. }) => {
                 tracing::error!(actor = %delivery.actor, %error, "an actor cannot be activated");
-                self.slots.insert(id, Slot::Stopped);
-                delivery.retry(STOPPED_PAUSE).await;
+                Found::Unreadable
             }
             Err(error) => {
                 tracing::warn!(actor = %delivery.actor, %error, "an actor could not be loaded; its letter comes again");
-                delivery.retry(Duration::from_secs(1)).await;
+                Found::Nothing
+            }
+        };
+        match self.roster.loaded(&id, found) {
+            Woken::Ack => delivery.ack().await,
+            Woken::Retry(pause) => delivery.retry(pause).await,
+            Woken::Wake(journaled) => {
+                self.wake(delivery.actor.clone(), *journaled);
+                if let Fate::Deliver(mailbox) = self.roster.fate(&id) {
+                    // The task cannot have ended: it waits for this.
+                    let _ = mailbox.send(delivery);
+                }
             }
         }
     }
@@ -203,15 +177,11 @@ impl<M: Machine, E: Executor<M>> Partition<M, E> {
         let task = ended.as_ref().map_or_else(JoinError::id, |(id, _)| *id);
         let Some(id) = self.names.remove(&task) else { return };
         match ended {
-            Ok((_, End::Finished)) => {
-                self.slots.remove(&id);
-                self.finished.insert(id);
-            }
-            // The slot went when the mailbox was closed.
-            Ok((_, End::Passivated | End::Lost)) => {}
-            Ok((_, End::Stopped(reason))) => {
-                tracing::error!(actor = id, reason, "an actor stopped");
-                self.slots.insert(id, Slot::Stopped);
+            Ok((_, end)) => {
+                if let End::Stopped(reason) = &end {
+                    tracing::error!(actor = id, reason, "an actor stopped");
+                }
+                self.roster.ended(id, &end);
             }
             Err(error) => {
                 let reason = match error.try_into_panic() {
@@ -222,21 +192,7 @@ impl<M: Machine, E: Executor<M>> Partition<M, E> {
                 if let Err(error) = self.tenure.bus.bury_effect(&actor, "panic", &reason).await {
                     tracing::error!(%actor, reason, %error, "an actor panicked, and that could not be put down");
                 }
-                self.slots.insert(id, Slot::Stopped);
-            }
-        }
-    }
-
-    /// An actor waits for nothing but letters. When too many do, those go that did so for the longest time.
-    fn rest(&mut self, idler: Idle) {
-        self.idle.push_back(idler);
-        while self.idle.len() > IDLE_ACTORS {
-            let Some(Idle { actor, letters }) = self.idle.pop_front() else { return };
-            // It has taken all that it was sent, so that nothing is lost with its mailbox.
-            let unchanged =
-                matches!(self.slots.get(&actor), Some(Slot::Live { letters: sent, .. }) if *sent == letters);
-            if unchanged {
-                self.slots.remove(&actor);
+                self.roster.ended(id, &End::Stopped(reason));
             }
         }
     }

@@ -32,7 +32,7 @@ impl Bus {
         let closed = if is_tombstone(record) {
             *last
         } else {
-            let closing = Record { cause: ARCHIVED.to_owned(), events: Vec::new(), ..record.clone() };
+            let closing = Self::closing(record);
             let after = *last;
             let archive = Archive {
                 records: records
@@ -58,6 +58,11 @@ impl Bus {
             .await
             .map_err(|error| Error::failed(format!("purge the archived journal of {actor}"), error))?;
         Ok(())
+    }
+
+    /// The record that closes a journal whose last record is `last`, once its archive is stored: for it [`Bus::is_archived`] holds.
+    pub fn closing(last: &Record) -> Record {
+        Record { cause: ARCHIVED.to_owned(), events: Vec::new(), ..last.clone() }
     }
 
     pub(crate) async fn archived_records(&self, actor: &ActorId) -> Result<Vec<(u64, Record)>, Error> {

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use futures::TryStreamExt as _;
 use prost::Message as _;
 
+use crate::append::{Append, Attempt, Next};
 use crate::connect::{StoreError, trace_headers};
 use crate::read::Stored;
 use crate::spec::JOURNAL;
@@ -40,28 +41,30 @@ impl Bus {
             .with_max_delay(Duration::from_secs(2))
             .without_max_times()
             .build();
-        // True once an attempt's outcome is unknown.
-        let mut uncertain = false;
+        let mut append = Append::default();
         loop {
             let mut headers = trace_headers();
             headers.insert(
                 async_nats::header::NATS_EXPECTED_LAST_SUBJECT_SEQUENCE,
                 async_nats::HeaderValue::from(after),
             );
-            let error = match self.store(subject.clone(), headers, payload.clone()).await {
-                Ok(sequence) => return Ok(sequence),
-                Err(error) => error,
-            };
-            if matches!(error, StoreError::Outdated) {
-                if uncertain
-                    && let Some(last) = self.last(&subject).await?
-                    && last.payload == payload
-                {
-                    return Ok(last.sequence);
-                }
-                return Err(AppendError::Conflict { actor: actor.to_string(), after });
+            let tried = self.store(subject.clone(), headers, payload.clone()).await;
+            let mut next = append.tried(match &tried {
+                Ok(sequence) => Attempt::Stored(*sequence),
+                Err(StoreError::Outdated) => Attempt::Outdated,
+                Err(StoreError::Unknown(_)) => Attempt::Unknown,
+            });
+            if next == Next::LookUp {
+                let last = self.last(&subject).await?;
+                next = append.found(last.filter(|last| last.payload == payload).map(|last| last.sequence));
             }
-            uncertain = true;
+            let error = match (next, tried) {
+                (Next::Stored(sequence), _) | (_, Ok(sequence)) => return Ok(sequence),
+                (Next::Conflict, _) => {
+                    return Err(AppendError::Conflict { actor: actor.to_string(), after });
+                }
+                (Next::Again | Next::LookUp, Err(error)) => error,
+            };
             if tokio::time::Instant::now() >= deadline {
                 return Err(Error::failed(format!("append to the journal of {actor}"), error).into());
             }

@@ -8,7 +8,7 @@ use async_nats::jetstream::kv::{CreateErrorKind, Operation, Store, UpdateErrorKi
 use atlas_domain::{ActorKind, RunId};
 use bytes::Bytes;
 use futures::{Stream, StreamExt as _};
-use tokio::sync::{Mutex, watch};
+use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 
@@ -39,11 +39,51 @@ struct Tenure {
     value: Bytes,
     epoch: u64,
     ttl: Duration,
+    /// What times of `term` count from.
+    origin: Instant,
+    term: parking_lot::Mutex<Term>,
     /// Of the last write of ours to the key.
     revision: Mutex<u64>,
-    /// When the last write that the server took was sent.
-    renewed: watch::Sender<Instant>,
     lost: CancellationToken,
+}
+
+/// A lease's term by its holder's monotonic clock, without I/O: when to renew, when to give up. Times count from any one instant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Term {
+    ttl: Duration,
+    renewed: Duration,
+}
+
+impl Term {
+    /// A lease of life `ttl` whose last successful write was sent at `renewed`.
+    pub fn new(ttl: Duration, renewed: Duration) -> Self {
+        Self { ttl, renewed }
+    }
+
+    /// A renewal that was sent at `sent` has succeeded.
+    pub fn renew(&mut self, sent: Duration) {
+        self.renewed = self.renewed.max(sent);
+    }
+
+    /// When to renew: at a third of its life.
+    pub fn renewal(&self) -> Duration {
+        self.renewed + self.ttl / 3
+    }
+
+    /// When the holder gives up by itself: at two thirds, before anyone else can have it.
+    pub fn end(&self) -> Duration {
+        self.renewed + self.ttl * 2 / 3
+    }
+
+    /// Until when to wait for the answer to a renewal sent at `sent`: there is time for another.
+    pub fn patience(&self, sent: Duration) -> Duration {
+        self.end().min(sent + self.ttl / 6)
+    }
+
+    /// Whether its holder may act.
+    pub fn holds(&self, now: Duration) -> bool {
+        now < self.end()
+    }
 }
 
 /// When this process first saw the leases of others as they are, by its own clock.
@@ -110,8 +150,9 @@ impl Bus {
             value,
             epoch,
             ttl,
+            origin: begun,
+            term: parking_lot::Mutex::new(Term::new(ttl, Duration::ZERO)),
             revision: Mutex::new(epoch),
-            renewed: watch::Sender::new(begun),
             lost: CancellationToken::new(),
         });
         let renewal = tokio::spawn(tenure.clone().keep());
@@ -257,17 +298,16 @@ pub struct Hold {
 }
 
 impl Hold {
-    /// Whether the lease holds by this machine's monotonic clock: nobody else can have the partition yet. A process that was stopped finds
-    /// out by it before its timers have told it.
+    /// Whether the holder may act now, by its own clock alone. A process that was stopped for longer than a lease lives finds
+    /// out here before it does anything, whatever of it runs first when it wakes up. No is final: an answer to a renewal that
+    /// was on its way does not bring back what was given up on the strength of it.
     pub fn holds(&self) -> bool {
-        self.tenure.holds()
-    }
-
-    /// Waits until the lease [holds](Self::holds); for ever when it is lost.
-    pub async fn until_it_holds(&self) {
-        let mut renewed = self.tenure.renewed.subscribe();
-        // The sender lives as long as the tenure.
-        let _ = renewed.wait_for(|_| self.tenure.holds()).await;
+        let Tenure { lost, term, origin, .. } = &*self.tenure;
+        let held = !lost.is_cancelled() && term.lock().holds(origin.elapsed());
+        if !held {
+            lost.cancel();
+        }
+        held
     }
 }
 
@@ -279,26 +319,23 @@ impl Drop for Lease {
 }
 
 impl Tenure {
-    fn holds(&self) -> bool {
-        !self.lost.is_cancelled() && self.renewed.borrow().elapsed() < self.ttl * 2 / 3
-    }
-
     /// Renews until the lease is lost.
     async fn keep(self: Arc<Self>) {
         loop {
-            let renewed = *self.renewed.borrow();
-            tokio::time::sleep_until(renewed + self.ttl / 3).await;
-            let suspend = renewed + self.ttl * 2 / 3;
+            let term = *self.term.lock();
+            tokio::time::sleep_until(self.origin + term.renewal()).await;
             loop {
-                // A renewal whose answer got lost with a connection is not waited for: there is time for another.
-                let patience = suspend.min(Instant::now() + self.ttl / 6);
-                match timeout_at(patience, self.renew()).await {
-                    Ok(Renewed::Yes) => break,
-                    Ok(Renewed::Unknown(error)) if Instant::now() < suspend => {
+                let sent = self.origin.elapsed();
+                match timeout_at(self.origin + term.patience(sent), self.renew()).await {
+                    Ok(Renewed::Yes) => {
+                        self.term.lock().renew(sent);
+                        break;
+                    }
+                    Ok(Renewed::Unknown(error)) if term.holds(self.origin.elapsed()) => {
                         tracing::debug!(lease = self.key, error, "a lease was not renewed; trying again");
                         sleep(RENEWAL_PAUSE.min(self.ttl / 10)).await;
                     }
-                    Err(_) if Instant::now() < suspend => {}
+                    Err(_) if term.holds(self.origin.elapsed()) => {}
                     Ok(Renewed::No | Renewed::Unknown(_)) | Err(_) => {
                         tracing::warn!(lease = self.key, epoch = self.epoch, "lost a lease");
                         self.lost.cancel();
@@ -312,11 +349,9 @@ impl Tenure {
     async fn renew(&self) -> Renewed {
         let mut revision = self.revision.lock().await;
         for _ in 0..2 {
-            let sent = Instant::now();
             match self.store.update(&self.key, self.value.clone(), *revision).await {
                 Ok(new) => {
                     *revision = new;
-                    self.renewed.send_replace(sent);
                     return Renewed::Yes;
                 }
                 Err(error) if error.kind() == UpdateErrorKind::WrongLastRevision => {

@@ -4,6 +4,7 @@
 //! [`Bus`] is a cheap handle on one connection. What is stored where is in [`Spec`]; [`Bus::ensure`]
 //! creates it and refuses a stream that differs. Every message and record carries a W3C trace context.
 
+pub mod append;
 mod archive;
 mod connect;
 mod dead;
@@ -26,7 +27,7 @@ pub use dead::is_effect;
 pub use drain::Held;
 pub use error::{AppendError, Error};
 pub use inbox::{Delivery, Inbox};
-pub use lease::{Hold, Lease};
+pub use lease::{Hold, Lease, Term};
 pub use request::{Asked, RequestError, ServeLimit};
 pub use server::{Server, ServerError, ServerOptions};
 pub use spec::Spec;

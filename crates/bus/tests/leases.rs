@@ -68,10 +68,8 @@ async fn a_process_that_was_stopped_finds_out_before_its_timers_run() {
     assert!(hold.holds());
     // The whole runtime stands still, as after SIGSTOP, for two thirds of the lease's life.
     std::thread::sleep(brief().lease_ttl * 2 / 3);
-    assert!(!hold.holds() && !lease.lost().is_cancelled(), "no task of ours has run yet");
-    // Then they do, and it is lost; nobody goes on under it.
-    lease.lost().cancelled().await;
-    assert!(tokio::time::timeout(Duration::from_millis(50), hold.until_it_holds()).await.is_err());
+    assert!(!lease.lost().is_cancelled(), "no task of ours has run yet");
+    assert!(!hold.holds() && lease.lost().is_cancelled());
 }
 
 #[tokio::test]

@@ -20,6 +20,8 @@ use crate::facts::{Facts, LibraryFacts};
 use crate::gate::foreign_axioms;
 use crate::kernels::{Spoken, Word};
 use crate::library::{TOOLCHAIN_AXIOMS, TooLarge};
+use crate::names::is_auxiliary_text;
+use crate::tags::{self, Tag};
 
 /// Names the code that judges, in receipts and in keys of verdicts; another version may judge otherwise.
 pub const JUDGE: &str = concat!("atlas-judge ", env!("CARGO_PKG_VERSION"), " judge 2");
@@ -88,6 +90,8 @@ pub struct Judged {
     pub declarations: Vec<Facts>,
     /// What no library may have.
     pub refusals: Vec<Refusal>,
+    /// What was noticed of declarations, by name, that no kernel refuses; where the kernel accepted them.
+    pub tags: BTreeMap<String, Vec<Tag>>,
     /// The second kernel's word.
     pub kernel: Spoken,
     /// Two ways of finding out the same thing do not agree: this code has a mistake.
@@ -146,12 +150,12 @@ impl Judge {
         fetch: &mut Fetch<'_>,
     ) -> Result<Judged, Groundless> {
         let loaded = self.stand(ground, fetch)?;
-        let (mut terms, declarations) = match read(&loaded.base, export, bound) {
+        let (mut terms, given) = match read(&loaded.base, export, bound) {
             Ok(read) => read,
             Err(error) => return Ok(unread(&error)),
         };
         let started = Instant::now();
-        let verdict = check(&mut terms, &declarations, &policy(), &limits(bound));
+        let verdict = check(&mut terms, &given, &policy(), &limits(bound));
         let milliseconds = started.elapsed().as_millis().try_into().unwrap_or(u32::MAX);
         let grown = match &verdict {
             Verdict::Accepted(accepted) => loaded.base.extend(&accepted.certified),
@@ -159,13 +163,17 @@ impl Judge {
         };
         let examined = Examination { toolchain: &loaded.toolchain, grown: grown.as_ref(), asked };
         let (declarations, refusals, incident) = examined
-            .run(&mut terms, &declarations)
+            .run(&mut terms, &given)
             .unwrap_or_else(|why| (Vec::new(), vec![the_export(why.to_string())], None));
+        let tags = match &grown {
+            Some(_) => tags::of(&mut terms, &given, loaded.toolchain.len(), &|name| !is_auxiliary_text(name)),
+            None => BTreeMap::new(),
+        };
         if let Some(base) = grown.filter(|_| refusals.is_empty() && incident.is_none()) {
             self.keep(ground, export, Loaded { base, ..loaded });
         }
         let kernel = Spoken { kernel: KERNEL.to_owned(), word: word(verdict, milliseconds) };
-        Ok(Judged { declarations, refusals, kernel, incident })
+        Ok(Judged { declarations, refusals, tags, kernel, incident })
     }
 
     /// The base that `ground` makes.
@@ -298,7 +306,7 @@ fn unread(error: &ndjson::ReadError) -> Judged {
     let Refusal { declaration, why: reason } = the_export(format!("it cannot be read: {error}"));
     let word = Word::Undecided { declaration, reason };
     let kernel = Spoken { kernel: KERNEL.to_owned(), word };
-    Judged { declarations: Vec::new(), refusals: Vec::new(), kernel, incident: None }
+    Judged { declarations: Vec::new(), refusals: Vec::new(), tags: BTreeMap::new(), kernel, incident: None }
 }
 
 /// Facts, what is refused, and an incident.

@@ -10,6 +10,7 @@
 //! names.rs           … and what it is called
 //! kernels.rs     Lean's kernel and ours: both accept, or it does not pass; a contradiction is an incident
 //! gate.rs        what the request expects: frozen statements, no `sorry` but that of stated targets
+//! tags/          what was noticed of declarations that no kernel refuses, for reviewers
 //! outline.rs     what has changed since a statement was frozen, in words
 //! receipt.rs     what a receipt says; its file (JSON) and its message (proto)
 //! canonical.rs     the bytes that are signed
@@ -35,6 +36,8 @@ mod ring;
 mod signing;
 mod statement;
 mod verify;
+
+pub mod tags;
 
 pub use facts::{Facts, LibraryFacts};
 pub use gate::{Checked, Reason, gate};

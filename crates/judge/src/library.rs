@@ -157,9 +157,13 @@ impl<'l> Library<'l> {
         Ok(found)
     }
 
-    /// Whether a name is a library constant's that counts by its content.
+    /// Whether a name is a library constant's that counts by its content: a definition or a theorem, of which two with the same content
+    /// are the same. Two opaque constants are not, and the constructors of an inductive type are no part of it; Lean would choose no such
+    /// names for them.
     pub(crate) fn is_inlined(&self, name: NameId) -> bool {
-        names::is_inlined(self.terms, name) && self.constant(name).is_some()
+        let kinds = [ConstantKind::Definition, ConstantKind::Theorem];
+        names::is_inlined(self.terms, name)
+            && self.constant(name).is_some_and(|constant| kinds.contains(&constant.kind))
     }
 
     /// The constants that stand in what an inlined one is.

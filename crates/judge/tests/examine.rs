@@ -157,6 +157,26 @@ fn a_statement_has_one_hash_whether_agents_or_the_judge_look() {
     let hash = |script: &str| elaborated(script)["N.t"].statement_hash.clone();
     assert_eq!(hash(&split("a", "n")), hash(&split("b", "n")));
     assert_ne!(hash(&split("a", "n")), hash(&split("a", "2")));
+    // Such a name hides neither what an inductive type says nor that two opaque constants are two.
+    let hash = |script: &str| {
+        let World { mut terms, declarations, .. } = World::new().with(script);
+        let name = terms.name_path("N.t").unwrap();
+        let mut library = LibraryFacts::new(&mut terms, &declarations, None).unwrap();
+        library.facts(name).unwrap().unwrap().statement_hash
+    };
+    let hidden = |premise: &str| {
+        hash(&format!(
+            "inductive N._T : Prop | N._T.mk : {premise} -> N._T theorem N.t : N._T -> True := fun (h : N._T) => True.intro"
+        ))
+    };
+    assert_ne!(hidden("False"), hidden("True"));
+    let opaque = |other: &str| {
+        let equal = format!("Eq.{{1}} Nat N._c {other}");
+        hash(&format!(
+            "axiom sorryAx.{{u}} : (α : Sort u) -> α opaque N._c : Nat := 0 opaque N._d : Nat := 0 theorem N.t : {equal} := sorryAx.{{0}} ({equal})"
+        ))
+    };
+    assert_ne!(opaque("N._c"), opaque("N._d"));
     // The negation.
     let negated = elaborated("theorem N.x : Eq.{1} Nat 0 1 := sorryAx.{0} (Eq.{1} Nat 0 1)");
     let refuted = elaborated("theorem N.y : Not (Eq.{1} Nat 0 1) := sorryAx.{0} (Not (Eq.{1} Nat 0 1))");

@@ -124,6 +124,13 @@ impl Base {
         })
     }
 
+    /// A base whose tables and constants are these, with their axioms.
+    pub(crate) fn thawed(mut terms: Terms, layer: Layer, ops: OpSet) -> Base {
+        let mut environment = Environment::default();
+        environment.push(Arc::new(layer));
+        Base { id: BaseId::next(), tables: terms.freeze(), known: terms.known, environment, ops }
+    }
+
     fn with(&self, terms: &mut Terms, mut layer: Layer, ops: OpSet) -> Base {
         let tables = terms.freeze();
         let mut environment = self.environment.clone();
@@ -167,6 +174,10 @@ impl Base {
 
     pub(crate) fn environment(&self) -> &Environment {
         &self.environment
+    }
+
+    pub(crate) fn tables(&self) -> &[Arc<Tables>] {
+        &self.tables
     }
 
     pub(crate) fn ops(&self) -> OpSet {

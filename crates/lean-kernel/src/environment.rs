@@ -238,6 +238,13 @@ impl Environment {
         );
     }
 
+    /// All layers as one.
+    pub fn flattened(&self) -> Layer {
+        let mut all = Layer::default();
+        self.layers.iter().for_each(|layer| all.absorb(layer));
+        all
+    }
+
     fn layer_of(&self, decl: u32) -> Option<&Layer> {
         self.layers.iter().rev().find(|l| l.first <= decl).map(|l| &**l)
     }

@@ -4,7 +4,7 @@ use crate::term::{ANONYMOUS, NameId, Terms};
 
 macro_rules! known { ($($field:ident = $path:literal,)*) => {
     /// Names that mean something to the kernel.
-    #[derive(Clone, Copy, Debug)]
+    #[derive(Clone, Copy, PartialEq, Debug)]
     pub(crate) struct Known { $(pub $field: NameId,)* ops: [NameId; OPS.len()] }
 
     impl Default for Known {
@@ -120,6 +120,13 @@ pub(crate) struct OpSet(u16);
 impl OpSet {
     pub fn insert(&mut self, op: Op) {
         self.0 |= 1 << op as u16;
+    }
+    /// As a number, for [`OpSet::from_bits`].
+    pub fn bits(self) -> u16 {
+        self.0
+    }
+    pub fn from_bits(bits: u16) -> OpSet {
+        OpSet(bits)
     }
     pub fn contains(self, op: Op) -> bool {
         self.0 & (1 << op as u16) != 0

@@ -14,6 +14,7 @@
 //! | `check`, `verdict`, `policy`, `axioms`, `limits` | checking sets of declarations; what is allowed; what it may cost |
 //! | `base` | what declarations rest on: a trusted library, and what was certified on top of it |
 //! | `closure`, `compare`, `digest`, `pinned` | is what was proved what was asked? |
+//! | `inspect` | looking at declarations that were accepted, for facts about them |
 //! | [`ndjson`] | the file format |
 //!
 //! Each rule has the argument for it beside it. What must be trusted, and what is not covered, is in `docs/kernel.md`.
@@ -31,7 +32,9 @@ mod declarations;
 mod digest;
 mod environment;
 mod fault;
+mod frozen;
 mod inductive;
+mod inspect;
 mod known;
 mod limits;
 pub mod ndjson;
@@ -55,6 +58,8 @@ pub use declaration::{
 pub use declarations::{Added, Declarations, DeclareError};
 pub use digest::{Digest, Digests};
 pub use fault::Rule;
+pub use inspect::{Inspector, Nature, OutOfReach, Seen, Structure};
+pub use frozen::FrozenError;
 pub use limits::{Limit, Limits};
 pub use policy::{AllowedAxioms, Policy, STANDARD_AXIOMS};
 pub use term::{Expr, ExprId, Level, LevelId, LevelsId, Name, NameId, NatId, StrId, TermError, Terms};

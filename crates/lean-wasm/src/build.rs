@@ -73,7 +73,7 @@ pub(crate) struct Builder<'s> {
 /// Builds the objects of `recipe`; the last one's address. Of an empty recipe, an empty array.
 pub(crate) async fn build(
     store: &mut Store<Thread>,
-    instance: &Instance,
+    instance: Instance,
     guest: &SharedGuest,
     mut recipe: Recipe,
 ) -> Result<u32> {
@@ -83,7 +83,7 @@ pub(crate) async fn build(
     let memory = guest.lock().memory.clone();
     let mut builder = Builder {
         store,
-        instance: *instance,
+        instance,
         guest: guest.clone(),
         memory,
         callables: BTreeMap::new(),
@@ -118,7 +118,7 @@ fn own_bytes(step: &Step) -> usize {
 
 impl Builder<'_> {
     fn find(&mut self, symbol: &str) -> Result<wasmtime::Func> {
-        function(self.store, &self.instance, &self.guest, symbol)
+        function(self.store, self.instance, &self.guest, symbol)
     }
 
     fn value(&self, part: Part) -> Result<u32> {

@@ -5,12 +5,11 @@ use std::time::Instant;
 
 use wasmtime::{Engine, Module};
 
-use crate::image::{End, Image, Job, warm_up};
+use crate::image::{End, Image, Job, machine, warm_up};
 use crate::manifest::{CODE, INDEX, LIBRARY, Manifest, REWRITTEN, SESSION, SNAPSHOT, SYMBOLS, Step};
 use crate::recipe::Recipe;
 use crate::rewrite::rewrite;
-use crate::schedule::Machine;
-use crate::{Error, engine, imports, package};
+use crate::{Error, engine, package};
 
 /// Makes the image in `out` from the unpacked npm package in `package`. Work happens beside it, in `out.partial`, and is
 /// moved into place when complete; what an interrupted build or an image of another version has done and is still
@@ -126,8 +125,7 @@ fn snapshot(
     // compared before this one runs, names wasmtime's version, its settings and the CPU's features.
     let module = unsafe { Module::deserialize_file(engine, partial.join(CODE)) }
         .map_err(Error::wasm("load the compiled Lean"))?;
-    let linker = imports::linker(engine).map_err(Error::wasm("define host functions"))?;
-    let machine = Machine { engine: engine.clone(), module, linker };
+    let machine = machine(engine.clone(), module)?;
     let clock = crate::image::Clock::start(engine);
     let saved = warm_up(&machine, partial, SESSION, &partial.join(SNAPSHOT));
     drop(clock);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use parking_lot::{ArcMutexGuard, Mutex, RawMutex};
-use wasmtime::{Caller, Engine, MemoryType, Result, SharedMemory};
+use wasmtime::Caller;
 
 use crate::heap::Heap;
 use crate::memory::GuestMemory;
@@ -93,6 +93,8 @@ pub(crate) struct Guest {
     pub(crate) woken: HashMap<usize, i32>,
     pub(crate) ready: VecDeque<usize>,
     pub(crate) spawns: VecDeque<Spawn>,
+    /// Threads that have ended and whose blocks, stack included, are still there.
+    pub(crate) over: Vec<i32>,
     pub(crate) random: u64,
 }
 
@@ -100,8 +102,6 @@ pub(crate) struct Guest {
 pub(crate) struct Setup {
     pub(crate) toolchain: PathBuf,
     pub(crate) symbols: Arc<Symbols>,
-    /// Pages of memory at the start.
-    pub(crate) pages: u32,
     pub(crate) most_pages: u64,
     pub(crate) deadline: Instant,
     pub(crate) inputs: BTreeMap<String, Arc<[u8]>>,
@@ -114,16 +114,14 @@ pub(crate) struct Setup {
 }
 
 impl Guest {
-    pub(crate) fn new(engine: &Engine, setup: Setup) -> Result<Self> {
-        let memory =
-            GuestMemory::new(SharedMemory::new(engine, MemoryType::shared(setup.pages, MOST_PAGES))?);
+    pub(crate) fn new(memory: GuestMemory, setup: Setup) -> Self {
         let mut files = Vfs::new(setup.toolchain, setup.inputs);
         let mut nonce = String::new();
         if let Some((request, secret)) = setup.request {
             nonce.clone_from(&secret);
             files.set_request(request, secret);
         }
-        Ok(Self {
+        Self {
             memory,
             files,
             environment: vec![
@@ -145,8 +143,29 @@ impl Guest {
             woken: HashMap::new(),
             ready: VecDeque::new(),
             spawns: VecDeque::new(),
+            over: vec![],
             random: 0x9E37_79B9_7F4A_7C15,
-        })
+        }
+    }
+
+    /// Lets go of what belongs to the caller.
+    pub(crate) fn leave(&mut self) {
+        self.reader = None;
+        self.files.leave();
+    }
+
+    /// Puts a further request to a guest that has answered one and goes on as it is.
+    pub(crate) fn ask(
+        &mut self,
+        request: Arc<[u8]>,
+        nonce: String,
+        deadline: Instant,
+        reader: Option<Reader>,
+    ) {
+        self.nonce.clone_from(&nonce);
+        self.files.set_request(request, nonce);
+        (self.answer, self.registered, self.refused_growth) = (None, None, false);
+        (self.deadline, self.reader) = (deadline, reader);
     }
 
     /// Takes what the guest wrote to a channel. What does not begin with the nonce is a forgery and is dropped; of

@@ -3,6 +3,8 @@
 //! Layout (`lean.h`, 32-bit): a header of 8 bytes (reference count 4, size 2, number of fields 1, tag 1), then fields of
 //! 4 bytes, then scalars. Odd words are not addresses but boxed scalars.
 
+use std::cell::Cell;
+
 use crate::memory::GuestMemory;
 
 /// Tags that are not constructors.
@@ -13,8 +15,16 @@ pub(crate) mod tag {
     pub(super) const MOST_CONSTRUCTOR: u8 = 244;
 }
 
-/// Longest string or array and largest number that is read; a guest could claim anything.
+/// Longest string or array that is read; a guest could claim anything.
 const LONGEST: u32 = 64 << 20;
+/// Digits, of 32 bits each, of the longest number that is read: some 158,000 decimal ones. To write many more down in decimal takes hours,
+/// and nobody reads them.
+const MOST_DIGITS: u32 = 1 << 14;
+/// Bytes that are read in all, for each byte that there is. Who remembers what has been met reads an object a few times; a guest could share
+/// one long list between a million terms.
+const READS: u64 = 8;
+/// … and so many more, in a memory however small.
+const MORE_READS: u64 = 1 << 20;
 
 /// What the guest handed over is not the object that was expected.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -27,19 +37,42 @@ pub struct Malformed {
 }
 
 /// The objects of one guest.
-pub struct Heap<'a>(&'a GuestMemory);
+pub struct Heap<'a> {
+    memory: &'a [u8],
+    /// Bytes that may still be read.
+    left: Cell<u64>,
+}
 
 impl<'a> Heap<'a> {
     pub(crate) fn new(memory: &'a GuestMemory) -> Self {
-        Self(memory)
+        // All of it is in range.
+        Self::over(memory.bytes(0, memory.len()).unwrap_or_default())
+    }
+
+    /// The objects in a memory, whoever made it.
+    pub fn over(memory: &'a [u8]) -> Self {
+        let left = READS.saturating_mul(memory.len() as u64).saturating_add(MORE_READS);
+        Self { memory, left: Cell::new(left) }
+    }
+
+    fn bytes(&self, address: u32, length: usize) -> Result<&'a [u8], Malformed> {
+        let malformed = |what| Malformed { address, what };
+        let from = address as usize;
+        let end = from.checked_add(length).ok_or(malformed("out of range"))?;
+        let bytes = self.memory.get(from..end).ok_or(malformed("out of range"))?;
+        let left = self.left.get().checked_sub(length as u64);
+        self.left.set(left.ok_or(malformed("shared more often than any term is"))?);
+        Ok(bytes)
     }
 
     fn word(&self, address: u32) -> Result<u32, Malformed> {
-        self.0.u32(address).map_err(|_| Malformed { address, what: "out of range" })
+        let mut word = [0; 4];
+        word.copy_from_slice(self.bytes(address, 4)?);
+        Ok(u32::from_le_bytes(word))
     }
 
     fn byte(&self, address: u32) -> Result<u8, Malformed> {
-        self.0.u8(address).map_err(|_| Malformed { address, what: "out of range" })
+        Ok(self.bytes(address, 1)?[0])
     }
 
     /// The value of a boxed scalar (a small number, a constructor without fields); `None` for an address.
@@ -86,7 +119,7 @@ impl<'a> Heap<'a> {
     /// [`Malformed`] when it lies outside the memory.
     pub fn scalar_byte(&self, object: u32, offset: u32) -> Result<u8, Malformed> {
         let fields = self.field_count(object)?;
-        self.byte(object.wrapping_add(8 + 4 * fields + offset))
+        self.byte(object.wrapping_add(8 + 4 * fields).wrapping_add(offset))
     }
 
     fn tagged(&self, object: u32, tag: u8, what: &'static str) -> Result<(), Malformed> {
@@ -135,10 +168,7 @@ impl<'a> Heap<'a> {
         if size == 0 || size > LONGEST {
             return Err(Malformed { address: object, what: "string too long" });
         }
-        let bytes = self
-            .0
-            .bytes(object.wrapping_add(20), size as usize - 1)
-            .map_err(|_| Malformed { address: object, what: "string out of range" })?;
+        let bytes = self.bytes(object.wrapping_add(20), size as usize - 1)?;
         std::str::from_utf8(bytes).map_err(|_| Malformed { address: object, what: "string is not UTF-8" })
     }
 
@@ -154,14 +184,11 @@ impl<'a> Heap<'a> {
                 self.tagged(object, tag::BIG_NUMBER, "not a number")?;
                 let (negative, digits) =
                     (self.byte(object.wrapping_add(8))?, self.word(object.wrapping_add(12))?);
-                if negative != 0 || digits > LONGEST / 4 {
-                    return Err(Malformed { address: object, what: "number out of range" });
+                if negative != 0 || digits > MOST_DIGITS {
+                    return Err(Malformed { address: object, what: "number too long" });
                 }
                 let at = self.word(object.wrapping_add(16))?;
-                self.0
-                    .bytes(at, 4 * digits as usize)
-                    .map_err(|_| Malformed { address: object, what: "digits out of range" })?
-                    .to_vec()
+                self.bytes(at, 4 * digits as usize)?.to_vec()
             }
         };
         while bytes.last() == Some(&0) {

@@ -6,16 +6,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use wasmtime::{Engine, Module};
 
 use crate::Error;
 use crate::engine;
-use crate::guest::{Guest, Reader, Setup};
+use crate::guest::{Guest, Reader, Setup, SharedGuest};
 use crate::imports;
 use crate::manifest::{CODE, INDEX, LIBRARY, Manifest, SNAPSHOT, SYMBOLS, Step};
-use crate::memory::WASM_PAGE;
+use crate::memory::{GuestMemory, WASM_PAGE};
+use crate::pages::Pagemap;
 use crate::recipe::Recipe;
 use crate::schedule::{Ended, Machine, TICK};
+use crate::slot::{Slot, Slots};
 use crate::snapshot::Snapshot;
 use crate::symbols::Symbols;
 
@@ -23,6 +26,9 @@ use crate::symbols::Symbols;
 const WORK: &str = "/work/";
 /// Where the session looks for compiled modules that a job hands in.
 const LIBRARY_PATH: &str = "/library";
+/// WebAssembly pages that a copy has free from the start, 32 MB: room that has been used is emptied between copies, room that
+/// a guest's memory has grown by is not.
+const SPARE_PAGES: u32 = 512;
 /// What [`Image::lean`] keeps of Lean's output.
 const OUTPUT_BYTES: usize = 16 << 20;
 
@@ -32,6 +38,7 @@ pub struct Image {
     machine: Machine,
     symbols: Arc<Symbols>,
     base: Snapshot,
+    slots: Slots,
     _clock: Clock,
 }
 
@@ -82,6 +89,14 @@ pub struct Job {
     pub reader: Option<Reader>,
     /// What the session is given: the recipe of an array of `Declaration`s; an empty recipe for an empty array.
     pub given: Recipe,
+}
+
+impl Job {
+    /// A job with this request, a minute's time and 1 GB of memory.
+    pub fn new(request: Vec<u8>) -> Self {
+        let (inputs, deadline) = (BTreeMap::new(), Duration::from_secs(60));
+        Self { request, inputs, deadline, extra_memory: 1 << 30, reader: None, given: Recipe::default() }
+    }
 }
 
 /// How a run ended.
@@ -141,18 +156,14 @@ impl Image {
         // the image's owner writes, and renamed into place when complete.
         let module = unsafe { Module::deserialize_file(&engine, &code) }
             .map_err(Error::wasm("load the compiled Lean"))?;
-        let symbols = directory.join(SYMBOLS);
-        let symbols = Arc::new(Symbols::new(std::fs::read(&symbols).map_err(Error::io("read", &symbols))?));
+        let symbols = Arc::new(Symbols::open(&directory.join(SYMBOLS))?);
         let saved = manifest.saved(directory)?;
         let base =
             Snapshot::open(&directory.join(SNAPSHOT), saved.pages, saved.globals.clone(), saved.action)?;
-        let machine = Machine {
-            linker: imports::linker(&engine).map_err(Error::wasm("define host functions"))?,
-            engine,
-            module,
-        };
-        let clock = Clock::start(&machine.engine);
-        Ok(Self { directory: directory.into(), machine, symbols, base, _clock: clock })
+        let machine = machine(engine, module)?;
+        let clock = Clock::start(machine.engine());
+        let slots = Slots::default();
+        Ok(Self { directory: directory.into(), machine, symbols, base, slots, _clock: clock })
     }
 
     /// The warm state that the image holds.
@@ -162,7 +173,7 @@ impl Image {
 
     /// Names everything that the image's answers depend on: Lean, its library, the session's source.
     pub fn key(&self) -> String {
-        Step::Snapshot.key(&self.machine.engine)
+        Step::Snapshot.key(self.machine.engine())
     }
 
     /// Where the image lies.
@@ -175,7 +186,13 @@ impl Image {
     /// # Errors
     /// An [`Error`] is the machine's fault: no memory for the copy. Everything that the guest does is in the outcome.
     pub fn run(&self, from: &Snapshot, job: Job) -> Result<Outcome, Error> {
-        self.run_guest(from, job).map(|(outcome, _)| outcome)
+        let spare = SPARE_PAGES.min((job.extra_memory / WASM_PAGE as u64) as u32);
+        let (outcome, slot) = self.run_guest(from, spare, job)?;
+        // Where the system has no page map each copy has a memory of its own.
+        if let (End::Answered(_), Ok(pagemap)) = (&outcome.end, Pagemap::own()) {
+            self.slots.put(slot, pagemap);
+        }
+        Ok(outcome)
     }
 
     /// Like [`Image::run`], for a request after which the session registers an action: the copy as it then is, to be
@@ -184,13 +201,16 @@ impl Image {
     /// # Errors
     /// As [`Image::run`]; also when the layer cannot be written.
     pub fn extend(&self, from: &Snapshot, job: Job) -> Result<(Outcome, Option<Snapshot>), Error> {
-        let (outcome, guest) = self.run_guest(from, job)?;
+        let (outcome, slot) = self.run_guest(from, 0, job)?;
+        let guest = slot.guest().lock();
         let layer = match (&outcome.end, guest.registered) {
             (End::Answered(_), Some(action)) => {
-                Some(from.layer(&guest.memory, guest.globals.clone(), action)?)
+                let pagemap = Pagemap::own().map_err(Error::io("open", Path::new("/proc/self/pagemap")))?;
+                Some(from.layer(&guest.memory, pagemap, guest.globals.clone(), action)?)
             }
             _ => None,
         };
+        drop(guest);
         Ok((outcome, layer))
     }
 
@@ -209,7 +229,6 @@ impl Image {
         let setup = Setup {
             toolchain: self.directory.join(LIBRARY),
             symbols: self.symbols.clone(),
-            pages: 256,
             most_pages: u64::from(crate::guest::MOST_PAGES),
             deadline: Instant::now() + deadline,
             inputs: files.into_iter().map(|(name, bytes)| (format!("{WORK}{name}"), bytes.into())).collect(),
@@ -218,12 +237,11 @@ impl Image {
             given: Recipe::default(),
             path: path.iter().map(|p| format!("{WORK}{p}")).collect::<Vec<_>>().join(":"),
         };
-        let mut guest =
-            Guest::new(&self.machine.engine, setup).map_err(Error::wasm("make a guest's memory"))?;
-        guest.files.set_log_bytes(OUTPUT_BYTES);
+        let guest = new_guest(&self.machine, setup)?;
+        guest.lock().files.set_log_bytes(OUTPUT_BYTES);
         let command = std::iter::once("lean".to_owned()).chain(arguments.iter().cloned()).collect();
-        let (ended, mut guest) = self.machine.start(guest, command);
-        let (written, log) = guest.files.take_written();
+        let ended = self.machine.start(&guest, command);
+        let (written, log) = guest.lock().files.take_written();
         let log = String::from_utf8_lossy(&log).into_owned();
         let Ended::With(status) = ended else {
             return Err(Error::Session(format!("{ended:?}{}", tail(&log))));
@@ -232,38 +250,75 @@ impl Image {
         Ok(Finished { status, output: log, written: written.into_iter().filter_map(relative).collect() })
     }
 
-    fn run_guest(&self, from: &Snapshot, job: Job) -> Result<(Outcome, Guest), Error> {
-        let started = Instant::now();
-        let nonce = format!("{:032x}", rand::random::<u128>());
-        let setup = Setup {
+    pub(crate) fn machine(&self) -> &Machine {
+        &self.machine
+    }
+
+    #[cfg(test)]
+    pub(crate) fn slots(&self) -> &Slots {
+        &self.slots
+    }
+
+    /// What a copy of `from` starts with for `job`.
+    pub(crate) fn setup(&self, from: &Snapshot, job: Job, started: Instant) -> Setup {
+        Setup {
             toolchain: self.directory.join(LIBRARY),
             symbols: self.symbols.clone(),
-            pages: from.pages,
             most_pages: u64::from(from.pages) + job.extra_memory / WASM_PAGE as u64,
             deadline: started + job.deadline,
             inputs: job.inputs,
-            request: Some((job.request.into(), nonce)),
+            request: Some((job.request.into(), nonce())),
             reader: job.reader,
             given: job.given,
             path: LIBRARY_PATH.into(),
-        };
-        let guest = Guest::new(&self.machine.engine, setup).map_err(Error::wasm("make a guest's memory"))?;
-        from.map_over(&guest.memory).map_err(Error::wasm("copy the warm state"))?;
-        let (ended, mut guest) = self.machine.resume(guest, from.globals.clone(), from.action);
-        let (written, log) = guest.files.take_written();
-        let log = String::from_utf8_lossy(&log).into_owned();
-        let end = match (guest.answer.take(), ended) {
-            (Some(answer), Ended::With(_)) => End::Answered(answer),
-            (_, Ended::TimedOut) => End::TimedOut,
-            (None, _) if guest.refused_growth => End::OutOfMemory,
-            (None, Ended::With(status)) => {
-                End::Crashed(format!("Lean ended with status {status} and no answer{}", tail(&log)))
-            }
-            (_, Ended::Crashed(why)) => End::Crashed(format!("{why}{}", tail(&log))),
-        };
-        let memory_bytes = guest.memory.len() as u64;
-        Ok((Outcome { end, written, log, memory_bytes, elapsed: started.elapsed() }, guest))
+        }
     }
+
+    /// Runs `job` in a copy with `spare` pages of room: how it ended, and where it lived.
+    fn run_guest(&self, from: &Snapshot, spare: u32, job: Job) -> Result<(Outcome, Slot), Error> {
+        let started = Instant::now();
+        let setup = self.setup(from, job, started);
+        let slot = self
+            .slots
+            .take(self.machine.engine(), from, spare, setup)
+            .map_err(Error::wasm("copy the warm state"))?;
+        let ended = self.machine.resume(slot.guest(), slot.instances(), from.globals.clone(), from.action);
+        let outcome = outcome(&mut slot.guest().lock(), ended, started);
+        Ok((outcome, slot))
+    }
+}
+
+/// A secret for one run, which answers must begin with.
+pub(crate) fn nonce() -> String {
+    format!("{:032x}", rand::random::<u128>())
+}
+
+/// What a guest's run came to.
+pub(crate) fn outcome(guest: &mut Guest, ended: Ended, started: Instant) -> Outcome {
+    let (written, log) = guest.files.take_written();
+    let log = String::from_utf8_lossy(&log).into_owned();
+    let end = match (guest.answer.take(), ended) {
+        (Some(answer), Ended::With(_)) => End::Answered(answer),
+        (_, Ended::TimedOut) => End::TimedOut,
+        (None, _) if guest.refused_growth => End::OutOfMemory,
+        (None, Ended::With(status)) => {
+            End::Crashed(format!("Lean ended with status {status} and no answer{}", tail(&log)))
+        }
+        (_, Ended::Crashed(why)) => End::Crashed(format!("{why}{}", tail(&log))),
+    };
+    Outcome { end, written, log, memory_bytes: guest.memory.len() as u64, elapsed: started.elapsed() }
+}
+
+/// A machine for `module`.
+pub(crate) fn machine(engine: Engine, module: Module) -> Result<Machine, Error> {
+    let made = imports::linker(&engine).and_then(|linker| Machine::new(engine, module, linker));
+    made.map_err(Error::wasm("define host functions"))
+}
+
+/// A guest that is to start from nothing.
+fn new_guest(machine: &Machine, setup: Setup) -> Result<SharedGuest, Error> {
+    let memory = GuestMemory::new(machine.engine(), 256).map_err(Error::wasm("make a guest's memory"))?;
+    Ok(Arc::new(Mutex::new(Guest::new(memory, setup))))
 }
 
 /// The text of the index of the declarations of the toolchain whose image lies in `directory`.
@@ -291,12 +346,10 @@ pub(crate) fn warm_up(
     session: &str,
     path: &Path,
 ) -> Result<crate::manifest::Saved, Error> {
-    let symbols = directory.join(SYMBOLS);
-    let symbols = Arc::new(Symbols::new(std::fs::read(&symbols).map_err(Error::io("read", &symbols))?));
+    let symbols = Arc::new(Symbols::open(&directory.join(SYMBOLS))?);
     let setup = Setup {
         toolchain: directory.join(LIBRARY),
         symbols,
-        pages: 256,
         most_pages: u64::from(crate::guest::MOST_PAGES),
         deadline: Instant::now() + Duration::from_secs(600),
         inputs: BTreeMap::from([("/session/Session.lean".to_owned(), Arc::from(session.as_bytes()))]),
@@ -305,8 +358,9 @@ pub(crate) fn warm_up(
         given: Recipe::default(),
         path: LIBRARY_PATH.into(),
     };
-    let guest = Guest::new(&machine.engine, setup).map_err(Error::wasm("make a guest's memory"))?;
-    let (ended, mut guest) = machine.start(guest, vec!["lean".into(), "/session/Session.lean".into()]);
+    let guest = new_guest(machine, setup)?;
+    let ended = machine.start(&guest, vec!["lean".into(), "/session/Session.lean".into()]);
+    let mut guest = guest.lock();
     let Some(action) = guest.registered else {
         let log = guest.files.take_written().1;
         let lines: Vec<String> = String::from_utf8_lossy(&log)

@@ -8,6 +8,8 @@
 //! |---|---|
 //! | `package`, `rewrite`, `builder`, `manifest` | from the npm package to an image on disk |
 //! | `image`, `snapshot`, `schedule`, `guest` | copies and their life |
+//! | `slot`, `instances`, `pages` | what one copy leaves to the next, as new |
+//! | `session` | a guest that is never made new, to compare with |
 //! | `imports`, `vfs`, `memory`, `symbols` | what a guest sees of the host |
 //! | `heap` | what the host sees of a guest: Lean objects |
 //! | `session/session.lean` | the trusted Lean code that runs inside |
@@ -24,12 +26,16 @@ mod guest;
 mod heap;
 mod image;
 mod imports;
+mod instances;
 mod manifest;
 mod memory;
 mod package;
+mod pages;
 mod recipe;
 mod rewrite;
 mod schedule;
+mod session;
+mod slot;
 mod snapshot;
 mod symbols;
 mod vfs;
@@ -41,5 +47,7 @@ pub use heap::{Heap, Malformed};
 pub use image::{End, Finished, Image, Job, Outcome, index};
 pub use manifest::SESSION;
 pub use package::TOOLCHAIN;
+pub use pages::hold_pagemap;
 pub use recipe::{Function, Part, Recipe};
-pub use snapshot::{Snapshot, hold_pagemap};
+pub use session::Session;
+pub use snapshot::Snapshot;

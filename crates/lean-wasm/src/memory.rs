@@ -1,6 +1,6 @@
 //! The guest's linear memory, seen from the host: every access is bounds-checked.
 
-use wasmtime::{Result, SharedMemory, bail};
+use wasmtime::{Engine, MemoryType, Result, SharedMemory, bail};
 
 /// Bytes of a WebAssembly page.
 pub(crate) const WASM_PAGE: usize = 65536;
@@ -13,8 +13,9 @@ pub(crate) const WASM_PAGE: usize = 65536;
 pub(crate) struct GuestMemory(SharedMemory);
 
 impl GuestMemory {
-    pub(crate) fn new(memory: SharedMemory) -> Self {
-        Self(memory)
+    /// A memory of `pages` WebAssembly pages of zeros.
+    pub(crate) fn new(engine: &Engine, pages: u32) -> Result<Self> {
+        Ok(Self(SharedMemory::new(engine, MemoryType::shared(pages, crate::guest::MOST_PAGES))?))
     }
 
     pub(crate) fn shared(&self) -> &SharedMemory {

@@ -13,9 +13,8 @@ use wasmtime::{Result, bail};
 
 use crate::Error;
 use crate::memory::{GuestMemory, WASM_PAGE};
+use crate::pages::{PAGE, Pagemap};
 
-/// Granularity of saving: the system's page.
-const PAGE: usize = 4096;
 /// Runs of changed pages closer than this are saved as one: a mapping costs more than a few copied pages.
 const GAP: usize = 32 * PAGE;
 
@@ -28,6 +27,7 @@ pub struct Snapshot {
     pub(crate) pages: u32,
     pub(crate) globals: Vec<(String, i32)>,
     pub(crate) action: u32,
+    view: Arc<OnceLock<View>>,
 }
 
 struct Base {
@@ -80,35 +80,101 @@ impl Snapshot {
             return Err(Error::Image { path: path.into(), reason });
         }
         let base = Arc::new(Base { file, length: length as usize });
-        Ok(Self { base, layer: None, pages, globals, action })
+        Ok(Self { base, layer: None, pages, globals, action, view: Arc::default() })
     }
 
-    /// Puts a private view of the snapshot over a new guest's memory, which has `pages` pages.
+    /// Whether both are the same state, not only alike.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.view, &other.view)
+    }
+
+    /// Puts a private view of the snapshot over a new guest's memory, which has at least `pages` pages.
     pub(crate) fn map_over(&self, memory: &GuestMemory) -> Result<()> {
-        if memory.len() != self.pages as usize * WASM_PAGE {
+        let room = memory.len();
+        if room < self.length() {
             bail!("a copy needs {} pages of memory", self.pages);
         }
-        map(memory, 0, &self.base.file, 0, self.base.length)?;
+        let start = memory.shared().data().as_ptr().cast_mut().cast::<u8>();
+        // SAFETY: the `room` bytes from `start` are this guest's own memory, and nothing has run in the guest yet, so no
+        // reference into them exists. wasmtime keeps the memory's address for life and treats its content as volatile; that
+        // replacing the pages beneath is safe is not promised by its API but holds for the pinned version (a test runs copies,
+        // and `Cargo.toml` pins it). Protection stays as it was: read and write. When wasmtime drops the memory it unmaps the
+        // whole reservation, these mappings included.
+        unsafe { self.map_at(start, room, libc::PROT_READ | libc::PROT_WRITE) }
+    }
+
+    fn length(&self) -> usize {
+        self.pages as usize * WASM_PAGE
+    }
+
+    /// Maps the base and the layers, oldest first, over `room` bytes from `start`.
+    ///
+    /// # Safety
+    /// These bytes must be mapped, the caller's own, and without any reference into them.
+    unsafe fn map_at(&self, start: *mut u8, room: usize, protection: i32) -> Result<()> {
+        let map = |guest: usize, file: &File, offset: usize, length: usize| {
+            let end = guest.checked_add(length);
+            if !guest.is_multiple_of(PAGE) || !offset.is_multiple_of(PAGE) || end.is_none_or(|end| end > room)
+            {
+                bail!("a snapshot reaches beyond its memory");
+            }
+            // SAFETY: the target lies within the bytes that the caller vouches for (checked above), at whole pages.
+            let mapped = unsafe {
+                libc::mmap(
+                    start.add(guest).cast(),
+                    length,
+                    protection,
+                    libc::MAP_PRIVATE | libc::MAP_FIXED,
+                    file.as_raw_fd(),
+                    offset as libc::off_t,
+                )
+            };
+            if mapped == libc::MAP_FAILED {
+                bail!("cannot map a snapshot: {}", std::io::Error::last_os_error());
+            }
+            Ok(())
+        };
+        map(0, &self.base.file, 0, self.base.length)?;
         let mut layers: Vec<&Layer> =
             std::iter::successors(self.layer.as_deref(), |layer| layer.below.as_deref()).collect();
         while let Some(layer) = layers.pop() {
             for run in &layer.runs {
-                map(memory, run.guest, &layer.file, run.file, run.length)?;
+                map(run.guest, &layer.file, run.file, run.length)?;
             }
         }
         Ok(())
+    }
+
+    /// What a copy's memory holds before anything runs, to be read.
+    pub(crate) fn view(&self) -> Result<&View> {
+        if let Some(view) = self.view.get() {
+            return Ok(view);
+        }
+        let made = View::reserve(self.length())?;
+        // SAFETY: the reservation is new and nobody else's.
+        unsafe { self.map_at(made.start, made.length, libc::PROT_READ)? };
+        Ok(self.view.get_or_init(|| made))
     }
 
     /// A snapshot of a copy of this one: the pages that the copy has written to go to a file in memory.
     pub(crate) fn layer(
         &self,
         memory: &GuestMemory,
+        pagemap: &Pagemap,
         globals: Vec<(String, i32)>,
         action: u32,
     ) -> Result<Self, Error> {
         let failed = Error::wasm("save a copy's memory");
         let length = memory.len();
-        let mut runs = written(memory).map_err(Error::io("read", Path::new(PAGEMAP)))?;
+        let mut runs: Vec<Run> = vec![];
+        for pages in pagemap.written(memory.shared().data().as_ptr() as usize, length)? {
+            match runs.last_mut() {
+                Some(run) if pages.start - (run.guest + run.length) <= GAP => {
+                    run.length = pages.end - run.guest;
+                }
+                _ => runs.push(Run { guest: pages.start, file: 0, length: pages.len() }),
+            }
+        }
         let file = memfd().map_err(Error::io("create", Path::new("a file in memory")))?;
         let bytes = memory.bytes(0, length).map_err(failed)?;
         let mut at = 0;
@@ -119,7 +185,13 @@ impl Snapshot {
             at += run.length;
         }
         let layer = Some(Arc::new(Layer { below: self.layer.clone(), file, runs }));
-        Ok(Self { base: self.base.clone(), layer, pages: (length / WASM_PAGE) as u32, globals, action })
+        let pages = (length / WASM_PAGE) as u32;
+        Ok(Self { base: self.base.clone(), layer, pages, globals, action, view: Arc::default() })
+    }
+
+    /// Bytes of memory that a copy begins with.
+    pub fn memory_bytes(&self) -> u64 {
+        self.length() as u64
     }
 
     /// Bytes that this snapshot adds to what it was a copy of.
@@ -128,51 +200,41 @@ impl Snapshot {
     }
 }
 
-/// Where the kernel tells what lies behind each page of a process.
-const PAGEMAP: &str = "/proc/self/pagemap";
-
-/// The file, opened once: a confined process will not find it again.
-static OWN_PAGEMAP: OnceLock<File> = OnceLock::new();
-
-/// Opens what warm guests cannot be saved without, for a process that is about to lose sight of its files.
-///
-/// # Errors
-/// When `/proc` is not there.
-pub fn hold_pagemap() -> std::io::Result<()> {
-    pagemap().map(drop)
+/// A snapshot mapped to be read.
+pub(crate) struct View {
+    start: *mut u8,
+    length: usize,
 }
 
-fn pagemap() -> std::io::Result<&'static File> {
-    match OWN_PAGEMAP.get() {
-        Some(file) => Ok(file),
-        None => File::open(PAGEMAP).map(|file| OWN_PAGEMAP.get_or_init(|| file)),
+// SAFETY: the mapping is private, never written to and unmapped only when dropped.
+unsafe impl Send for View {}
+// SAFETY: as above.
+unsafe impl Sync for View {}
+
+impl View {
+    fn reserve(length: usize) -> Result<Self> {
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+        // SAFETY: a new mapping at a place of the kernel's choice.
+        let start = unsafe { libc::mmap(std::ptr::null_mut(), length, libc::PROT_READ, flags, -1, 0) };
+        if start == libc::MAP_FAILED {
+            bail!("cannot map a snapshot: {}", std::io::Error::last_os_error());
+        }
+        Ok(Self { start: start.cast(), length })
+    }
+
+    /// The snapshot's memory. Behind it a copy has zeros.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        // SAFETY: so many bytes are mapped as long as `self` lives, and nobody writes to them: a base is never written to once
+        // its image is in place, a layer's file has no name.
+        unsafe { std::slice::from_raw_parts(self.start, self.length) }
     }
 }
 
-/// The pages of a copy that have been written to since its snapshot was mapped, in runs. A written page of a private mapping
-/// is the process's own, no longer the file's: bit 61 of its entry (Linux, admin-guide/mm/pagemap) is then clear and bit 63, or for
-/// a swapped page 62, set. Of what the copy's memory has grown by, every page that there is counts.
-fn written(memory: &GuestMemory) -> std::io::Result<Vec<Run>> {
-    const PRESENT: u64 = 1 << 63;
-    const SWAPPED: u64 = 1 << 62;
-    const OF_A_FILE: u64 = 1 << 61;
-    let length = memory.len();
-    let mut entries = vec![0; length / PAGE * 8];
-    let first = memory.shared().data().as_ptr() as u64 / PAGE as u64;
-    pagemap()?.read_exact_at(&mut entries, first * 8)?;
-    let mut runs: Vec<Run> = vec![];
-    for (k, entry) in entries.chunks_exact(8).enumerate() {
-        let entry = u64::from_le_bytes(entry.try_into().unwrap_or_default());
-        let start = k * PAGE;
-        if entry & (PRESENT | SWAPPED) == 0 || entry & OF_A_FILE != 0 {
-            continue;
-        }
-        match runs.last_mut() {
-            Some(run) if start - (run.guest + run.length) <= GAP => run.length = start + PAGE - run.guest,
-            _ => runs.push(Run { guest: start, file: 0, length: PAGE }),
-        }
+impl Drop for View {
+    fn drop(&mut self) {
+        // SAFETY: the mapping is this value's own; references into it borrow it.
+        unsafe { libc::munmap(self.start.cast(), self.length) };
     }
-    Ok(runs)
 }
 
 /// A file that lies in memory and has no name.
@@ -185,32 +247,4 @@ fn memfd() -> std::io::Result<File> {
         }
         Ok(File::from_raw_fd(descriptor))
     }
-}
-
-fn map(memory: &GuestMemory, guest: usize, file: &File, offset: usize, length: usize) -> Result<()> {
-    let end = guest.checked_add(length);
-    if !guest.is_multiple_of(PAGE) || !offset.is_multiple_of(PAGE) || end.is_none_or(|end| end > memory.len())
-    {
-        bail!("a snapshot reaches beyond its memory");
-    }
-    let base = memory.shared().data().as_ptr().cast_mut();
-    // SAFETY: the target range lies inside this guest's own memory (checked above), at whole system pages, and nothing
-    // has run in the guest yet, so no reference into the range exists. wasmtime keeps the memory's address for life and
-    // treats its content as volatile; that replacing the pages beneath is safe is not promised by its API but holds for
-    // the pinned version (a test runs copies, and `Cargo.toml` pins it). Protection stays as it was: read and write.
-    // When wasmtime drops the memory it unmaps the whole reservation, this mapping included.
-    let mapped = unsafe {
-        libc::mmap(
-            base.add(guest).cast(),
-            length,
-            libc::PROT_READ | libc::PROT_WRITE,
-            libc::MAP_PRIVATE | libc::MAP_FIXED,
-            file.as_raw_fd(),
-            offset as libc::off_t,
-        )
-    };
-    if mapped == libc::MAP_FAILED {
-        bail!("cannot map a snapshot: {}", std::io::Error::last_os_error());
-    }
-    Ok(())
 }

@@ -302,6 +302,14 @@ impl Vfs {
         }
     }
 
+    /// Forgets all files but the toolchain's.
+    pub(crate) fn leave(&mut self) {
+        self.inputs.clear();
+        self.scratch.clear();
+        self.descriptors.clear();
+        self.request = None;
+    }
+
     /// Closes a file; what was written to a channel is handed back.
     pub(crate) fn close(&mut self, descriptor: i32) -> Result<Option<(Channel, Vec<u8>)>, i32> {
         match self.descriptors.remove(&descriptor).ok_or(EBADF)?.file {

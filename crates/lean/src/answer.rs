@@ -73,7 +73,13 @@ pub(crate) struct Answer {
 pub(crate) type Shown = BTreeMap<String, (String, String)>;
 
 /// What an answer says; `None` when it is malformed. `replays`: Lean's kernel was asked where it elaborated.
-pub(crate) fn read(answer: &str, module: &str, handed: Option<&Handed>, replays: bool) -> Option<Answer> {
+pub(crate) fn read(
+    answer: &str,
+    module: &str,
+    handed: Option<&Handed>,
+    asked: &Asked<'_>,
+    replays: bool,
+) -> Option<Answer> {
     let Answer { mut artefact, mut shown, mut replayed } = Answer::default();
     let mut rejected = None;
     for frame in frames(answer)? {
@@ -152,6 +158,7 @@ pub(crate) fn described(facts: &[Facts], module: &str, shown: &Shown) -> Vec<Dec
                 statement_sorry_from: facts.statement_sorry_from.clone(),
                 statement_constants: facts.statement_constants.clone(),
                 proof_constants: facts.proof_constants.clone(),
+                tags: vec![],
             }
         })
         .collect();
@@ -185,7 +192,10 @@ mod tests {
     #[test]
     fn messages_become_diagnostics_with_places() {
         let answer = "message 5 1 1 1 1 20\nerror2345unsolved goals\n⊢ P";
-        let diagnostics = read(answer, "N.A", None, false).unwrap().artefact.diagnostics;
+        let diagnostics = read(answer, "N.A", None, &Asked::new(&CheckRequest::default()), false)
+            .unwrap()
+            .artefact
+            .diagnostics;
         let d = &diagnostics[0];
         assert_eq!((d.severity(), d.start.unwrap().line, d.end.unwrap().column), (Severity::Error, 2, 5));
         assert!(d.unsolved_goals && d.message.ends_with("⊢ P"));

@@ -23,9 +23,7 @@ const MARK: &str = "atlas-automation ";
 /// are candidates apart: running out of heartbeats is not caught by `first`.
 pub fn candidates(region: &str, unfold: &[&str]) -> Vec<Candidate> {
     let Some(place) = sorry(region) else { return Vec::new() };
-    let defs = unfold.join(", ");
-    let simp_all = if defs.is_empty() { "simp_all".to_owned() } else { format!("simp_all [{defs}]") };
-    let grind = if defs.is_empty() { "grind".to_owned() } else { format!("grind [{defs}]") };
+    let [simp, simp_all, grind] = with_definitions(unfold);
     let mut cheap: Vec<String> = ["rfl", "decide", "omega", "simp"].map(str::to_owned).to_vec();
     cheap.extend([
         "intros; rfl".to_owned(),
@@ -33,8 +31,8 @@ pub fn candidates(region: &str, unfold: &[&str]) -> Vec<Candidate> {
         simp_all.clone(),
         format!("intros; {simp_all}"),
     ]);
-    if !defs.is_empty() {
-        cheap.push(format!("simp [{defs}]"));
+    if !unfold.is_empty() {
+        cheap.push(simp);
         cheap.push(format!("unfold {} at *; omega", unfold.join(" ")));
     }
     cheap.push(format!("{simp_all}; omega"));
@@ -48,18 +46,79 @@ pub fn candidates(region: &str, unfold: &[&str]) -> Vec<Candidate> {
     groups.push(by_induction(&|x| format!("induction {x} <;> {simp_all}")));
     groups.push(by_induction(&|x| format!("induction {x} <;> ({simp_all}; omega)")));
     groups.push(by_induction(&|x| format!("induction {x} <;> {grind}")));
+    let groups = groups.into_iter().filter(|tactics| !tactics.is_empty());
+    groups.map(|tactics| Candidate { region: put(region, &place, &first(&tactics)), tactics }).collect()
+}
+
+/// Candidates that prove `False` from the hypotheses of a statement proved by `sorry`: with one of them the statement says nothing. They say
+/// so of every statement whose conclusion is `False` itself.
+pub fn contradictions(region: &str, unfold: &[&str]) -> Vec<Candidate> {
+    let Some(place) = sorry(region) else { return Vec::new() };
+    let [_, simp_all, grind] = with_definitions(unfold);
+    let cheap =
+        ["contradiction".to_owned(), "omega".to_owned(), simp_all.clone(), format!("{simp_all}; omega")];
+    let groups = [cheap.to_vec(), vec![grind]];
     groups
         .into_iter()
-        .filter(|tactics| !tactics.is_empty())
         .map(|tactics| {
-            let tried: String = tactics
-                .iter()
-                .enumerate()
-                .map(|(number, tactic)| format!("\n    | (({tactic}); done; trace \"{MARK}{number}\")"))
-                .collect();
-            Candidate { region: put(region, &place, &format!("by\n  first{tried}")), tactics }
+            let tactics: Vec<String> = tactics.iter().map(|t| format!("intros; exfalso; {t}")).collect();
+            Candidate { region: put(region, &place, &first(&tactics)), tactics }
         })
         .collect()
+}
+
+/// What the theorem of [`refutations`] is called, in the namespace that the region is in.
+pub const REFUTATION: &str = "atlas_refutation";
+
+/// Numbers at which a statement is tried to be refuted: for its first variables.
+const TRIALS: [&[u8]; 13] =
+    [&[0], &[1], &[2], &[3], &[4], &[0, 0], &[0, 1], &[1, 0], &[1, 1], &[1, 2], &[2, 1], &[2, 2], &[0, 1, 2]];
+
+/// Candidates that prove, behind the statement of `declaration` in the region, its negation as a theorem [`REFUTATION`]. It must rest on no
+/// `sorry`: the statement's own stands before it.
+pub fn refutations(region: &str, declaration: &str, unfold: &[&str]) -> Vec<Candidate> {
+    if sorry(region).is_none() {
+        return Vec::new();
+    }
+    let [simp, _, grind] = with_definitions(unfold);
+    let at = |finish: &dyn Fn(&str) -> String| -> Vec<String> {
+        let spelled = |trial: &&[u8]| trial.iter().map(u8::to_string).collect::<Vec<_>>().join(" ");
+        TRIALS.iter().map(spelled).map(|numbers| finish(&numbers)).collect()
+    };
+    let by_simp: Vec<String> = std::iter::once(simp.clone())
+        .chain(at(&|x| format!("intro h; have h := @h {x}; {simp} at h")))
+        .chain(at(&|x| format!("intro h; have h := @h {x}; {simp} at h; omega")))
+        .collect();
+    // Running out of recursion or heartbeats is not caught by `first`.
+    let by_decide: Vec<String> = at(&|x| format!("intro h; exact absurd (@h {x}) (by decide)"));
+    let by_grind = at(&|x| format!("intro h; have h := @h {x}; {grind}"));
+    [by_simp, by_decide, by_grind]
+        .into_iter()
+        .map(|tactics| {
+            let proof = first(&tactics);
+            let region = format!(
+                "{}\n\ntheorem {REFUTATION} : ¬ (type_of% @{declaration}) := {proof}\n",
+                region.trim_end()
+            );
+            Candidate { region, tactics }
+        })
+        .collect()
+}
+
+/// `simp`, `simp_all` and `grind` with the definitions that they may unfold.
+fn with_definitions(unfold: &[&str]) -> [String; 3] {
+    let defs = if unfold.is_empty() { String::new() } else { format!(" [{}]", unfold.join(", ")) };
+    ["simp", "simp_all", "grind"].map(|tactic| format!("{tactic}{defs}"))
+}
+
+/// The proof by the first of these that closes the goal, which tells its number.
+fn first(tactics: &[String]) -> String {
+    let tried: String = tactics
+        .iter()
+        .enumerate()
+        .map(|(number, tactic)| format!("\n    | (({tactic}); done; trace \"{MARK}{number}\")"))
+        .collect();
+    format!("by\n  first{tried}")
 }
 
 /// The tactic that closed the goal, by what Lean reported of an accepted candidate.
@@ -173,6 +232,23 @@ mod tests {
             Some("omega")
         );
         assert_eq!(winner(candidate, &[]), None);
+    }
+
+    #[test]
+    fn probes_assume_the_hypotheses_or_stand_behind_the_statement() {
+        let contradictions = contradictions(REGION, &["Even"]);
+        assert_eq!(contradictions.len(), 2);
+        assert!(
+            contradictions[0]
+                .region
+                .contains("| ((intros; exfalso; omega); done; trace \"atlas-automation 1\")")
+        );
+        let refutations = refutations(REGION, "N.sum_even", &["Even"]);
+        assert!(refutations[1].region.starts_with(REGION.trim_end()));
+        assert!(refutations[0].region.contains(
+            "theorem atlas_refutation : ¬ (type_of% @N.sum_even) := by\n  first\n    | ((simp [Even]); done"
+        ));
+        assert!(super::contradictions("def f : Nat := 1", &[]).is_empty());
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The embedded Lean: a [`Pipeline`] over sandboxed workers.
 
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use atlas_judge::Ground;
@@ -109,6 +109,24 @@ impl Embedded {
             Err(failure) if failure.outcome == Outcome::EnvironmentFault => Err(Error::Kernel(failure.fault)),
             Err(failure) => Ok(Replayed::Undecided { declaration: "the export".into(), why: failure.fault }),
         }
+    }
+
+    /// What was certified of a module, in lean4export's format: the text that a receipt names by `digest`.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when this toolchain's cache does not have it, whole.
+    pub fn export(&self, digest: &str) -> Result<Arc<[u8]>, Error> {
+        self.pipeline.cache.export(digest)
+    }
+
+    /// The declarations of `Init` and of the toolchain's `modules`, with all that those import, in the same format: what certified exports
+    /// rest on. Theorems and hidden values are `axiom` lines, since the toolchain ships no proofs.
+    ///
+    /// # Errors
+    /// Why Lean did not give them, in words.
+    pub fn foundation(&self, modules: &[String], deadline: Duration) -> Result<Vec<u8>, String> {
+        let budget = Budget::new(deadline, 0);
+        self.workers.foundation(modules, &self.pipeline.cache, &budget).map_err(|failure| failure.fault)
     }
 
     fn index(&self) -> Result<&Index, String> {

@@ -42,8 +42,11 @@ pub(crate) struct Making {
     pub(crate) from: Arc<Snapshot>,
     pub(crate) job: Job,
     /// Looks at the session's answer before the guest is kept.
-    pub(crate) answered: Box<dyn FnOnce(&[u8]) -> Result<(), Failure>>,
+    pub(crate) answered: Box<Answered>,
 }
+
+/// What looks at an answer.
+type Answered = dyn FnOnce(&[u8]) -> Result<(), Failure>;
 
 impl Guests {
     /// Opens the image in `image`; up to `warm_bytes` bytes of warm guests are kept beyond it.
@@ -214,8 +217,8 @@ impl Guests {
             outcome: Outcome::Crashed,
             fault: format!("{what}: the declarations cannot be read: {malformed}"),
         })?;
-        let answer =
-            answer::read(&text, what, handed.as_ref(), false).ok_or_else(|| Failure::unreadable(what))?;
+        let answer = answer::read(&text, what, handed.as_ref(), work.asked, false)
+            .ok_or_else(|| Failure::unreadable(what))?;
         Ok(Elaborated { answer, handed, compiled: run.written.remove(COMPILED) })
     }
 }

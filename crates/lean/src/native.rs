@@ -187,8 +187,8 @@ impl Engine for Lean {
             Some(Err(_)) => return Err(Failure::unreadable(what)),
             None => None,
         };
-        let answer =
-            answer::read(&text, what, handed.as_ref(), replays).ok_or_else(|| Failure::unreadable(what))?;
+        let answer = answer::read(&text, what, handed.as_ref(), work.asked, replays)
+            .ok_or_else(|| Failure::unreadable(what))?;
         Ok(Elaborated { answer, handed, compiled: read("out.olean") })
     }
 }

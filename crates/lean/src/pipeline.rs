@@ -300,7 +300,7 @@ impl<'r> Run<'r> {
 
     /// The key of a module: its content, what lies below it, and the level.
     fn key_at(&self, module: &Module<'_>, level: &str) -> Result<Key, Failure> {
-        let mut key = Key::new("module 8")
+        let mut key = Key::new("module 9")
             .with(&self.engine.identity())
             .with(JUDGE)
             .with(module.name)

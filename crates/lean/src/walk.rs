@@ -3,7 +3,7 @@
 //! The walk writes through constructors that check every id and bound; it believes nothing and checks nothing else. What is unsafe or
 //! partial is left out: no kernel is asked about it, and what rests on it will lack it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use atlas_lean_kernel::{
     Base, Constructor, Declaration, Declarations, DeclareError, ExprId, Height, Inductive, InductiveType,
@@ -329,13 +329,16 @@ impl<'h> Walk<'h> {
 
     fn expr(&mut self, root: u32) -> Walked<ExprId> {
         // By hand and not by recursion: a term may be deeper than any stack.
-        let mut todo = vec![(root, false)];
+        let (mut todo, mut begun) = (vec![(root, false)], HashSet::new());
         while let Some((at, ready)) = todo.pop() {
             if self.exprs.contains_key(&at) {
                 continue;
             }
             let node = Node::read(self.heap, at)?;
             if !ready {
+                if !begun.insert(at) {
+                    return Err(Malformed { address: at, what: "a term that contains itself" }.into());
+                }
                 todo.push((at, true));
                 todo.extend(node.children().into_iter().map(|c| (c, false)));
                 continue;

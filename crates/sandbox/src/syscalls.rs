@@ -97,6 +97,8 @@ fn allowed(own: u32) -> Result<Rules, seccompiler::BackendError> {
         | libc::CLONE_NEWNET) as u64;
     rules.insert(libc::SYS_clone, vec![only(0, Is::MaskedEq(thread | namespaces), thread)?]);
     rules.insert(libc::SYS_tgkill, vec![only(0, Is::Eq, own.into())?]);
+    // Which pages a guest has written to (`PAGEMAP_SCAN`): asked after each check.
+    rules.insert(libc::SYS_ioctl, vec![only(1, Is::Eq, 0xC060_6610)?]);
     // What limits are, not what they shall be.
     rules.insert(libc::SYS_prlimit64, vec![only(2, Is::Eq, 0)?]);
     let commands = [libc::F_GETFD, libc::F_SETFD, libc::F_GETFL, libc::F_DUPFD_CLOEXEC];

@@ -71,7 +71,7 @@ fn gave_up(why: &str, checks: u32) -> Automated {
     Automated { changes: Vec::new(), summary: format!("automation: {why}"), checks }
 }
 
-fn with_region(draft: &Draft, content: &str) -> Option<Draft> {
+pub(crate) fn with_region(draft: &Draft, content: &str) -> Option<Draft> {
     let mut draft = draft.clone();
     let write = WriteRegion { target: None, content: content.to_owned() };
     draft.edit(&Request::WriteRegion(write)).ok()?;
@@ -79,7 +79,7 @@ fn with_region(draft: &Draft, content: &str) -> Option<Draft> {
 }
 
 /// The definitions under the target that `simp` can unfold: structures and inductive types it cannot.
-async fn unfoldable(library: &Library, task: &Task) -> Result<Vec<String>, ToolFault> {
+pub(crate) async fn unfoldable(library: &Library, task: &Task) -> Result<Vec<String>, ToolFault> {
     let mut names = Vec::new();
     for target in task.context.iter().filter(|target| !target.declaration.is_empty()) {
         let text = library.text(&layout::module_path(&target.module)).await?.unwrap_or_default();

@@ -55,6 +55,10 @@ pub struct Question {
     pub goals_at: Option<Position>,
     /// Declarations to report on; empty: the new ones.
     pub declarations: Vec<String>,
+    /// Kernels are asked too, as before a landing: slower, and it brings tags.
+    pub certified: bool,
+    /// How long it may take in Lean; `None`: as long as any.
+    pub deadline: Option<Duration>,
 }
 
 /// Asks Lean; waits, with jitter, while the verifiers are busy.
@@ -62,20 +66,22 @@ pub struct Question {
 /// # Errors
 /// [`Unavailable`] when none answered in all that time.
 pub async fn ask(bus: &Bus, question: Question) -> Result<CheckReply, Unavailable> {
+    let deadline = question.deadline.unwrap_or(LEAN_DEADLINE);
+    let level = if question.certified { CheckLevel::Certified } else { CheckLevel::Elaborated };
     let request = CheckRequest {
         id: question.id,
         run: question.run,
-        level: CheckLevel::Elaborated.into(),
+        level: level.into(),
         modules: question.modules,
         check: question.check,
         focus: question.focus,
         snippet: question.snippet,
         goals_at: question.goals_at,
         declarations: question.declarations,
-        deadline_ms: LEAN_DEADLINE.as_millis() as u32,
+        deadline_ms: deadline.as_millis() as u32,
         ..CheckRequest::default()
     };
-    match patient(bus, CHECK, &request, LEAN_DEADLINE + QUEUE_DEADLINE).await {
+    match patient(bus, CHECK, &request, deadline + QUEUE_DEADLINE).await {
         Err(Unavailable { cause, .. }) if is_final(&cause) => Ok(CheckReply {
             id: request.id,
             outcome: Outcome::EnvironmentFault.into(),

@@ -16,6 +16,7 @@ pub mod machine;
 mod metrics;
 mod money;
 mod prepare;
+mod probe;
 pub mod prompt;
 pub mod role;
 mod search;

@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 
 use atlas_bus::Bus;
+use atlas_domain::TargetKind;
+use atlas_judge::tags::{self, Dependency, Tag};
 use atlas_library::layout;
 use atlas_llm::ModelOptions;
 use atlas_proto::{AgentPrepared, BaseFile, FileChange, Submission, Target, Task};
@@ -14,6 +16,7 @@ use crate::check::{self, Question};
 use crate::comments;
 use crate::draft::Draft;
 use crate::library::{self, Library};
+use crate::probe;
 use crate::prompt::{
     ContextTarget, Definition, Elaborated, ElaboratedDeclaration, Opening, PromptError, Subject,
     diagnostic_lines,
@@ -22,6 +25,8 @@ use crate::role::{Role, Roles};
 use crate::submit;
 use crate::tools::ToolFault;
 
+/// The role that judges statements.
+const MATHEMATICAL: &str = "mathematical-reviewer";
 /// Definitions that a reviewer is shown at once; the others are a `read_file` away.
 const MAX_DEFINITIONS: usize = 24;
 /// The most of the target's module that an opening quotes, in bytes; `read_file` shows the rest.
@@ -100,7 +105,8 @@ pub async fn prepare(
     let mut draft = empty;
     prepared.changes.iter().for_each(|change| draft.put(change));
     let library = base.with_draft(draft);
-    let opening = opening(bus, task, role, &base, &library, prepared.max_turns).await?;
+    let (opening, noticed) = opening(bus, task, role, &base, &library, prepared.max_turns).await?;
+    prepared.noticed = noticed.iter().map(Into::into).collect();
     let rendered =
         role.prompt.system(&role.name).and_then(|system| Ok((system, role.prompt.opening(&opening)?)));
     let (system, opening) = match rendered {
@@ -143,6 +149,7 @@ fn initial_changes(task: &Task, path: &str, base: Option<&str>) -> Vec<FileChang
     if task.role == "fixer" { transplanted().into_iter().collect() } else { Vec::new() }
 }
 
+/// What the model is told first, and what of it goes into a review.
 async fn opening(
     bus: &Bus,
     task: &Task,
@@ -150,22 +157,22 @@ async fn opening(
     base: &Library,
     library: &Library,
     max_turns: u32,
-) -> Result<Opening, PrepareError> {
+) -> Result<(Opening, Vec<Tag>), PrepareError> {
     let target = task.target.clone().unwrap_or_default();
     let path = layout::module_path(&target.module);
     let source = library.text(&path).await?.unwrap_or_default();
     let region = layout::region_text(&source, &target.id).unwrap_or_default().trim_end().to_owned();
     let shown = |text: String| if role.hide_comments { comments::strip_compact(&text) } else { text };
     let reviewing = task.role.ends_with("-reviewer");
-    let elaborated = match &task.subject {
+    let (elaborated, noticed) = match &task.subject {
         Some(_) if reviewing => elaborated(bus, task, library).await?,
-        _ => Elaborated::default(),
+        _ => Default::default(),
     };
     let subject = match &task.subject {
         Some(subject) => self::subject(bus, subject, base, role.hide_comments).await?,
         None => Subject::default(),
     };
-    Ok(Opening {
+    let opening = Opening {
         declaration: submit::declaration(task),
         path,
         source: check::shorten(shown(source).trim_end(), MAX_SOURCE),
@@ -185,7 +192,8 @@ async fn opening(
         number: task.number,
         max_turns,
         target,
-    })
+    };
+    Ok((opening, noticed))
 }
 
 /// The targets that another rests on, with their regions.
@@ -227,8 +235,13 @@ async fn subject(
     })
 }
 
-/// What Lean says of the submission under review, and the definitions under its statement.
-async fn elaborated(bus: &Bus, task: &Task, library: &Library) -> Result<Elaborated, PrepareError> {
+/// What Lean says of the submission under review, and the definitions under its statement; and what was noticed that no landing will
+/// notice again.
+async fn elaborated(
+    bus: &Bus,
+    task: &Task,
+    library: &Library,
+) -> Result<(Elaborated, Vec<Tag>), PrepareError> {
     let target = task.target.clone().unwrap_or_default();
     let name = submit::declaration(task);
     let modules = library.closure(std::slice::from_ref(&target.module)).await?;
@@ -241,9 +254,29 @@ async fn elaborated(bus: &Bus, task: &Task, library: &Library) -> Result<Elabora
         declarations: vec![name.clone()],
         ..Question::default()
     };
-    let reply = check::ask(bus, question).await.map_err(ToolFault::from)?;
+    // As it would be certified: then kernels have accepted what is looked at, and the landing finds the verdict in the cache.
+    let certified = Question { certified: true, focus: None, ..question.clone() };
+    let mut reply = check::ask(bus, certified).await.map_err(ToolFault::from)?;
+    if !check::accepted(&reply) {
+        // What stands behind the region is not the attempt's work, and what lies below may be open.
+        reply = check::ask(bus, question).await.map_err(ToolFault::from)?;
+    }
     let facts: Vec<_> = reply.declarations.iter().filter(|facts| facts.name == name).collect();
     let mut elaborated = Elaborated::default();
+    let noticed = match facts.first() {
+        Some(facts) if task.role == MATHEMATICAL && check::accepted(&reply) => {
+            let mut noticed = tags::unmentioned(&dependencies(task), &facts.statement_constants);
+            if facts.kind == "theorem" {
+                noticed.extend(probe::probe(bus, library, task, &facts.statement).await?);
+            }
+            noticed
+        }
+        _ => Vec::new(),
+    };
+    let beyond: Vec<atlas_proto::Tag> = noticed.iter().map(Into::into).collect();
+    let mut told: Vec<_> = facts.iter().flat_map(|facts| &facts.tags).chain(&beyond).collect();
+    told.sort_by_key(|tag| std::cmp::Reverse(tag.weight));
+    elaborated.noticed = told.into_iter().map(Into::into).collect();
     if !check::accepted(&reply) {
         elaborated.problem = check::render(&reply);
     } else if facts.is_empty() {
@@ -279,7 +312,17 @@ async fn elaborated(bus: &Bus, task: &Task, library: &Library) -> Result<Elabora
             }
         }
     }
-    Ok(elaborated)
+    Ok((elaborated, noticed))
+}
+
+/// The definitions of the book that the target's statement depends on.
+fn dependencies(task: &Task) -> Vec<Dependency<'_>> {
+    let named = task.target.iter().flat_map(|target| &target.statement_depends_on);
+    let found = named.filter_map(|id| task.context.iter().find(|target| target.id == *id));
+    found
+        .filter(|target| target.kind == TargetKind::Definition.as_str())
+        .map(|target| Dependency { id: &target.id, declaration: &target.declaration })
+        .collect()
 }
 
 /// Whether `source` declares `constant` or what it belongs to: constructors and projections come with their type.

@@ -1,7 +1,7 @@
 //! Prompts as templates (minijinja): the part above the line `<!-- task -->` is the system prompt, the same for every attempt of a
 //! role so that providers can cache it; the part below is the opening message, filled with the task.
 
-use atlas_proto::{Diagnostic, PriorAttempt, Target};
+use atlas_proto::{Diagnostic, PriorAttempt, Tag, Target};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Serde;
 use minijinja::{Environment, UndefinedBehavior, Value};
@@ -11,12 +11,13 @@ use serde::Serialize;
 const DIVIDER: &str = "<!-- task -->";
 
 /// What prompts may include.
-const PARTS: [(&str, &str); 5] = [
+const PARTS: [(&str, &str); 6] = [
     ("library", include_str!("../roles/_library.md")),
     ("target", include_str!("../roles/_target.md")),
     ("context", include_str!("../roles/_context.md")),
     ("users", include_str!("../roles/_users.md")),
     ("memory", include_str!("../roles/_memory.md")),
+    ("noticed", include_str!("../roles/_noticed.md")),
 ];
 
 /// What an opening message can speak of: the placeholders of `docs/roles.md`.
@@ -94,6 +95,26 @@ pub struct Elaborated {
     pub definitions: Vec<Definition>,
     /// Why Lean does not accept the module; else empty.
     pub problem: String,
+    /// Of the target's declaration: what no kernel refuses and a reviewer should know, the gravest first.
+    pub noticed: Vec<Noticed>,
+}
+
+/// Something that the machine noticed.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Noticed {
+    /// A kind of `docs/tags.md`.
+    pub kind: String,
+    /// grave, doubt or information.
+    pub weight: String,
+    /// What was seen.
+    pub evidence: String,
+}
+
+impl From<&Tag> for Noticed {
+    fn from(tag: &Tag) -> Self {
+        let weight = tag.weight().word();
+        Self { kind: tag.kind.clone(), weight: weight.to_owned(), evidence: tag.evidence.clone() }
+    }
 }
 
 /// A declaration as Lean elaborated it.

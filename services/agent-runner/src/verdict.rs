@@ -41,7 +41,7 @@ fn review(verdict: &tool::Verdict, task: &Task) -> Result<Outcome, String> {
         return Err("`reasons` is empty. A verdict other than `approve` needs at least one: where, what is wrong, what it should be.".to_owned());
     }
     let submission = task.subject.as_ref().map(|s| s.id.clone()).unwrap_or_default();
-    Ok(Outcome::Review(Review { submission, decision: decision.into(), reasons }))
+    Ok(Outcome::Review(Review { submission, decision: decision.into(), reasons, noticed: Vec::new() }))
 }
 
 fn triage(triage: &tool::Triage, task: &Task) -> Result<Outcome, String> {

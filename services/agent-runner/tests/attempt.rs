@@ -17,9 +17,10 @@ use atlas_proto::ledger_reply::Reply;
 use atlas_proto::ledger_request::Request;
 use atlas_proto::letter::Letter as Written;
 use atlas_proto::report::Result as Outcome;
+use atlas_proto::tag::Weight;
 use atlas_proto::{
-    CheckReply, CheckRequest, DeclarationFacts, Diagnostic, LedgerReply, LedgerRequest, Letter, Manifest,
-    ManifestEntry, Outcome as Verdict, Position, Report, Severity, Target, Task,
+    CheckLevel, CheckReply, CheckRequest, DeclarationFacts, Diagnostic, LedgerReply, LedgerRequest, Letter,
+    Manifest, ManifestEntry, Outcome as Verdict, Position, Report, Severity, Tag, Target, Task,
 };
 use atlas_testkit::TestNats;
 use bytes::Bytes;
@@ -95,6 +96,14 @@ impl Lean {
             uses_sorry: source.contains("sorry"),
             sorry_from: source.contains("sorry").then(|| "Numbers.even_add".to_owned()).into_iter().collect(),
             statement_constants: vec!["Numbers.Even".into()],
+            tags: match request.level() {
+                CheckLevel::Certified => vec![Tag {
+                    kind: "idle-quantifier".into(),
+                    weight: Weight::Doubt.into(),
+                    evidence: "a witness that nothing speaks of".into(),
+                }],
+                _ => Vec::new(),
+            },
             ..DeclarationFacts::default()
         };
         CheckReply {
@@ -343,6 +352,15 @@ async fn a_review_is_a_verdict_by_tool_or_asked_for_again() {
                 content: Some(changed.into_bytes()),
             };
             let summary = "trust me".into();
+            let definition = |id: &str, declaration: &str| Target {
+                id: id.into(),
+                kind: "definition".into(),
+                declaration: declaration.into(),
+                module: "Numbers.Parity".into(),
+                ..Target::default()
+            };
+            task.context = vec![definition("even", "Numbers.Even"), definition("sum", "Numbers.Sum")];
+            task.target.as_mut().unwrap().statement_depends_on = vec!["even".into(), "sum".into()];
             task.subject = Some(atlas_proto::Submission {
                 id: "even-add.formalizer.1.1".into(),
                 role: "formalizer".into(),
@@ -372,6 +390,17 @@ async fn a_review_is_a_verdict_by_tool_or_asked_for_again() {
         !opening.contains("APPROVE") && !opening.contains("trust me") && !opening.contains("Says: even"),
         "{opening}"
     );
+    // And what was noticed, the gravest first: by a probe that needs the hypotheses alone, in the terms, and beside the book.
+    let (_, noticed) = opening.split_once("What the machine noticed").unwrap();
+    let at = |what: &str| noticed.find(what).unwrap_or_else(|| panic!("{what}: {noticed}"));
+    let grave = at(
+        "- grave, `hypotheses-refuted`: `simp_all [Numbers.Even]; omega` proves `False` from the hypotheses",
+    );
+    assert!(grave < at("- doubt, `idle-quantifier`: a witness that nothing speaks of"));
+    assert!(grave < at("- doubt, `book-dependency-missing`: the book's statement depends on `sum`"));
+    // What no landing will notice again goes with the review.
+    let kinds: Vec<&str> = review.noticed.iter().map(|tag| tag.kind.as_str()).collect();
+    assert_eq!(kinds, ["book-dependency-missing", "hypotheses-refuted"]);
     stop.cancel();
     hosted.await.unwrap();
 }

@@ -17,7 +17,8 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
-use crate::pool::{Limits, Pool};
+use crate::lean::{Lean, Limits};
+use crate::pool::Pool;
 use crate::smoke::smoke_test;
 use crate::status::Counters;
 
@@ -118,8 +119,8 @@ pub async fn run(
     ));
     let limits =
         Limits { deadline: Duration::from_millis(options.deadline_ms), memory_bytes: options.memory_bytes };
-    let pool =
-        Arc::new(Pool::new(toolchain, bus.clone(), key, options.concurrency, Arc::clone(&counters), limits));
+    let lean = Lean::new(toolchain, key, options.concurrency, limits);
+    let pool = Arc::new(Pool::new(lean, bus.clone(), Arc::clone(&counters)));
     options.readiness.ready(STATUS);
 
     let limit = ServeLimit { concurrency: options.concurrency.max(1), waiting: options.waiting };

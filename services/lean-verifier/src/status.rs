@@ -69,10 +69,41 @@ struct Labels {
 pub(crate) struct Counters {
     writer: StatusWriter,
     state: Mutex<State>,
+    metrics: CheckMetrics,
+}
+
+/// The metrics of checks, whichever way they came.
+pub(crate) struct CheckMetrics {
     checks: Family<Labels, Counter>,
     cache_hits: Counter,
-    waiting: Gauge,
+    /// Checks asked and not yet answered.
+    pub(crate) waiting: Gauge,
     seconds: Histogram,
+}
+
+impl CheckMetrics {
+    pub(crate) fn new(metrics: &Metrics) -> Self {
+        Self {
+            checks: metrics.register("checks", "Checks answered, by level and outcome"),
+            cache_hits: metrics.register("check_cache_hits", "Checks answered from the cache"),
+            waiting: metrics.register("checks_waiting", "Checks asked and not yet answered"),
+            seconds: metrics.insert(
+                "check_seconds",
+                "Time that a check took in Lean",
+                Histogram::new(exponential_buckets(0.005, 2.0, 16)),
+            ),
+        }
+    }
+
+    pub(crate) fn answered(&self, certified: bool, reply: &CheckReply) {
+        let level = if certified { "certified" } else { "elaborated" };
+        let outcome = word(reply.outcome());
+        self.checks.get_or_create(&Labels { level: level.to_owned(), outcome: outcome.to_owned() }).inc();
+        self.seconds.observe(f64::from(reply.lean_ms) / 1000.0);
+        if reply.cached {
+            self.cache_hits.inc();
+        }
+    }
 }
 
 struct State {
@@ -88,14 +119,7 @@ impl Counters {
                 document: Document { toolchain, ..Document::default() },
                 recent: VecDeque::new(),
             }),
-            checks: metrics.register("checks", "Checks answered, by level and outcome"),
-            cache_hits: metrics.register("check_cache_hits", "Checks answered from the cache"),
-            waiting: metrics.register("checks_waiting", "Checks asked and not yet answered"),
-            seconds: metrics.insert(
-                "check_seconds",
-                "Time that a check took in Lean",
-                Histogram::new(exponential_buckets(0.005, 2.0, 16)),
-            ),
+            metrics: CheckMetrics::new(metrics),
         };
         counters.writer.set(&counters.state.lock().document);
         counters
@@ -103,16 +127,14 @@ impl Counters {
 
     /// Counts a check as asked until the guard is dropped.
     pub(crate) fn waiting(&self, _certified: bool) -> Waiting<'_> {
-        self.waiting.inc();
+        self.metrics.waiting.inc();
         self.state.lock().document.queue += 1;
         Waiting(self)
     }
 
     pub(crate) fn answered(&self, certified: bool, reply: &CheckReply) {
         let outcome = word(reply.outcome());
-        let level = if certified { "certified" } else { "elaborated" };
-        self.checks.get_or_create(&Labels { level: level.to_owned(), outcome: outcome.to_owned() }).inc();
-        self.seconds.observe(f64::from(reply.lean_ms) / 1000.0);
+        self.metrics.answered(certified, reply);
         let mut state = self.state.lock();
         state.recent.push_back(Instant::now());
         state.count_rate();
@@ -123,7 +145,6 @@ impl Counters {
         *document.by_outcome.entry(outcome.to_owned()).or_default() += 1;
         if reply.cached {
             document.cache_hits += 1;
-            self.cache_hits.inc();
         }
         self.writer.set(&*document);
     }
@@ -157,14 +178,15 @@ pub(crate) struct Waiting<'a>(&'a Counters);
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.0.waiting.dec();
+        self.0.metrics.waiting.dec();
         let mut state = self.0.state.lock();
         state.document.queue -= 1;
         self.0.writer.set(&state.document);
     }
 }
 
-fn word(outcome: Outcome) -> &'static str {
+/// An outcome in one word.
+pub(crate) fn word(outcome: Outcome) -> &'static str {
     match outcome {
         Outcome::Unspecified => "unspecified",
         Outcome::Accepted => "accepted",

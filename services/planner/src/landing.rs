@@ -313,8 +313,9 @@ impl Planner {
         self.hold(ix, now);
     }
 
-    /// What its proof, if it has one, inherits `sorry` from.
+    /// What its proof, if it has one, inherits `sorry` from; and what is noticed of it now.
     fn use_as(&mut self, ix: TargetIx, holding: Holding, facts: &DeclarationFacts) {
+        self.track_mut(ix).tags[0].clone_from(&facts.tags);
         let uses = match holding {
             Holding::Whole => {
                 facts.sorry_from.iter().filter_map(|name| self.declarations.get(name)).copied().collect()
@@ -391,6 +392,7 @@ impl Planner {
                     facts.map_or_else(|| Frozen { statement: String::new(), hash: String::new() }, frozen_as),
                 );
                 track.automation_done = false;
+                track.tags[1] = front.noticed;
                 as_held(target.kind, facts.unwrap_or(&unknown))
             }
             Purpose::Prove => Holding::Whole,

@@ -81,6 +81,7 @@ impl Planner {
                 fixes: 0,
                 resubmissions: 0,
                 lost_reviews: 0,
+                noticed: Vec::new(),
                 traceparent: report.traceparent.clone(),
                 past,
             });
@@ -120,6 +121,9 @@ impl Planner {
         let label = self.blueprint.target(ix).id.clone();
         let track = self.track_mut(ix);
         let Some(front) = track.candidates.front_mut() else { return };
+        if let Some(report::Result::Review(review)) = &report.result {
+            front.noticed.clone_from(&review.noticed);
+        }
         let verdict = match &report.result {
             Some(report::Result::Review(review)) => verdict(review, &front.submission),
             _ => Err(shortfall(report)),

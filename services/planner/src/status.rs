@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use atlas_domain::{Standing, TargetIx, TargetState, Usage};
+use atlas_domain::{Holding, Standing, TargetIx, TargetState, Usage};
+use atlas_proto::Tag;
+use atlas_proto::tag::Weight;
 use serde::{Deserialize, Serialize};
 
 use crate::landing::Layout;
@@ -117,6 +119,8 @@ pub struct TargetStatus {
     pub question: Option<String>,
     /// What a person answered.
     pub reply: Option<String>,
+    /// Grave facts and doubts among [`Planner::tags`].
+    pub doubts: u32,
 }
 
 /// An attempt that has ended, for the report.
@@ -227,6 +231,19 @@ impl Planner {
         self.track(ix).history.iter().map(attempt).collect()
     }
 
+    /// What was noticed of a target's declaration in the library that no kernel refuses, the gravest first. Without such a target: nothing.
+    pub fn tags(&self, target: &str) -> Vec<Tag> {
+        let Some(ix) = self.blueprint.find(target) else { return Vec::new() };
+        let mut tags: Vec<Tag> = self.tags_of(ix).cloned().collect();
+        tags.sort_by_key(|tag| std::cmp::Reverse(tag.weight));
+        tags
+    }
+
+    fn tags_of(&self, ix: TargetIx) -> impl Iterator<Item = &Tag> {
+        let held = self.blueprint.holding(ix) != Holding::Nothing;
+        self.track(ix).tags.iter().flatten().filter(move |_| held)
+    }
+
     fn phase(&self, finished: bool) -> &'static str {
         match () {
             () if finished => "finished",
@@ -311,6 +328,7 @@ impl Planner {
             parent: target.parent.as_ref().map(ToString::to_string),
             question: track.escalation.clone().filter(|_| state == TargetState::Escalated),
             reply: some(&track.human_reply),
+            doubts: self.tags_of(ix).filter(|tag| tag.weight() > Weight::Information).count() as u32,
         };
         match self.entries.get_mut(ix.index()) {
             Some(old) => *old = Arc::new(entry),

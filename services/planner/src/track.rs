@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use atlas_domain::Usage;
-use atlas_proto::{Diagnostic, PriorAttempt, Submission};
+use atlas_proto::{Diagnostic, PriorAttempt, Submission, Tag};
 
 use crate::role::Role;
 
@@ -48,6 +48,8 @@ pub(crate) struct Candidate {
     pub resubmissions: u32,
     /// Reviews of it that came to nothing.
     pub lost_reviews: u32,
+    /// What its reviewer was told beyond the facts that a landing brings.
+    pub noticed: Vec<Tag>,
     pub traceparent: String,
     /// Its attempt, in [`Track::history`].
     pub past: usize,
@@ -92,6 +94,8 @@ pub(crate) struct Track {
     pub place: u32,
     /// Stays while the statement is being corrected: then the blueprint counts it as unstated.
     pub frozen: Option<Frozen>,
+    /// What was noticed of the declaration that the library holds: by its landing, and before the review of its statement.
+    pub tags: [Vec<Tag>; 2],
     /// Counts the statements that it has had; work on an older one is void.
     pub revision: u32,
     /// Submissions; only the first is at work, others of a race wait for its end.

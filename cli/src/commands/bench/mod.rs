@@ -1,6 +1,8 @@
 //! `atlas bench`: figures, peers' beside ours with their source.
 
+mod certify;
 mod check;
+mod machine;
 mod merge;
 mod run;
 
@@ -12,6 +14,7 @@ pub fn bench(what: &Bench) -> Result<Exit> {
     match what {
         Bench::Merge(args) => merge::merge(args),
         Bench::Check(args) => check::check(args),
+        Bench::Certify(args) => certify::certify(args),
         Bench::Run { which, output } => run::run(which, output.output),
     }
 }

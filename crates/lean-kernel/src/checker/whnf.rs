@@ -95,7 +95,7 @@ impl Checker<'_> {
     }
 
     /// `f args` with as many β steps at its head as there are both.
-    pub(super) fn beta(&mut self, f: ExprId, args: &[ExprId]) -> ExprId {
+    pub fn beta(&mut self, f: ExprId, args: &[ExprId]) -> ExprId {
         let (mut b, mut k) = (f, 0);
         while k < args.len() {
             let Expr::Lam(_, body) = self.t.get(b) else { break };

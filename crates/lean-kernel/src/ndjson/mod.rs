@@ -13,4 +13,4 @@ mod writer;
 
 pub use bounds::{Bounds, ReadError, ReadErrorKind};
 pub use reader::Reader;
-pub use writer::write;
+pub use writer::{write, write_with_kinds};

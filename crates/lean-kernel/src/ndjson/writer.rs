@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::declaration::{Declaration, Height, QuotientPart, Signature};
 use crate::declarations::Declarations;
+use crate::environment::Kind;
 use crate::term::{ANONYMOUS, Expr, ExprId, Level, LevelId, Map, Name, NameId, Set, Terms, ZERO};
 
 /// Writes the declarations of `names` and everything that they rest on, what is needed first, in format 3.1.0.
@@ -23,6 +24,21 @@ pub fn write(
     names: &[NameId],
     out: &mut dyn Write,
 ) -> io::Result<()> {
+    write_with_kinds(terms, declarations, names, out, &mut io::sink())
+}
+
+/// [`write()`], and to `kinds` a line `#base opaque ID NAME` for each constant of the base that came without its value, as
+/// [`Reader::read_given`](super::Reader::read_given) reads it. What the library that it came from declares there, theorem or definition, is not known.
+///
+/// # Errors
+/// Those of `out` and `kinds`.
+pub fn write_with_kinds(
+    terms: &Terms,
+    declarations: &Declarations,
+    names: &[NameId],
+    out: &mut dyn Write,
+    kinds: &mut dyn Write,
+) -> io::Result<()> {
     let mut w =
         Writer { t: terms, out, names: Map::default(), levels: Map::default(), exprs: Map::default() };
     w.names.insert(ANONYMOUS, 0);
@@ -35,6 +51,9 @@ pub fn write(
     for n in in_order(terms, declarations, names) {
         if let Some(d) = declarations.get(n) {
             w.declaration(&d)?;
+        }
+        if declarations.find(n).is_some_and(|c| c.kind == Kind::Given) {
+            writeln!(kinds, "#base opaque {} {}", w.name(n)?, terms.show(n))?;
         }
     }
     Ok(())

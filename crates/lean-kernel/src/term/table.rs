@@ -33,6 +33,18 @@ impl<T> Table<T> {
         self.nodes.get(id.checked_sub(self.start)? as usize)
     }
 
+    /// All values of this layer, in the order of their ids.
+    pub fn iter(&self) -> impl Iterator<Item = &T> {
+        self.nodes.iter()
+    }
+
+    /// Makes room for `count` more values.
+    pub fn reserve(&mut self, count: usize, rehash: impl Fn(&T) -> u64) {
+        self.nodes.reserve(count);
+        let (nodes, start) = (&self.nodes, self.start);
+        self.index.reserve(count, |i| rehash(&nodes[(*i - start) as usize]));
+    }
+
     pub fn find(&self, hash: u64, same: impl Fn(&T) -> bool) -> Option<u32> {
         self.index.find(hash, |i| same(&self.nodes[(*i - self.start) as usize])).copied()
     }

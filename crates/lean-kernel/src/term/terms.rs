@@ -5,7 +5,9 @@ use std::sync::Arc;
 use num_bigint::BigUint;
 
 use super::table::{ExprNode, LevelNode, Table};
-use super::{ANONYMOUS, Expr, ExprId, Facts, Level, LevelId, LevelsId, Name, NameId, NatId, StrId, Tables};
+use super::{
+    ANONYMOUS, Expr, ExprId, Facts, Level, LevelId, LevelsId, Name, NameId, NatId, StrId, Tables, ZERO,
+};
 use crate::base::BaseId;
 use crate::known::Known;
 use crate::limits::{LEVEL_DEPTH, Limit, Limits};
@@ -85,6 +87,35 @@ impl Terms {
         t.levels(&[]);
         t.known = Known::new(&mut t);
         t
+    }
+
+    /// Terms without anything, to be filled with what [`Terms::root`] begins with and more.
+    pub(crate) fn bare(limits: &Limits) -> Terms {
+        Terms::over(BaseId::none(), Vec::new(), Known::default(), limits)
+    }
+
+    /// Learns the names that the kernel knows, and says whether the tables begin with them as all others do.
+    pub(crate) fn begins_with_known(&mut self) -> bool {
+        let root = Terms::root();
+        let same = root.own.names.iter().zip(self.own.names.iter()).all(|(a, b)| a == b)
+            && root.own.strs.iter().zip(self.own.strs.iter()).all(|(a, b)| a == b)
+            && root.own.names.len() <= self.own.names.len()
+            && root.own.strs.len() <= self.own.strs.len()
+            && self.own.levels.get(ZERO.0).is_some_and(|node| node.level == Level::Zero)
+            && self.own.lists.get(0).is_some_and(|list| list.is_empty());
+        self.known = root.known;
+        same
+    }
+
+    /// The own layer.
+    pub(crate) fn tables(&self) -> &Tables {
+        &self.own
+    }
+
+    /// Makes room for `count` more expressions.
+    pub(crate) fn reserve_exprs(&mut self, count: usize) {
+        let builder = self.own.hash.clone();
+        self.own.exprs.reserve(count, |n| std::hash::BuildHasher::hash_one(&builder, n.expr));
     }
 
     /// An empty layer over frozen ones. `frozen` must come from terms with the same `known`.

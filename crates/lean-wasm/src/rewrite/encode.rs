@@ -38,6 +38,18 @@ impl Reencode for Rewriter {
     }
 
     fn instruction<'a>(&mut self, op: Operator<'a>) -> Encoded<Instruction<'a>> {
+        // Instances are used by one thread after the other: all that they may hold is their mutable globals, which are exported.
+        match &op {
+            Operator::TableSet { .. }
+            | Operator::TableGrow { .. }
+            | Operator::TableFill { .. }
+            | Operator::TableCopy { .. }
+            | Operator::TableInit { .. } => return Err(unexpected("a write to the table")),
+            Operator::GlobalSet { global_index } if !self.mutable_globals.contains(global_index) => {
+                return Err(unexpected("a write to a global that was imported"));
+            }
+            _ => {}
+        }
         // The start function's wait is for another thread that copies the initial data: it never happens here.
         let host = match &op {
             Operator::MemoryAtomicWait32 { memarg } if self.current != self.start => {

@@ -26,6 +26,9 @@ impl Run<'_> {
         let cache = &self.pipeline.cache;
         let judged = self.engine.examine(&ground, export, &self.asked.auxiliary(), cache, self.budget)?;
         artefact.declarations = answer::described(&judged.declarations, module.name, shown);
+        for facts in &mut artefact.declarations {
+            facts.tags = judged.tags.get(&facts.name).into_iter().flatten().map(Into::into).collect();
+        }
         let said = judged.declarations.into_iter().map(|facts| (facts.name, facts.said));
         artefact.said = said.collect();
         artefact.forbidden.extend(judged.refusals);

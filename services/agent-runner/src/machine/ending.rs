@@ -48,7 +48,10 @@ impl Agent {
         }
     }
 
-    pub(super) fn report(&self, outcome: Outcome) -> Report {
+    pub(super) fn report(&self, mut outcome: Outcome) -> Report {
+        if let Outcome::Review(review) = &mut outcome {
+            review.noticed.clone_from(&self.setup.noticed);
+        }
         Report {
             attempt: self.task.attempt.clone(),
             role: self.task.role.clone(),

@@ -416,6 +416,7 @@ impl World {
                     submission: task.subject.as_ref().unwrap().id.clone(),
                     decision: if objects { Decision::RequestChanges } else { Decision::Approve }.into(),
                     reasons: vec!["not what the book says".into()],
+                    ..Review::default()
                 })
             }
             "extractor" if task.candidates.is_empty() => {

@@ -1,0 +1,56 @@
+//! Exports of modules that the embedded Lean has elaborated and both kernels have accepted, and the toolchain's.
+#![allow(dead_code, clippy::unwrap_used, clippy::expect_used)]
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use atlas_lean::{Embedded, EmbeddedOptions, Sandbox, Toolchain as _, WARM_BYTES};
+use atlas_proto::Outcome;
+
+use crate::common::{certify, image, library};
+
+/// Texts in lean4export's format, in a cache of their own.
+pub struct Exported {
+    cache: tempfile::TempDir,
+    digests: BTreeMap<String, String>,
+}
+
+impl Exported {
+    /// Certifies modules: name, imports, body.
+    pub fn of(modules: &[(&str, &[&str], &str)]) -> Self {
+        let cache = tempfile::tempdir().unwrap();
+        let options = EmbeddedOptions {
+            image: image(),
+            cache: cache.path().into(),
+            warm_bytes: WARM_BYTES,
+            sandbox: Sandbox::default(),
+        };
+        let reply = Embedded::with_options(&options).unwrap().check(&certify(library(modules)));
+        assert_eq!(reply.outcome(), Outcome::Accepted, "{reply:#?}");
+        for receipt in &reply.receipts {
+            let kernels: Vec<&str> = receipt.kernels.iter().map(|k| k.kernel.as_str()).collect();
+            assert!(matches!(kernels[..], ["Lean", _]), "{kernels:?}");
+            assert_eq!(receipt.kernels[0].declarations, receipt.kernels[1].declarations);
+        }
+        let digests = reply.receipts.into_iter().map(|r| (r.module, r.export_sha256)).collect();
+        Self { cache, digests }
+    }
+
+    /// The export of a module.
+    pub fn text(&self, module: &str) -> String {
+        let digest = &self.digests[module];
+        std::fs::read_to_string(self.cache.path().join(&digest[..2]).join(format!("{digest}.ndjson")))
+            .unwrap()
+    }
+
+    /// The export of the toolchain's `Init`: by far the largest text in the cache.
+    pub fn toolchain(&self) -> PathBuf {
+        let entries = |folder: &Path| std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        entries(self.cache.path())
+            .filter(|path| path.is_dir())
+            .flat_map(|folder| entries(&folder).collect::<Vec<_>>())
+            .filter(|file| file.extension().is_some_and(|e| e == "ndjson"))
+            .max_by_key(|file| file.metadata().unwrap().len())
+            .unwrap()
+    }
+}

@@ -1,0 +1,426 @@
+//! What all parts of a simulated run share: the clock, chance, the weather on the network, names, the judge.
+
+use std::collections::HashMap;
+use std::io::Write;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use atlas_domain::{ActorId, ActorKind, RunId};
+use atlas_planner::LedgerCommand;
+use atlas_proto::{Letter, Record};
+use sha2::{Digest as _, Sha256};
+
+use crate::clock::{Chance, Clock, MS, Micros, SECOND};
+use crate::judge::{Fact, Judge, Name};
+use crate::run::{Options, Sabotage};
+use crate::world::{Check, World};
+
+/// Partitions that agents lie in.
+pub const PARTITIONS: u16 = 64;
+/// How long a lease holds without renewal.
+pub const LEASE: Micros = 10 * SECOND;
+/// Unix time at which runs begin, milliseconds.
+const EPOCH_MS: u64 = 1_700_000_000_000;
+/// How long a client waits for the server's word.
+const PATIENCE: Micros = 5 * SECOND;
+/// The same for the ledger's.
+const LEDGER_PATIENCE: Micros = 15 * SECOND;
+
+/// One life of a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Addr {
+    /// Which process.
+    pub process: usize,
+    /// Which of its lives.
+    pub life: u32,
+}
+
+/// An actor, by number.
+pub type ActorIx = u32;
+
+/// A partition of a kind of actor.
+pub type Place = (ActorKind, u16);
+
+/// A queue of work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Queue {
+    /// Letters to actors.
+    Inbox(Place),
+    /// Certifications.
+    Certify,
+}
+
+/// What lies in a queue.
+#[derive(Debug, Clone)]
+pub enum Body {
+    /// To an actor.
+    Letter(ActorIx, Arc<Letter>),
+    /// For a verifier.
+    Check(Arc<Check>),
+    /// Bytes that nobody understands.
+    Garbage(ActorIx),
+}
+
+/// A message as it was delivered.
+#[derive(Debug, Clone)]
+pub struct Delivered {
+    /// Where it lies.
+    pub queue: Queue,
+    /// Its number there.
+    pub number: u64,
+    /// Its id, as the sender gave it.
+    pub id: Rc<str>,
+    /// What it is.
+    pub body: Body,
+    /// How often it was delivered, this time included.
+    pub deliveries: u32,
+}
+
+/// What a process asks of the server.
+#[derive(Debug, Clone)]
+pub enum Op {
+    /// Append if `after` is the last sequence; `None`: whatever is.
+    Append { actor: ActorIx, record: Arc<Record>, after: Option<u64> },
+    /// Is this the journal's last record?
+    Last { actor: ActorIx, record: Arc<Record> },
+    /// The journal, or the archive.
+    Read(ActorIx),
+    /// All journals of a partition.
+    Sweep(Place),
+    /// Have letters delivered from now on, for this tenure.
+    Open { place: Place, tenure: u32 },
+    /// Have so much work delivered.
+    Pull { slots: usize },
+    /// Put something into a queue.
+    Send { queue: Queue, body: Body, id: Rc<str> },
+    /// It is done.
+    Ack { queue: Queue, number: u64 },
+    /// Deliver it again after a pause.
+    Nak { queue: Queue, number: u64, pause: Micros },
+    /// It is still being worked on.
+    Alive { queue: Queue, number: u64 },
+    /// Keep it with a reason, and take it off its queue if it lies in one.
+    Bury { message: Option<(Queue, u64)>, what: String },
+    /// Take a lease that nobody holds.
+    Take { place: Place, value: u64, process: usize },
+    /// Renew a lease.
+    Renew { place: Place, value: u64, revision: u64 },
+    /// Read a lease.
+    Look(Place),
+    /// Give a lease back.
+    Free { place: Place, revision: u64 },
+    /// Move a finished actor's journal away.
+    Archive(ActorIx),
+    /// Ask the ledger.
+    Ledger(LedgerCommand),
+}
+
+/// What came of it.
+#[derive(Debug, Clone)]
+pub enum Said {
+    /// It is stored, or done; the sequence or revision.
+    Stored(u64),
+    /// Another last sequence, or another's lease.
+    Refused,
+    /// No answer, or a failure: it may be done or not.
+    Unknown,
+    /// Of [`Op::Last`].
+    Last(Option<u64>),
+    /// Of [`Op::Read`].
+    Records(Vec<(u64, Arc<Record>)>),
+    /// Of [`Op::Sweep`].
+    Journals(Vec<(ActorIx, Vec<(u64, Arc<Record>)>)>),
+    /// Of [`Op::Look`]: value and revision.
+    Lease(Option<(u64, u64)>),
+    /// Of [`Op::Ledger`]: a refusal.
+    Denied(String),
+    /// Time has passed.
+    Tick,
+}
+
+/// Where in a process an answer belongs.
+#[derive(Debug, Clone)]
+pub struct Cont {
+    /// The partition.
+    pub partition: u16,
+    /// Of which tenure; answers to earlier ones are for nobody.
+    pub tenure: u32,
+    /// What was asked.
+    pub what: What,
+}
+
+/// What was asked.
+#[derive(Debug, Clone)]
+pub enum What {
+    /// Nothing that anybody waits for.
+    Nothing,
+    /// Time to reach for a lease.
+    Try,
+    /// A lease was reached for at this time.
+    Tried(Micros, u64),
+    /// Time to renew.
+    Renew,
+    /// It was renewed at this time; how often a differing revision was met; for which life, if not by itself.
+    Renewed { sent: Micros, met: u8, verify: Option<(ActorIx, u32)> },
+    /// It was looked at after such a difference.
+    Looked { sent: Micros, met: u8, verify: Option<(ActorIx, u32)> },
+    /// The partition's journals.
+    Swept,
+    /// The journal of a letter's actor.
+    LoadFor(Box<Delivered>),
+    /// A step of an actor's life.
+    Step(ActorIx, u32),
+    /// A stage of an effect; the number of its run.
+    Stage(ActorIx, u32, Rc<str>, u32),
+    /// A certification: which.
+    Verify(u64),
+    /// The ledger's own.
+    Desk,
+}
+
+/// What happens.
+#[derive(Debug)]
+pub enum Event {
+    /// A question reaches the server.
+    Arrive { from: Addr, op: Op, cont: Cont, answered: bool, sent: Micros },
+    /// An answer reaches a process.
+    Tell { to: Addr, cont: Cont, said: Said },
+    /// Work reaches a process.
+    Push { to: Addr, tenure: u32, delivered: Box<Delivered> },
+    /// The ledger in a process is asked.
+    Asked { to: Addr, command: LedgerCommand, asker: Addr, cont: Cont, until: Micros },
+    /// News that a lease is free.
+    Freed { to: Addr, place: Place },
+    /// A message was not acknowledged in time.
+    Expire { queue: Queue, number: u64, delivery: u32 },
+    /// A message is to be delivered again.
+    Again { queue: Queue, number: u64 },
+    /// A lease ran out.
+    Gone { place: Place, revision: u64 },
+    /// A fault begins.
+    Fault(usize),
+    /// It ends.
+    Healed(usize),
+}
+
+/// What the network and the server's machine are like now. Counts: faults overlap.
+#[derive(Debug, Default)]
+pub struct Weather {
+    pub loss: u32,
+    pub duplicate: u32,
+    pub delay: u32,
+    pub slow_disk: u32,
+    pub full_disk: u32,
+    pub stale: u32,
+    pub full_queue: u32,
+    pub slow_lean: u32,
+    /// By process.
+    pub cut: Vec<u32>,
+}
+
+/// Names of actors.
+#[derive(Debug)]
+pub struct Actors {
+    run: RunId,
+    ids: Vec<ActorId>,
+    names: Vec<Name>,
+    places: Vec<Place>,
+    known: HashMap<(ActorKind, String), ActorIx>,
+    place_names: HashMap<Place, Name>,
+}
+
+impl Actors {
+    fn new(run: RunId) -> Self {
+        Self {
+            run,
+            ids: Vec::new(),
+            names: Vec::new(),
+            places: Vec::new(),
+            known: HashMap::new(),
+            place_names: HashMap::new(),
+        }
+    }
+
+    /// The number of an actor.
+    pub fn of(&mut self, kind: ActorKind, id: &str) -> ActorIx {
+        if let Some(&ix) = self.known.get(&(kind, id.to_owned())) {
+            return ix;
+        }
+        let actor = ActorId { run: self.run.clone(), kind, id: id.to_owned() };
+        let ix = self.ids.len() as ActorIx;
+        self.names.push(format!("{kind}/{id}").into());
+        self.places.push((kind, actor.partition(PARTITIONS)));
+        self.ids.push(actor);
+        self.known.insert((kind, id.to_owned()), ix);
+        ix
+    }
+
+    /// The one actor of a kind that the run has.
+    pub fn singleton(&mut self, kind: ActorKind) -> ActorIx {
+        let id = self.run.to_string();
+        self.of(kind, &id)
+    }
+
+    /// How many there are of a kind.
+    pub fn count(&self, kind: ActorKind) -> usize {
+        self.places.iter().filter(|place| place.0 == kind).count()
+    }
+
+    /// Its address.
+    pub fn id(&self, actor: ActorIx) -> &ActorId {
+        &self.ids[actor as usize]
+    }
+
+    /// Its name in a history.
+    pub fn name(&self, actor: ActorIx) -> Name {
+        self.names[actor as usize].clone()
+    }
+
+    /// Its partition.
+    pub fn place(&self, actor: ActorIx) -> Place {
+        self.places[actor as usize]
+    }
+
+    /// The name of a partition in a history.
+    pub fn place_name(&mut self, place: Place) -> Name {
+        self.place_names.entry(place).or_insert_with(|| format!("{}.{}", place.0, place.1).into()).clone()
+    }
+
+    /// The number of an actor by its name in a history.
+    pub fn named(&self, name: &str) -> Option<ActorIx> {
+        let (kind, id) = name.split_once('/')?;
+        let kinds = [ActorKind::Plan, ActorKind::Ledger, ActorKind::Agent, ActorKind::Merge];
+        let kind = kinds.into_iter().find(|known| known.as_str() == kind)?;
+        self.known.get(&(kind, id.to_owned())).copied()
+    }
+}
+
+/// What all parts share.
+pub struct Net {
+    pub clock: Clock<Event>,
+    pub chance: Chance,
+    pub weather: Weather,
+    pub actors: Actors,
+    pub world: World,
+    pub judge: Judge,
+    pub options: Options,
+    /// Wall clocks' errors by process, milliseconds.
+    pub skew_ms: Vec<i64>,
+    digest: Sha256,
+    trace: Option<Box<dyn Write>>,
+    facts: u64,
+    numbers: u64,
+}
+
+impl Net {
+    /// Before anything has happened.
+    pub fn new(options: Options, run: RunId, processes: usize, trace: Option<Box<dyn Write>>) -> Self {
+        Self {
+            clock: Clock::default(),
+            chance: Chance::new(options.seed),
+            weather: Weather { cut: vec![0; processes], ..Weather::default() },
+            actors: Actors::new(run),
+            world: World::new(&options),
+            judge: Judge::default(),
+            skew_ms: vec![0; processes],
+            options,
+            digest: Sha256::new(),
+            trace,
+            facts: 0,
+            numbers: 0,
+        }
+    }
+
+    /// Notes that something happened.
+    pub fn note(&mut self, fact: Fact) {
+        self.facts += 1;
+        let line = format!("{} {fact}\n", self.clock.now());
+        self.digest.update(line.as_bytes());
+        if let Some(trace) = &mut self.trace {
+            // A trace that cannot be written is short; the run is the same.
+            let _ = trace.write_all(line.as_bytes());
+        }
+        self.judge.see(self.clock.now(), fact);
+    }
+
+    /// SHA-256 of the history so far, and how many facts it has.
+    pub fn history(&self) -> (String, u64) {
+        (hex::encode(self.digest.clone().finalize()), self.facts)
+    }
+
+    /// A number that was not given before.
+    pub fn number(&mut self) -> u64 {
+        self.numbers += 1;
+        self.numbers
+    }
+
+    /// Unix time by a process's clock, milliseconds.
+    pub fn now_ms(&self, process: usize) -> u64 {
+        (EPOCH_MS + self.clock.now() / MS).saturating_add_signed(self.skew_ms[process])
+    }
+
+    /// Whether a rule is broken on purpose.
+    pub fn sabotaged(&self, rule: Sabotage) -> bool {
+        self.options.sabotage == Some(rule)
+    }
+
+    /// From one machine to another.
+    pub fn latency(&mut self) -> Micros {
+        let usual = 100 + self.chance.bits() % 400;
+        if self.weather.delay > 0 && self.chance.hit(300) {
+            usual + self.chance.range(0, 4 * SECOND)
+        } else {
+            usual
+        }
+    }
+
+    /// Whether a message on the way to or from `process` is lost.
+    pub fn lost(&mut self, process: usize) -> bool {
+        self.weather.cut[process] > 0 || (self.weather.loss > 0 && self.chance.hit(100))
+    }
+
+    /// Asks the server.
+    pub fn ask(&mut self, from: Addr, op: Op, cont: Cont) {
+        let sent = self.clock.now();
+        if self.lost(from.process) {
+            return self.clock.plan(patience(&op), Event::Tell { to: from, cont, said: Said::Unknown });
+        }
+        let answered = !self.lost(from.process);
+        let latency = self.latency();
+        if self.weather.duplicate > 0 && self.chance.hit(200) {
+            let again = self.latency() + self.chance.range(0, SECOND);
+            let cont = Cont { what: What::Nothing, ..cont.clone() };
+            self.clock.plan(again, Event::Arrive { from, op: op.clone(), cont, answered: false, sent });
+        }
+        self.clock.plan(latency, Event::Arrive { from, op, cont, answered, sent });
+    }
+
+    /// Answers a process, if the answer finds its way.
+    pub fn answer(&mut self, to: Addr, cont: Cont, said: Said, disk: Micros) {
+        let after = self.latency() + disk;
+        self.clock.plan(after, Event::Tell { to, cont, said });
+    }
+
+    /// How long the server takes to store something.
+    pub fn disk(&mut self) -> Micros {
+        if self.weather.slow_disk > 0 {
+            self.chance.range(50 * MS, 2 * SECOND)
+        } else {
+            30 + self.chance.bits() % 100
+        }
+    }
+
+    /// Wakes a process up after a time.
+    pub fn timer(&mut self, to: Addr, after: Micros, cont: Cont) {
+        self.clock.plan(after, Event::Tell { to, cont, said: Said::Tick });
+    }
+}
+
+/// How long an asker waits.
+pub fn patience(op: &Op) -> Micros {
+    match op {
+        Op::Ledger(_) => LEDGER_PATIENCE,
+        Op::Renew { .. } => LEASE / 6,
+        _ => PATIENCE,
+    }
+}

@@ -1,0 +1,468 @@
+//! A whole run: a book's targets, processes, faults, until the planner says that it is over and no work is left.
+
+use std::collections::BTreeSet;
+use std::io::Write;
+use std::sync::Arc;
+
+use atlas_domain::{ActorKind, Blueprint, RunId, Target, TargetId, TargetKind};
+use atlas_planner::Planner;
+use atlas_proto::letter::Letter as Written;
+use atlas_proto::{CheckReply, Letter, Policy, RunSpec};
+
+use crate::clock::{Chance, Micros, SECOND};
+use crate::fault::{Fault, FaultKind, Faults, schedule};
+use crate::judge::{Fact, Promise, Violation};
+use crate::net::{ActorIx, Body, Event, Net, Queue};
+use crate::process::{Kind, Process};
+use crate::server::Server;
+use crate::world::CALL_MICRODOLLARS;
+
+/// Events that a run may take; more is a loop.
+const MOST_EVENTS: u64 = 4_000_000_000;
+
+/// A rule of the host that is broken on purpose, to see that the judge notices.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Sabotage {
+    /// Appends name no sequence.
+    Fencing,
+    /// A letter has another id each time that it is delivered.
+    IdempotencyKey,
+    /// Letters are acknowledged before what they make happen is stored.
+    AcknowledgementOrder,
+    /// A host does not look at its clock before it begins an effect.
+    LeaseClock,
+}
+
+impl Sabotage {
+    /// All of them.
+    pub const ALL: [Self; 4] =
+        [Self::Fencing, Self::IdempotencyKey, Self::AcknowledgementOrder, Self::LeaseClock];
+}
+
+/// What is simulated.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct Options {
+    /// Decides everything.
+    pub seed: u64,
+    /// Attempts at work at once.
+    pub agents: u32,
+    /// Targets of the book.
+    pub targets: u32,
+    /// Turns of an author's attempt, on average: 55 in the published run.
+    pub turns: u32,
+    /// Kinds of fault.
+    #[serde(skip)]
+    pub faults: Faults,
+    /// How many faults.
+    pub fault_count: u32,
+    /// Of those that the seed gives, these alone; `None`: all.
+    pub only: Option<BTreeSet<usize>>,
+    /// Model money, microdollars; 0: no limit.
+    pub budget: u64,
+    /// Processes: planners, merge coordinators, runners, verifiers.
+    pub processes: (usize, usize, usize, usize),
+    /// A rule to break.
+    pub sabotage: Option<Sabotage>,
+}
+
+impl Options {
+    /// A run of a seed with so many agents, all kinds of fault, in the published proportions.
+    pub fn new(seed: u64, agents: u32) -> Self {
+        Self {
+            seed,
+            agents,
+            targets: agents.max(4),
+            turns: 55,
+            faults: Faults(FaultKind::ALL.to_vec()),
+            fault_count: 24,
+            only: None,
+            budget: 0,
+            processes: (2, 2, if agents < 100 { 3 } else { 8 }, (agents as usize / 64).clamp(2, 64)),
+            sabotage: None,
+        }
+    }
+
+    /// A small run for tests: short attempts, a budget every third time.
+    pub fn small(seed: u64) -> Self {
+        let mut chance = Chance::new(seed ^ 0x5ea1);
+        let agents = chance.range(3, 24) as u32;
+        let targets = chance.range(4, 16) as u32;
+        let turns = chance.range(2, 8) as u32;
+        let budget = if chance.hit(333) { CALL_MICRODOLLARS * chance.range(20, 300) } else { 0 };
+        Self { targets, turns, budget, ..Self::new(seed, agents) }
+    }
+
+    /// Whether a process serves the ledger.
+    pub fn is_planner(&self, process: usize) -> bool {
+        process < self.processes.0
+    }
+
+    /// The merge queue's largest window.
+    pub fn window(&self) -> u32 {
+        (self.agents / 16).clamp(4, 64)
+    }
+
+    /// Virtual time after the last fault within which a run must end: far longer than any takes.
+    fn patience(&self) -> Micros {
+        let attempt = u64::from(self.turns + 10) * 30 * SECOND;
+        let rounds = u64::from(self.targets / self.agents.max(1) + 1) * 40;
+        12 * 3600 * SECOND + attempt * rounds
+    }
+
+    fn kinds(&self) -> Vec<Kind> {
+        let (planners, mergers, runners, verifiers) = self.processes;
+        let of = |kind, count| std::iter::repeat_n(kind, count);
+        of(Kind::Planner, planners)
+            .chain(of(Kind::Merger, mergers))
+            .chain(of(Kind::Runner, runners))
+            .chain(of(Kind::Verifier, verifiers))
+            .collect()
+    }
+
+    /// The faults that happen, with their numbers.
+    pub fn scheduled(&self) -> Vec<(usize, Fault)> {
+        let attempt = u64::from(self.turns) * 15 * SECOND;
+        let window = 60 * SECOND + attempt * 4;
+        let all = schedule(self.seed, &self.faults, self.fault_count, window);
+        let chosen =
+            |(number, _): &(usize, Fault)| self.only.as_ref().is_none_or(|only| only.contains(number));
+        all.into_iter().enumerate().filter(chosen).collect()
+    }
+}
+
+/// What came of it.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct Outcome {
+    /// What was broken; empty: the promise holds.
+    pub violations: Vec<Violation>,
+    /// Events.
+    pub events: u64,
+    /// Virtual time, microseconds.
+    pub virtual_us: Micros,
+    /// Records stored.
+    pub records: u64,
+    /// Facts, and the SHA-256 of their history.
+    pub facts: u64,
+    /// See `facts`.
+    pub history: String,
+    /// Faults by kind.
+    pub faults: Vec<(FaultKind, u32)>,
+    /// Attempts that began.
+    pub attempts: usize,
+    /// Submissions that landed.
+    pub landed: usize,
+    /// Model calls that were made more than once, each after an interruption.
+    pub repeated_calls: u64,
+    /// What all model calls cost, microdollars.
+    pub paid: u64,
+    /// Dead letters.
+    pub dead: usize,
+    /// What the planner says of the end.
+    pub end: String,
+}
+
+struct Simulation {
+    net: Net,
+    server: Server,
+    processes: Vec<Process>,
+    faults: Vec<Fault>,
+    open_faults: usize,
+    counts: Vec<(FaultKind, u32)>,
+}
+
+/// Runs a whole run. The history is written to `trace`, one fact a line.
+pub fn simulate(options: &Options, trace: Option<Box<dyn Write>>) -> Outcome {
+    let kinds = options.kinds();
+    let Ok(run) = RunId::new("simulated") else {
+        // A constant that is a valid name.
+        unreachable!()
+    };
+    let net = Net::new(options.clone(), run, kinds.len(), trace);
+    let processes = kinds.into_iter().map(Process::new).collect();
+    let mut simulation = Simulation {
+        net,
+        server: Server::default(),
+        processes,
+        faults: Vec::new(),
+        open_faults: 0,
+        counts: Vec::new(),
+    };
+    simulation.begin(options);
+    simulation.run()
+}
+
+impl Simulation {
+    fn begin(&mut self, options: &Options) {
+        let net = &mut self.net;
+        net.note(Fact::Budget { microdollars: options.budget, call: CALL_MICRODOLLARS });
+        for (_, fault) in options.scheduled() {
+            let at = self.faults.len();
+            self.faults.push(fault);
+            net.clock.plan(fault.at_us, Event::Fault(at));
+        }
+        self.open_faults = self.faults.len();
+        for at in 0..self.processes.len() {
+            let me = self.processes[at].start(net, at);
+            self.server.connect(me);
+        }
+        let targets = targets(options, &mut net.chance);
+        for target in &targets {
+            net.world.target(target.id.as_str(), &target.module, target.kind.is_definition());
+        }
+        let spec = RunSpec {
+            run: "simulated".to_owned(),
+            targets: targets.iter().map(Into::into).collect(),
+            package: "N".to_owned(),
+            policy: Some(Policy {
+                max_agents: options.agents,
+                racing: 2,
+                attempts_per_task: 8,
+                triage_limit: 2,
+                automation: true,
+                max_turns: options.turns * 2,
+                budget_microdollars: options.budget,
+                ..Policy::default()
+            }),
+            ..RunSpec::default()
+        };
+        let planner = net.actors.singleton(ActorKind::Plan);
+        self.letter(planner, Written::RunSpec(spec), "open");
+    }
+
+    /// Puts a letter in, as the command line does: again and again until it is stored.
+    fn letter(&mut self, to: ActorIx, letter: Written, id: &str) {
+        let body = Body::Letter(to, Arc::new(Letter { letter: Some(letter) }));
+        self.put(to, body, id);
+    }
+
+    fn put(&mut self, to: ActorIx, body: Body, id: &str) {
+        let queue = Queue::Inbox(self.net.actors.place(to));
+        self.server.put(&mut self.net, queue, body, id.into());
+    }
+
+    fn run(mut self) -> Outcome {
+        let mut events = 0_u64;
+        let mut end = String::new();
+        let mut last_fault = 0;
+        let patience = self.net.options.patience();
+        while let Some(event) = self.net.clock.advance() {
+            events += 1;
+            if self.open_faults > 0 {
+                last_fault = self.net.clock.now();
+            }
+            self.happen(event);
+            if events.is_multiple_of(512) {
+                if !self.net.judge.violations().is_empty() {
+                    break;
+                }
+                if self.open_faults == 0
+                    && let Some(reason) = self.over()
+                {
+                    end = reason;
+                    break;
+                }
+                if self.net.clock.now() > last_fault + patience || events > MOST_EVENTS {
+                    let (queued, first) = self.server.queued();
+                    let waits: String =
+                        self.processes.iter().map(|process| process.waits(&self.net)).collect();
+                    let what = format!(
+                        "the run does not end: {queued} messages wait, the first is {first:?}{waits}"
+                    );
+                    let now = self.net.clock.now();
+                    self.net.judge.broken(Promise::Progress, now, what);
+                    break;
+                }
+            }
+        }
+        let now = self.net.clock.now();
+        let Net { judge, actors, .. } = &mut self.net;
+        judge.survived(now, |name, sequence| {
+            actors.named(name).is_some_and(|actor| self.server.holds(actor, sequence))
+        });
+        let (history, facts) = self.net.history();
+        let (repeated_calls, paid) = self.net.judge.repeated();
+        Outcome {
+            violations: self.net.judge.violations().to_vec(),
+            events,
+            virtual_us: now,
+            records: self.server.records(),
+            facts,
+            history,
+            faults: self.counts,
+            attempts: self.net.actors.count(ActorKind::Agent),
+            landed: self.net.judge.landed(),
+            repeated_calls,
+            paid,
+            dead: self.server.dead().len(),
+            end,
+        }
+    }
+
+    /// Why the run is over, if it is: the planner says so, no message waits and no agent is at work.
+    fn over(&self) -> Option<String> {
+        let finished = self.processes.iter().filter_map(Process::planner).find_map(Planner::finished)?;
+        let (queued, _) = self.server.queued();
+        let living = self.server.living(&self.net, ActorKind::Agent);
+        (queued == 0 && living == 0).then_some(finished.reason)
+    }
+
+    fn happen(&mut self, event: Event) {
+        let to = match &event {
+            Event::Tell { to, .. }
+            | Event::Push { to, .. }
+            | Event::Asked { to, .. }
+            | Event::Freed { to, .. } => *to,
+            _ => return self.serve(event),
+        };
+        let process = &mut self.processes[to.process];
+        if process.life != to.life {
+            return;
+        }
+        if process.paused {
+            return process.waiting.push(event);
+        }
+        process.handle(&mut self.net, to, event);
+    }
+
+    fn serve(&mut self, event: Event) {
+        let (net, server) = (&mut self.net, &mut self.server);
+        match event {
+            Event::Arrive { from, op, cont, answered, sent } => {
+                server.arrive(net, from, op, cont, answered, sent)
+            }
+            Event::Expire { queue, number, delivery } => server.expire(net, queue, number, delivery),
+            Event::Again { queue, number } => server.again(net, queue, number),
+            Event::Gone { place, revision } => server.free(net, place, revision),
+            Event::Fault(at) => self.fault(at),
+            Event::Healed(at) => self.heal(at),
+            _ => {}
+        }
+    }
+
+    fn fault(&mut self, at: usize) {
+        let Fault { kind, lasts_us, bits, .. } = self.faults[at];
+        match self.counts.iter_mut().find(|(known, _)| *known == kind) {
+            Some((_, count)) => *count += 1,
+            None => self.counts.push((kind, 1)),
+        }
+        let who = (bits % self.processes.len() as u64) as usize;
+        let weather = &mut self.net.weather;
+        match kind {
+            FaultKind::Loss => weather.loss += 1,
+            FaultKind::Duplicate => weather.duplicate += 1,
+            FaultKind::Delay => weather.delay += 1,
+            FaultKind::Partition => weather.cut[who] += 1,
+            FaultKind::SlowDisk => weather.slow_disk += 1,
+            FaultKind::FullDisk => weather.full_disk += 1,
+            FaultKind::StaleRead => weather.stale += 1,
+            FaultKind::FullQueue => weather.full_queue += 1,
+            FaultKind::SlowLean => weather.slow_lean += 1,
+            FaultKind::Kill => {
+                self.processes[who].die(&mut self.net);
+                self.processes[who].life += 1;
+                self.server.disconnect(who);
+            }
+            FaultKind::Pause => self.processes[who].paused = true,
+            FaultKind::ClockJump => {
+                let jump = (bits >> 8) as i64 % 3_600_000 - 1_800_000;
+                self.net.skew_ms[who] += jump;
+            }
+            FaultKind::Poison => self.poison(bits),
+            FaultKind::ServerRestart => self.server.restart(&mut self.net),
+        }
+        self.net.clock.plan(lasts_us, Event::Healed(at));
+    }
+
+    fn heal(&mut self, at: usize) {
+        let Fault { kind, bits, .. } = self.faults[at];
+        self.open_faults -= 1;
+        let who = (bits % self.processes.len() as u64) as usize;
+        let weather = &mut self.net.weather;
+        match kind {
+            FaultKind::Loss => weather.loss -= 1,
+            FaultKind::Duplicate => weather.duplicate -= 1,
+            FaultKind::Delay => weather.delay -= 1,
+            FaultKind::Partition => weather.cut[who] -= 1,
+            FaultKind::SlowDisk => weather.slow_disk -= 1,
+            FaultKind::FullDisk => weather.full_disk -= 1,
+            FaultKind::StaleRead => weather.stale -= 1,
+            FaultKind::FullQueue => weather.full_queue -= 1,
+            FaultKind::SlowLean => weather.slow_lean -= 1,
+            FaultKind::Kill => {
+                if matches!(self.processes[who].role, crate::process::Role::Down) {
+                    let me = self.processes[who].start(&mut self.net, who);
+                    self.server.connect(me);
+                }
+            }
+            FaultKind::Pause => self.wake(who),
+            FaultKind::ClockJump | FaultKind::Poison | FaultKind::ServerRestart => {}
+        }
+    }
+
+    /// A process goes on: which of the things that waited for it it sees first, nobody knows.
+    fn wake(&mut self, who: usize) {
+        let process = &mut self.processes[who];
+        process.paused = false;
+        let mut waiting = std::mem::take(&mut process.waiting);
+        for at in (1..waiting.len()).rev() {
+            let other = self.net.chance.range(0, at as u64 + 1) as usize;
+            waiting.swap(at, other);
+        }
+        for event in waiting {
+            self.net.clock.plan(0, event);
+        }
+    }
+
+    /// A letter that cannot be read, or one that is not for this kind of actor.
+    fn poison(&mut self, bits: u64) {
+        let kinds = [ActorKind::Plan, ActorKind::Merge, ActorKind::Agent];
+        let kind = kinds[(bits >> 8) as usize % kinds.len()];
+        let to = match kind {
+            ActorKind::Agent => self.net.actors.of(kind, "nobody.prover.1"),
+            kind => self.net.actors.singleton(kind),
+        };
+        let id = format!("poison/{bits:x}");
+        if bits >> 16 & 1 == 0 {
+            return self.put(to, Body::Garbage(to), &id);
+        }
+        // Not the merge queue's question: the planner and agents take no answers of Lean.
+        self.letter(to, Written::CheckReply(CheckReply::default()), &id);
+    }
+}
+
+fn targets(options: &Options, chance: &mut Chance) -> Vec<Target> {
+    let valid = |n: u32| TargetId::new(format!("t{n}")).ok();
+    let mut targets = Vec::new();
+    for n in 0..options.targets {
+        let Some(id) = valid(n) else { continue };
+        let definition = chance.hit(200);
+        // Chapters of twenty; what is spoken of lies near.
+        let near = |chance: &mut Chance, most: u64| -> Vec<TargetId> {
+            let from = n.saturating_sub(20);
+            let count = if n == 0 { 0 } else { chance.range(0, most + 1) };
+            let picked: BTreeSet<u32> =
+                (0..count).map(|_| chance.range(u64::from(from), u64::from(n)) as u32).collect();
+            picked.into_iter().filter_map(valid).collect()
+        };
+        targets.push(Target {
+            id,
+            kind: if definition { TargetKind::Definition } else { TargetKind::Theorem },
+            chapter: format!("{:02}", n / 20),
+            title: String::new(),
+            statement: format!("Statement {n}."),
+            proof: String::new(),
+            statement_depends_on: near(chance, 1),
+            proof_depends_on: if definition { Vec::new() } else { near(chance, 2) },
+            declaration: format!("N.t{n}"),
+            module: format!("N.C{}", n / 20),
+            line: n + 1,
+            source: "book.md".to_owned(),
+            parent: None,
+        });
+    }
+    if Blueprint::new(targets.clone()).is_err() {
+        targets.iter_mut().for_each(|target| target.proof_depends_on.clear());
+    }
+    targets
+}

@@ -1,0 +1,459 @@
+//! A modelled nats-server, as the bus uses it: journals by compare-and-set, work queues, leases, archives, requests.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use atlas_bus::Bus;
+use atlas_domain::ActorKind;
+use atlas_proto::Record;
+
+use crate::clock::{Micros, SECOND};
+use crate::judge::Fact;
+use crate::net::{ActorIx, Addr, Body, Cont, Delivered, Event, LEASE, Net, Op, Place, Queue, Said, patience};
+
+/// How long a letter, and a certification, may lie unacknowledged.
+const LETTER_WAIT: Micros = 15 * SECOND;
+const WORK_WAIT: Micros = 60 * SECOND;
+/// Letters that may be unacknowledged at once, by partition.
+pub const MAX_PENDING: usize = 4096;
+/// How far back message ids are known.
+const DUPLICATES: Micros = 120 * SECOND;
+
+#[derive(Debug, Default)]
+struct Journal {
+    records: Vec<(u64, Arc<Record>)>,
+    /// What was there before it was archived.
+    archive: Vec<(u64, Arc<Record>)>,
+}
+
+impl Journal {
+    fn last(&self) -> u64 {
+        self.records.last().map_or(0, |(sequence, _)| *sequence)
+    }
+}
+
+#[derive(Debug)]
+struct Message {
+    id: Rc<str>,
+    body: Body,
+    deliveries: u32,
+    /// Until when it may stay unacknowledged; `None`: it waits.
+    until: Option<Micros>,
+}
+
+#[derive(Debug)]
+struct Subscriber {
+    addr: Addr,
+    tenure: u32,
+    slots: usize,
+}
+
+#[derive(Debug, Default)]
+struct Line {
+    messages: BTreeMap<u64, Message>,
+    waiting: VecDeque<u64>,
+    out: usize,
+    subscribers: Vec<Subscriber>,
+    turn: usize,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Lease {
+    value: u64,
+    revision: u64,
+}
+
+/// The server.
+#[derive(Debug, Default)]
+pub struct Server {
+    sequence: u64,
+    journals: Vec<Journal>,
+    by_place: HashMap<Place, Vec<ActorIx>>,
+    lines: BTreeMap<Queue, Line>,
+    ids: HashMap<(ActorIx, Rc<str>), Micros>,
+    leases: BTreeMap<Place, Option<Lease>>,
+    /// As they were before their last change.
+    stale: BTreeMap<Place, Option<Lease>>,
+    dead: Vec<String>,
+    records: u64,
+    watchers: Vec<Addr>,
+}
+
+impl Server {
+    /// A process connects.
+    pub fn connect(&mut self, addr: Addr) {
+        self.watchers.retain(|watcher| watcher.process != addr.process);
+        self.watchers.push(addr);
+    }
+
+    /// A process's connection breaks.
+    pub fn disconnect(&mut self, process: usize) {
+        self.watchers.retain(|watcher| watcher.process != process);
+        for line in self.lines.values_mut() {
+            line.subscribers.retain(|subscriber| subscriber.addr.process != process);
+        }
+    }
+
+    /// It starts again: what is on disk is there, what was delivered is not known to be.
+    pub fn restart(&mut self, net: &mut Net) {
+        let queues: Vec<Queue> = self.lines.keys().copied().collect();
+        for queue in queues {
+            let Some(line) = self.lines.get_mut(&queue) else { continue };
+            let out: Vec<u64> =
+                line.messages.iter().filter(|(_, m)| m.until.is_some()).map(|(number, _)| *number).collect();
+            for number in out.into_iter().rev() {
+                if let Some(message) = line.messages.get_mut(&number) {
+                    message.until = None;
+                    line.waiting.push_front(number);
+                    line.out -= 1;
+                }
+            }
+            self.deliver(net, queue);
+        }
+    }
+
+    fn journal(&mut self, actor: ActorIx) -> &mut Journal {
+        if self.journals.len() <= actor as usize {
+            self.journals.resize_with(actor as usize + 1, Journal::default);
+        }
+        &mut self.journals[actor as usize]
+    }
+
+    /// A question arrives.
+    pub fn arrive(&mut self, net: &mut Net, from: Addr, op: Op, cont: Cont, answered: bool, sent: Micros) {
+        let given_up = sent + patience(&op);
+        if let Op::Ledger(command) = op {
+            let mut desks: Vec<Addr> = Vec::new();
+            for addr in &self.watchers {
+                if net.options.is_planner(addr.process) && net.weather.cut[addr.process] == 0 {
+                    desks.push(*addr);
+                }
+            }
+            if !answered || desks.is_empty() {
+                let wait = given_up.saturating_sub(net.clock.now());
+                return net.clock.plan(wait, Event::Tell { to: from, cont, said: Said::Unknown });
+            }
+            let to = desks[net.chance.range(0, desks.len() as u64) as usize];
+            let after = net.latency();
+            // Whoever asks gives up by itself; an answer that comes later finds another run of the effect.
+            let until = given_up.saturating_sub(SECOND);
+            net.clock.plan(after, Event::Asked { to, command, asker: from, cont, until });
+            return;
+        }
+        let stores = matches!(
+            op,
+            Op::Append { .. } | Op::Send { .. } | Op::Take { .. } | Op::Renew { .. } | Op::Archive(_)
+        );
+        let disk = if stores { net.disk() } else { 0 };
+        let said = self.take(net, from, op);
+        let back = answered && net.weather.cut[from.process] == 0 && !matches!(said, Said::Unknown);
+        if matches!(cont.what, crate::net::What::Nothing) {
+            return;
+        }
+        if back && net.clock.now() + disk < given_up {
+            net.answer(from, cont, said, disk);
+        } else {
+            let wait = given_up.saturating_sub(net.clock.now());
+            net.clock.plan(wait, Event::Tell { to: from, cont, said: Said::Unknown });
+        }
+    }
+
+    fn take(&mut self, net: &mut Net, from: Addr, op: Op) -> Said {
+        match op {
+            Op::Append { actor, record, after } => self.append(net, actor, record, after),
+            Op::Last { actor, record } => {
+                let last = self.journal(actor).records.last();
+                Said::Last(last.filter(|(_, last)| *last == record).map(|(sequence, _)| *sequence))
+            }
+            Op::Read(actor) => {
+                let journal = self.journal(actor);
+                let archived = journal.records.last().is_some_and(|(_, last)| Bus::is_archived(last));
+                Said::Records(if archived { journal.archive.clone() } else { journal.records.clone() })
+            }
+            Op::Sweep(place) => {
+                let actors = self.by_place.get(&place).cloned().unwrap_or_default();
+                let all = actors.into_iter().map(|actor| (actor, self.journal(actor).records.clone()));
+                Said::Journals(all.collect())
+            }
+            Op::Open { place, tenure } => {
+                let queue = Queue::Inbox(place);
+                let line = self.lines.entry(queue).or_default();
+                line.subscribers.retain(|subscriber| subscriber.addr.process != from.process);
+                line.subscribers.push(Subscriber { addr: from, tenure, slots: usize::MAX });
+                self.deliver(net, queue);
+                Said::Stored(0)
+            }
+            Op::Pull { slots } => {
+                let line = self.lines.entry(Queue::Certify).or_default();
+                line.subscribers.retain(|subscriber| subscriber.addr.process != from.process);
+                line.subscribers.push(Subscriber { addr: from, tenure: 0, slots });
+                self.deliver(net, Queue::Certify);
+                Said::Stored(0)
+            }
+            Op::Send { queue, body, id } => self.send(net, queue, body, id),
+            Op::Ack { queue, number } => {
+                self.remove(queue, number);
+                self.deliver(net, queue);
+                Said::Stored(0)
+            }
+            Op::Nak { queue, number, pause } => {
+                if let Some(line) = self.lines.get_mut(&queue)
+                    && let Some(message) = line.messages.get_mut(&number)
+                    && message.until.take().is_some()
+                {
+                    line.out -= 1;
+                    net.clock.plan(pause, Event::Again { queue, number });
+                }
+                Said::Stored(0)
+            }
+            Op::Alive { queue, number } => {
+                let until = net.clock.now() + WORK_WAIT;
+                let message = self.lines.get_mut(&queue).and_then(|line| line.messages.get_mut(&number));
+                if let Some(deadline) = message.and_then(|message| message.until.as_mut()) {
+                    *deadline = until;
+                }
+                Said::Stored(0)
+            }
+            Op::Bury { message, what } => {
+                if let Some((queue, number)) = message {
+                    self.remove(queue, number);
+                }
+                self.dead.push(what);
+                Said::Stored(0)
+            }
+            Op::Take { place, value, process } => {
+                if self.leases.get(&place).copied().flatten().is_some() {
+                    return Said::Refused;
+                }
+                let revision = self.write_lease(net, place, value);
+                let place = net.actors.place_name(place);
+                net.note(Fact::Won { place, epoch: revision, process });
+                Said::Stored(revision)
+            }
+            Op::Renew { place, value, revision } => match self.leases.get(&place).copied().flatten() {
+                Some(lease) if lease.revision == revision => {
+                    Said::Stored(self.write_lease(net, place, value))
+                }
+                _ => Said::Refused,
+            },
+            Op::Look(place) => {
+                let leases =
+                    if net.weather.stale > 0 && net.chance.hit(500) { &self.stale } else { &self.leases };
+                Said::Lease(leases.get(&place).copied().flatten().map(|lease| (lease.value, lease.revision)))
+            }
+            Op::Free { place, revision } => {
+                self.free(net, place, revision);
+                Said::Stored(0)
+            }
+            Op::Archive(actor) => {
+                if net.weather.full_disk > 0 {
+                    return Said::Unknown;
+                }
+                self.archive(actor);
+                Said::Stored(0)
+            }
+            Op::Ledger(_) => Said::Unknown,
+        }
+    }
+
+    fn append(&mut self, net: &mut Net, actor: ActorIx, record: Arc<Record>, after: Option<u64>) -> Said {
+        if net.weather.full_disk > 0 {
+            return Said::Unknown;
+        }
+        let next = self.sequence + 1;
+        let journal = self.journal(actor);
+        if after.is_some_and(|after| after != journal.last()) {
+            return Said::Refused;
+        }
+        let born = journal.records.is_empty();
+        journal.records.push((next, record.clone()));
+        self.sequence = next;
+        self.records += 1;
+        if born {
+            self.by_place.entry(net.actors.place(actor)).or_default().push(actor);
+        }
+        let name = net.actors.name(actor);
+        net.note(Fact::Stored {
+            actor: name,
+            sequence: next,
+            cause: record.cause.as_str().into(),
+            epoch: record.epoch,
+        });
+        Said::Stored(next)
+    }
+
+    fn archive(&mut self, actor: ActorIx) {
+        let next = self.sequence + 1;
+        let journal = self.journal(actor);
+        if let Some((_, last)) = journal.records.last()
+            && !Bus::is_archived(last)
+        {
+            let closing = Arc::new(Bus::closing(last));
+            journal.archive = std::mem::take(&mut journal.records);
+            journal.records = vec![(next, closing)];
+            self.sequence = next;
+        }
+    }
+
+    fn send(&mut self, net: &mut Net, queue: Queue, body: Body, id: Rc<str>) -> Said {
+        if net.weather.full_queue > 0 || net.weather.full_disk > 0 {
+            return Said::Unknown;
+        }
+        let to = match &body {
+            Body::Letter(actor, _) | Body::Garbage(actor) => *actor,
+            Body::Check(_) => ActorIx::MAX,
+        };
+        let now = net.clock.now();
+        let known = self.ids.insert((to, id.clone()), now);
+        if known.is_some_and(|at| now < at + DUPLICATES) {
+            return Said::Stored(0);
+        }
+        self.sequence += 1;
+        let number = self.sequence;
+        let line = self.lines.entry(queue).or_default();
+        line.messages.insert(number, Message { id, body, deliveries: 0, until: None });
+        line.waiting.push_back(number);
+        self.deliver(net, queue);
+        Said::Stored(number)
+    }
+
+    /// Puts a message in from outside of the simulated processes.
+    pub fn put(&mut self, net: &mut Net, queue: Queue, body: Body, id: Rc<str>) {
+        self.send(net, queue, body, id);
+    }
+
+    fn remove(&mut self, queue: Queue, number: u64) {
+        if let Some(line) = self.lines.get_mut(&queue)
+            && let Some(message) = line.messages.remove(&number)
+        {
+            match message.until {
+                Some(_) => line.out -= 1,
+                None => line.waiting.retain(|waiting| *waiting != number),
+            }
+        }
+    }
+
+    /// Hands out what waits.
+    fn deliver(&mut self, net: &mut Net, queue: Queue) {
+        let Some(line) = self.lines.get_mut(&queue) else { return };
+        while line.out < MAX_PENDING && line.subscribers.iter().any(|subscriber| subscriber.slots > 0) {
+            let Some(number) = line.waiting.pop_front() else { return };
+            let Some(message) = line.messages.get_mut(&number) else { continue };
+            line.turn += 1;
+            while line.subscribers[line.turn % line.subscribers.len()].slots == 0 {
+                line.turn += 1;
+            }
+            let at = line.turn % line.subscribers.len();
+            let subscriber = &mut line.subscribers[at];
+            subscriber.slots = subscriber.slots.saturating_sub(usize::from(queue == Queue::Certify));
+            let wait = if queue == Queue::Certify { WORK_WAIT } else { LETTER_WAIT };
+            message.deliveries += 1;
+            message.until = Some(net.clock.now() + wait);
+            line.out += 1;
+            let delivery = message.deliveries;
+            net.clock.plan(wait, Event::Expire { queue, number, delivery });
+            let to = subscriber.addr;
+            if net.lost(to.process) {
+                continue;
+            }
+            let delivered = Delivered {
+                queue,
+                number,
+                id: message.id.clone(),
+                body: message.body.clone(),
+                deliveries: delivery,
+            };
+            let after = net.latency();
+            net.clock
+                .plan(after, Event::Push { to, tenure: subscriber.tenure, delivered: Box::new(delivered) });
+        }
+    }
+
+    /// A message was not acknowledged in time.
+    pub fn expire(&mut self, net: &mut Net, queue: Queue, number: u64, delivery: u32) {
+        let Some(line) = self.lines.get_mut(&queue) else { return };
+        let Some(message) = line.messages.get_mut(&number) else { return };
+        let Some(until) = message.until.filter(|_| message.deliveries == delivery) else { return };
+        if until > net.clock.now() {
+            return net.clock.plan(until - net.clock.now(), Event::Expire { queue, number, delivery });
+        }
+        message.until = None;
+        line.out -= 1;
+        line.waiting.push_front(number);
+        self.deliver(net, queue);
+    }
+
+    /// A message that was handed back is to be delivered again.
+    pub fn again(&mut self, net: &mut Net, queue: Queue, number: u64) {
+        if let Some(line) = self.lines.get_mut(&queue)
+            && line.messages.get(&number).is_some_and(|message| message.until.is_none())
+            && !line.waiting.contains(&number)
+        {
+            line.waiting.push_back(number);
+            self.deliver(net, queue);
+        }
+    }
+
+    fn write_lease(&mut self, net: &mut Net, place: Place, value: u64) -> u64 {
+        self.sequence += 1;
+        let revision = self.sequence;
+        let before = self.leases.insert(place, Some(Lease { value, revision })).flatten();
+        self.stale.insert(place, before);
+        net.clock.plan(LEASE, Event::Gone { place, revision });
+        revision
+    }
+
+    /// A lease is given back, or has run out, unless it was renewed since.
+    pub fn free(&mut self, net: &mut Net, place: Place, revision: u64) {
+        let held = self.leases.get(&place).copied().flatten();
+        if held.is_none_or(|lease| lease.revision != revision) {
+            return;
+        }
+        self.stale.insert(place, held);
+        self.leases.insert(place, None);
+        for to in self.watchers.clone() {
+            if !net.lost(to.process) {
+                let after = net.latency();
+                net.clock.plan(after, Event::Freed { to, place });
+            }
+        }
+    }
+
+    /// Whether a journal, or its archive, has a record of this sequence.
+    pub fn holds(&self, actor: ActorIx, sequence: u64) -> bool {
+        let Some(journal) = self.journals.get(actor as usize) else { return false };
+        let has =
+            |records: &[(u64, Arc<Record>)]| records.binary_search_by_key(&sequence, |(s, _)| *s).is_ok();
+        has(&journal.records) || has(&journal.archive)
+    }
+
+    /// Records stored.
+    pub fn records(&self) -> u64 {
+        self.records
+    }
+
+    /// Dead letters, with the reasons.
+    pub fn dead(&self) -> &[String] {
+        &self.dead
+    }
+
+    /// Messages that lie in queues, and which of them is oldest, for people.
+    pub fn queued(&self) -> (usize, Option<String>) {
+        let count = self.lines.values().map(|line| line.messages.len()).sum();
+        let first = self.lines.iter().find_map(|(queue, line)| {
+            let message = line.messages.values().next()?;
+            Some(format!("{queue:?}: {} delivered {} times", message.id, message.deliveries))
+        });
+        (count, first)
+    }
+
+    /// Actors with journals that are not archived, of a kind.
+    pub fn living(&self, net: &Net, kind: ActorKind) -> usize {
+        let living =
+            |journal: &Journal| journal.records.last().is_some_and(|(_, last)| !Bus::is_archived(last));
+        (self.journals.iter().enumerate())
+            .filter(|(at, journal)| living(journal) && net.actors.place(*at as ActorIx).0 == kind)
+            .count()
+    }
+}
