@@ -292,7 +292,7 @@ fn hostile() -> Vec<(&'static str, Vec<u8>, Option<&'static str>)> {
     let mut i = Image::new();
     let (name, prop) = (i.name("t"), i.sort(NIL));
     let theorem = i.theorem(name, prop, prop);
-    add("one theorem a million times", i.hand_over(&vec![theorem; 1_000_000]), None);
+    add("one theorem a million times", i.hand_over(&vec![theorem; 1_000_000]), Some("shared"));
     add("nothing", vec![0; 64], Some(""));
     add("only ones", vec![0xff; 4096], Some(""));
     all

@@ -16,6 +16,9 @@ const FALSE: &str =
     "set_option debug.skipKernelTC true in\ntheorem below : (1 : Nat) = 2 := by decide +kernel\n";
 const FALSE_ABOVE: &str = "theorem above : (1 : Nat) = 2 := below\n";
 
+/// Makes other bytes of a compiled module's.
+type Craft<'c> = &'c dyn Fn(&[u8]) -> Vec<u8>;
+
 fn open(cache: &Path) -> Embedded {
     let options = EmbeddedOptions::new(&image(), cache).unwrap();
     Embedded::with_options(&options).expect("run `scripts/setup lean`")
@@ -41,7 +44,7 @@ fn below_compiled(folder: &Path, below: &str, above: &str, certified: bool) -> P
 }
 
 /// Certifies `above` on a cache in which the certified `N.Below` has these bytes as its compiled form.
-fn on_tampered(bytes: &dyn Fn(&[u8]) -> Vec<u8>, above: &str) -> CheckReply {
+fn on_tampered(bytes: Craft<'_>, above: &str) -> CheckReply {
     let folder = tempfile::tempdir().unwrap();
     let file = below_compiled(folder.path(), BELOW, ABOVE, true);
     let good = std::fs::read(&file).unwrap();
@@ -63,7 +66,7 @@ fn a_compiled_module_that_was_exchanged_lends_nothing_to_those_above() {
 #[test]
 fn a_compiled_module_with_crafted_bytes_harms_only_the_check_that_imports_it() {
     // Lean maps such files and follows the pointers in them.
-    let crafted: [&dyn Fn(&[u8]) -> Vec<u8>; 3] = [
+    let crafted: [Craft<'_>; 3] = [
         &|good| good[..good.len() / 2].to_vec(),
         &|good| good.iter().enumerate().map(|(k, b)| if k > 80 && k % 7 == 0 { !b } else { *b }).collect(),
         &|good| [&good[..80], &vec![0xff; good.len() - 80]].concat(),

@@ -8,6 +8,7 @@ use futures::future::{BoxFuture, join_all};
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt as _, StreamExt as _};
 use serde::Serialize;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::clients::Refusal;
 use super::error::Problem;
@@ -22,8 +23,12 @@ pub(super) struct Item<T> {
 }
 
 impl<T: Send + 'static> Item<T> {
-    /// One that is on its way.
+    /// One that is on its way, in a task of its own: who reads a stream slowly, or not at all, must not keep a turn that others wait for.
+    /// The task ends with the item.
     pub(super) fn taken(answer: impl Future<Output = T> + Send + 'static) -> Self {
+        let task = AbortOnDropHandle::new(tokio::spawn(answer));
+        let answer =
+            task.map(|ended| ended.unwrap_or_else(|died| std::panic::resume_unwind(died.into_panic())));
         Self { answer: answer.boxed(), refused: None }
     }
 

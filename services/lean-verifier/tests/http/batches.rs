@@ -107,6 +107,20 @@ async fn what_a_client_that_went_away_still_waited_for_is_not_asked_of_lean() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_does_not_read_its_stream_holds_nobody_up() {
+    let verifier = start(options()).await;
+    // More than what lies between a server and a client that does not read.
+    let long = |n: usize| json!({"id": n.to_string(), "code": format!("#eval String.ofList (List.replicate 1000000 'a') -- {n}")});
+    let body = json!({"snippets": (0..24).map(long).collect::<Vec<_>>()});
+    let stream =
+        verifier.post("/api/check").header(ACCEPT, "application/x-ndjson").json(&body).send().await.unwrap();
+    begun(&verifier, "-- 23").await;
+    let (_, answer) = verifier.ask("/api/check", &json!({"snippets": [good(400)]})).await;
+    assert_eq!(result(&answer, "good 400")["outcome"], "accepted");
+    assert!(stream.text().await.unwrap().lines().all(|line| line.contains("\"outcome\":\"accepted\"")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_verifier_that_is_stopped_finishes_what_is_under_way_and_takes_nothing_more_on() {
     let verifier = start(options()).await;
     let body =

@@ -307,7 +307,7 @@ fn tables(figures: &Figures, args: &BenchCheckArgs, threads: usize, limits: Limi
         limits.memory >> 20,
     ));
     print::line(format!(
-        "False accepts and rejects: `cargo test -p atlas-lean --test attacks`. Machine: {}.",
+        "False accepts and rejects: `cargo test --workspace --test attacks`. Machine: {}.",
         machine::line()
     ));
 }

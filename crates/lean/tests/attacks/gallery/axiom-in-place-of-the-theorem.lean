@@ -2,7 +2,7 @@
 tries: the theorem itself is declared as an axiom
 source: comparator simple_kind_mismatch; SafeVerify Thm
 alone: accepted, axioms t
-stopped by: declaration
+stopped by: policy
 twin: stated
 -/
 --- asked

@@ -1,8 +1,8 @@
 /-
-tries: the compiled form of the module below holds a second `True.intro`, of type `False`; no kernel is shown it, since the toolchain has one of the name
+tries: the compiled form of the module below holds a second `True.intro`, of type `False`; Lean cannot even import it
 source: own; facts 2.7 #8
 alone: crashed
-stopped by: crash
+stopped by: second kernel
 twin: stated
 -/
 --- asked N.Below

@@ -2,7 +2,7 @@
 tries: `Nat.add`, which kernels compute by themselves, is put into the environment again as something else
 source: facts 2.7 #6; comparator primitive_issue, char_ofnat_issue
 alone: accepted
-stopped by: kernel
+stopped by: second kernel
 twin: stated
 -/
 --- asked
