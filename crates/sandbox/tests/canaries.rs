@@ -53,7 +53,13 @@ fn each_layer_is_what_holds_its_canary() {
         (&[Seccomp], "call execve"),
     ];
     for (layers, attempt) in cases {
-        let (_, found) = without(layers);
+        // Where nobody is an administrator, none becomes nobody.
+        let root = nix::unistd::Uid::effective().is_root();
+        if !root && *attempt == "trace the parent" {
+            continue; // not out of a user namespace, which an ordinary user's sandbox always is
+        }
+        let layers: Vec<Layer> = layers.iter().copied().filter(|l| root || *l != Privileges).collect();
+        let (_, found) = without(&layers);
         assert!(found.contains(*attempt), "without {layers:?}: {attempt} is not in {found:?}");
         for left in layers.iter().filter(|_| layers.len() > 1) {
             let others: Vec<Layer> = layers.iter().copied().filter(|layer| layer != left).collect();
