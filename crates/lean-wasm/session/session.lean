@@ -217,18 +217,38 @@ def isLimit : Kernel.Exception → Bool
   | .interrupted => true
   | _ => false
 
+/-- A theorem that stands already, with the same statement and another proof: Lean derives equations in each module that needs them. -/
+def isRestated (env : Kernel.Environment) (v : TheoremVal) : Bool :=
+  match env.find? v.name with
+  | some (.thmInfo w) => sameNames v.levelParams w.levelParams && v.type == w.type
+  | _ => false
+
+/-- The name under which the other proof of a theorem that stands already is judged. -/
+def again (v : TheoremVal) : Name := .str v.name "_again"
+
 /-- Hands declarations to Lean's kernel one after the other: the environment with them and what has come about, or a frame that says which
 is not accepted. -/
 partial def accept (env : Kernel.Environment) (ds : Array Declaration) (i : Nat) (acc : Array ConstantInfo) :
     IO (Except String (Kernel.Environment × Array ConstantInfo)) := do
   if h : i < ds.size then
     let d := ds[i]
+    let refuse (e : Kernel.Exception) : IO (Except String (Kernel.Environment × Array ConstantInfo)) := do
+      let tag := if isLimit e then "undecided" else "rejected"
+      return .error (frame "" tag [(theName (declared d)).toString, ← (e.toMessageData {}).toString])
     if isKnown env d then accept env ds (i + 1) (brought env d acc)
-    else match env.addDeclCore 0 d none with
-      | .ok next => accept next ds (i + 1) (brought next d acc)
-      | .error e =>
-        let tag := if isLimit e then "undecided" else "rejected"
-        return .error (frame "" tag [(theName (declared d)).toString, ← (e.toMessageData {}).toString])
+    else match d with
+      | .thmDecl v =>
+        if isRestated env v then
+          -- The first proof stays; this one has to hold too.
+          match env.addDeclCore 0 (.thmDecl { name := again v, levelParams := v.levelParams, type := v.type, value := v.value, all := [again v] }) none with
+          | .ok _ => accept env ds (i + 1) (acc.push (.thmInfo v))
+          | .error e => refuse e
+        else match env.addDeclCore 0 d none with
+          | .ok next => accept next ds (i + 1) (brought next d acc)
+          | .error e => refuse e
+      | _ => match env.addDeclCore 0 d none with
+        | .ok next => accept next ds (i + 1) (brought next d acc)
+        | .error e => refuse e
   else return .ok (env, acc)
 
 /-! ### Reports -/

@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use atlas_lean::{Native, Toolchain as _};
-use atlas_proto::{CheckRequest, Expectation, Outcome, Position};
+use atlas_proto::{CheckReply, CheckRequest, DeclarationFacts, Expectation, Outcome, Position};
 use common::{certify, elaborate, fact, image, lean, library, messages, module};
 
 /// A folder with a `lean` that passes its command line to the embedded Lean.
@@ -58,7 +58,12 @@ fn both_leans_say_the_same() {
     request.expectations = vec![Expectation { declaration: "N.top".into(), ..Expectation::default() }];
     let (ours, theirs) = (lean().check(&request), native.check(&request));
     assert_eq!(theirs.outcome(), Outcome::Accepted, "{theirs:#?}");
-    assert_eq!(ours.declarations, theirs.declarations);
+    // What is noticed besides is the judge's, which a native Lean's declarations do not reach.
+    let told = |reply: CheckReply| {
+        let plain = |facts: DeclarationFacts| DeclarationFacts { tags: vec![], ..facts };
+        reply.declarations.into_iter().map(plain).collect::<Vec<_>>()
+    };
+    assert_eq!(told(ours), told(theirs.clone()));
     assert_eq!(fact(&theirs, "N.top").proof_constants, ["N.even_twice"]);
     assert!(native.check(&request).cached);
 }
