@@ -52,7 +52,7 @@ pub enum Command {
     Check(CheckArgs),
     /// Certify a Lean file or a whole library from nothing, and write signed receipts
     Certify(CertifyArgs),
-    /// Certify a whole library from nothing and write one export of it for any outside kernel
+    /// Certify a whole library from nothing and write it as one export for outside kernels
     Audit(AuditArgs),
     /// Answer checks over HTTP, also in the shapes of Kimina's server
     Verify(VerifyArgs),

@@ -191,7 +191,7 @@ fn read(path: &Path, name: String) -> Result<Module> {
 }
 
 /// Indices of the modules, each after those that it imports.
-fn order(modules: &[Module]) -> Result<Vec<usize>> {
+pub(super) fn order(modules: &[Module]) -> Result<Vec<usize>> {
     let known: BTreeSet<&str> = modules.iter().map(|module| module.name.as_str()).collect();
     let graph = ImportGraph::of(
         "",

@@ -288,8 +288,7 @@ async fn perform<M: Machine, E: Executor<M>>(
             // The partition is, or may be, another's: its tenure ends, and this with it.
             std::future::pending::<()>().await;
         }
-        let attempt =
-            AssertUnwindSafe(executor.execute(scope.clone(), effect.clone())).catch_unwind().await;
+        let attempt = AssertUnwindSafe(executor.execute(scope.clone(), effect.clone())).catch_unwind().await;
         let result = match attempt {
             Ok(Ok(command)) => Ok(command),
             Ok(Err(EffectError::Retry { after, cause })) => {

@@ -67,6 +67,7 @@ async fn a_process_that_was_stopped_finds_out_before_its_timers_run() {
     let hold = lease.hold();
     assert!(hold.holds());
     // The whole runtime stands still, as after SIGSTOP, for two thirds of the lease's life.
+    #[expect(clippy::disallowed_methods, reason = "that is what the test is about")]
     std::thread::sleep(brief().lease_ttl * 2 / 3);
     assert!(!lease.lost().is_cancelled(), "no task of ours has run yet");
     assert!(!hold.holds() && lease.lost().is_cancelled());

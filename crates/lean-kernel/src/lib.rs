@@ -58,8 +58,8 @@ pub use declaration::{
 pub use declarations::{Added, Declarations, DeclareError};
 pub use digest::{Digest, Digests};
 pub use fault::Rule;
-pub use inspect::{Inspector, Nature, OutOfReach, Seen, Structure};
 pub use frozen::FrozenError;
+pub use inspect::{Inspector, Nature, OutOfReach, Seen, Structure};
 pub use limits::{Limit, Limits};
 pub use policy::{AllowedAxioms, Policy, STANDARD_AXIOMS};
 pub use term::{Expr, ExprId, Level, LevelId, LevelsId, Name, NameId, NatId, StrId, TermError, Terms};

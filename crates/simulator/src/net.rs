@@ -115,6 +115,9 @@ pub enum Op {
     Ledger(LedgerCommand),
 }
 
+/// The records of a journal with their sequences.
+type Journal = Vec<(u64, Arc<Record>)>;
+
 /// What came of it.
 #[derive(Debug, Clone)]
 pub enum Said {
@@ -127,9 +130,9 @@ pub enum Said {
     /// Of [`Op::Last`].
     Last(Option<u64>),
     /// Of [`Op::Read`].
-    Records(Vec<(u64, Arc<Record>)>),
+    Records(Journal),
     /// Of [`Op::Sweep`].
-    Journals(Vec<(ActorIx, Vec<(u64, Arc<Record>)>)>),
+    Journals(Vec<(ActorIx, Journal)>),
     /// Of [`Op::Look`]: value and revision.
     Lease(Option<(u64, u64)>),
     /// Of [`Op::Ledger`]: a refusal.
@@ -389,7 +392,7 @@ impl Net {
         let latency = self.latency();
         if self.weather.duplicate > 0 && self.chance.hit(200) {
             let again = self.latency() + self.chance.range(0, SECOND);
-            let cont = Cont { what: What::Nothing, ..cont.clone() };
+            let cont = Cont { what: What::Nothing, ..cont };
             self.clock.plan(again, Event::Arrive { from, op: op.clone(), cont, answered: false, sent });
         }
         self.clock.plan(latency, Event::Arrive { from, op, cont, answered, sent });

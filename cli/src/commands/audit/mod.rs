@@ -52,7 +52,7 @@ pub fn audit(args: &AuditArgs) -> Result<Exit> {
     let stated = unproved(&answer);
     let written =
         match answer.results.iter().all(|checked| check::outcome(&checked.reply) == Outcome::Accepted) {
-            true => Some(export(args, &lean, &modules, &answer, &receipts, stated.clone())?),
+            true => Some(export(args, &lean, &modules, &receipts, stated.clone())?),
             false => None,
         };
     let exit = match answer.exit {
@@ -112,7 +112,6 @@ fn export(
     args: &AuditArgs,
     lean: &Embedded,
     modules: &[Module],
-    answer: &Answer<'_>,
     receipts: &certify::Receipts,
     stated: Vec<String>,
 ) -> Result<Written> {
@@ -131,8 +130,9 @@ fn export(
         .foundation(&toolchain, args.deadline.get())
         .map_err(|e| Failure::fault(format!("Lean's own library cannot be exported: {e}")))?;
     let mut combined = Combined::over(&foundation)?;
-    for checked in &answer.results {
-        let module = &checked.module.name;
+    // Each after those that it imports.
+    for at in check::order(modules)? {
+        let module = &modules[at].name;
         let receipt = receipts
             .get(module)
             .ok_or_else(|| Failure::fault(format!("{} gave no receipt of {module}", lean.name())))?;

@@ -172,7 +172,7 @@ impl Printer<'_, '_, '_> {
             };
             let is_type = matches!(terms.get(domain), Expr::Sort(_));
             let later = matches!(terms.get(codomain), Expr::Pi(domain, _) if !terms.closed(domain));
-            if !(is_type && later) && !self.is_instance(*arg) {
+            if !(self.is_instance(*arg) || is_type && later) {
                 told.push(*arg);
             }
             ty = Some(codomain);

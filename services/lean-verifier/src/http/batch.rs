@@ -1,5 +1,7 @@
 //! Many checks in one request: each with an answer of its own, told at once or together.
 
+use std::task::{Context, Poll, Waker};
+
 use axum::Json;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -26,6 +28,11 @@ impl<T: Send + 'static> Item<T> {
     /// One that is on its way, in a task of its own: who reads a stream slowly, or not at all, must not keep a turn that others wait for.
     /// The task ends with the item.
     pub(super) fn taken(answer: impl Future<Output = T> + Send + 'static) -> Self {
+        let mut answer = answer.boxed();
+        // Its place in the line is taken here, in the order of the request: tasks begin in any.
+        if let Poll::Ready(known) = answer.poll_unpin(&mut Context::from_waker(Waker::noop())) {
+            return Self::known(known);
+        }
         let task = AbortOnDropHandle::new(tokio::spawn(answer));
         let answer =
             task.map(|ended| ended.unwrap_or_else(|died| std::panic::resume_unwind(died.into_panic())));

@@ -287,6 +287,9 @@ async fn body_of(served: &Served, headers: &HeaderMap, body: Body) -> Result<Byt
     let most = served.body_bytes;
     let told = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
     if told.is_some_and(|length: usize| length > most) {
+        // Read and forgotten, within reason: a client that still sends hears no answer.
+        let rest = axum::body::to_bytes(body, 4 * most);
+        drop(tokio::time::timeout(BODY_TIME, rest).await);
         return Err(Problem::TooLarge(most));
     }
     let read = tokio::time::timeout(BODY_TIME, axum::body::to_bytes(body, most)).await;

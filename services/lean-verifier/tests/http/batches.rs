@@ -117,7 +117,11 @@ async fn a_client_that_does_not_read_its_stream_holds_nobody_up() {
     begun(&verifier, "-- 23").await;
     let (_, answer) = verifier.ask("/api/check", &json!({"snippets": [good(400)]})).await;
     assert_eq!(result(&answer, "good 400")["outcome"], "accepted");
-    assert!(stream.text().await.unwrap().lines().all(|line| line.contains("\"outcome\":\"accepted\"")));
+    let text = stream.text().await.unwrap();
+    for line in text.lines() {
+        let end = line.floor_char_boundary(300);
+        assert!(line.contains("\"outcome\":\"accepted\""), "{}", &line[..end]);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
