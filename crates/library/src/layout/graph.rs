@@ -30,7 +30,7 @@ impl ImportGraph {
         )
     }
 
-    /// Builds the graph from modules and the names that they import.
+    /// Builds the graph from modules and the names that they import; with an empty `package` every import counts as the library's own.
     ///
     /// # Errors
     /// As [`ImportGraph::read`].
@@ -42,7 +42,8 @@ impl ImportGraph {
         let mut graph = Self::default();
         for (module, imports) in &all {
             let own = graph.imports.entry(module.clone()).or_default();
-            for import in imports.iter().filter(|import| is_module_of(package, import)) {
+            for import in imports.iter().filter(|import| package.is_empty() || is_module_of(package, import))
+            {
                 if !all.contains_key(import) {
                     let known = all.keys().cloned().collect();
                     let (module, import) = (module.clone(), import.clone());

@@ -110,7 +110,8 @@ async fn what_a_client_that_went_away_still_waited_for_is_not_asked_of_lean() {
 async fn a_client_that_does_not_read_its_stream_holds_nobody_up() {
     let verifier = start(options()).await;
     // More than what lies between a server and a client that does not read.
-    let long = |n: usize| json!({"id": n.to_string(), "code": format!("#eval String.ofList (List.replicate 1000000 'a') -- {n}")});
+    let said = format!("noncomputable def s := \"{}\"\n{}", "a".repeat(2000), "#print s\n".repeat(500));
+    let long = |n: usize| json!({"id": n.to_string(), "code": format!("{said}-- {n}")});
     let body = json!({"snippets": (0..24).map(long).collect::<Vec<_>>()});
     let stream =
         verifier.post("/api/check").header(ACCEPT, "application/x-ndjson").json(&body).send().await.unwrap();
