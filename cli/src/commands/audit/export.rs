@@ -6,7 +6,7 @@ use std::io::{BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use atlas_judge::TOOLCHAIN_AXIOMS;
+use atlas_judge::{SORRY, TOOLCHAIN_AXIOMS};
 use atlas_lean_kernel::{AllowedAxioms, Base, Declarations, Limits, NameId, Policy, Verdict, check, ndjson};
 
 use crate::failure::{Failure, Result};
@@ -90,7 +90,7 @@ impl Combined {
 
 /// What `atlas-kernel --trust-arithmetic --given GIVEN EXPORT` does, in this process. Arithmetic is trusted as it was when the modules were certified: the
 /// toolchain hides values that its own definitions of numbers' operations rest on.
-fn read_back(export: &Path, given: &Path, stated: Vec<String>) -> Result<Written> {
+fn read_back(export: &Path, given: &Path, mut stated: Vec<String>) -> Result<Written> {
     let unread = |path: &Path, e: &dyn std::fmt::Display| {
         Failure::fault(format!("cannot read {}: {e}", path.display()))
     };
@@ -100,6 +100,10 @@ fn read_back(export: &Path, given: &Path, stated: Vec<String>) -> Result<Written
     let kinds = std::fs::read_to_string(given).map_err(|e| unread(given, &e))?;
     reader.read_given(&mut kinds.as_bytes()).map_err(|e| unread(given, &e))?;
     let (mut terms, declarations) = reader.finish();
+    if !stated.is_empty() {
+        // The axiom itself is in the file too.
+        stated.push(SORRY.to_owned());
+    }
     let policy = Policy { stated, trust_arithmetic: true, ..Policy::default() };
     match check(&mut terms, &declarations, &policy, &Limits::default()) {
         Verdict::Accepted(accepted) => Ok(Written {
