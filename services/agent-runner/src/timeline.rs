@@ -9,7 +9,7 @@ use prost::Message as _;
 use serde::Serialize;
 
 use crate::machine::Agent;
-use crate::transcript::{TranscriptError, ending};
+use crate::transcript::{TranscriptError, ending, journal};
 
 /// What an attempt waited for before something was recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -73,14 +73,7 @@ impl Timeline {
 /// # Errors
 /// [`TranscriptError`].
 pub async fn timeline(bus: &Bus, attempt: &ActorId) -> Result<Timeline, TranscriptError> {
-    let records = bus
-        .records(attempt)
-        .await
-        .map_err(|cause| TranscriptError::Read { attempt: attempt.id.clone(), cause })?;
-    if records.is_empty() {
-        return Err(TranscriptError::Unknown { attempt: attempt.id.clone(), run: attempt.run.to_string() });
-    }
-    lay_out(attempt, &records)
+    lay_out(attempt, &journal(bus, attempt).await?)
 }
 
 /// Lays a journal out.

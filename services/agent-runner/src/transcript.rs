@@ -116,14 +116,17 @@ pub struct Story {
 /// # Errors
 /// [`TranscriptError`].
 pub async fn transcript(bus: &Bus, attempt: &ActorId) -> Result<Story, TranscriptError> {
-    let records = bus
-        .records(attempt)
-        .await
-        .map_err(|cause| TranscriptError::Read { attempt: attempt.id.clone(), cause })?;
+    tell(attempt, &journal(bus, attempt).await?)
+}
+
+/// The records of an attempt, live or archived; never none.
+pub(crate) async fn journal(bus: &Bus, attempt: &ActorId) -> Result<Vec<(u64, Record)>, TranscriptError> {
+    let records = bus.records(attempt).await;
+    let records = records.map_err(|cause| TranscriptError::Read { attempt: attempt.id.clone(), cause })?;
     if records.is_empty() {
         return Err(TranscriptError::Unknown { attempt: attempt.id.clone(), run: attempt.run.to_string() });
     }
-    tell(attempt, &records)
+    Ok(records)
 }
 
 /// Tells the story of a journal.
