@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use atlas_bus::Bus;
 use atlas_domain::{ActorId, ActorKind, RunId};
@@ -85,10 +87,13 @@ async fn text_of(bus: &Bus, module: &ModuleSource) -> String {
 }
 
 /// How the verifier behaves beyond its verdicts.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 struct Script {
     /// It signs receipts with it.
     key: Option<SigningKey>,
+    /// Where it says how many checks it has been asked, over all its lives.
+    asking: mpsc::UnboundedSender<usize>,
+    asked: Arc<AtomicUsize>,
 }
 
 /// One receipt for each checked module, but for modules that say what is to be wrong with theirs: `RECEIPT missing`, and so on.
@@ -141,6 +146,8 @@ pub struct Stage {
     pub outcomes: mpsc::UnboundedReceiver<MergeOutcome>,
     pub coordinator: Option<JoinHandle<()>>,
     pub shutdown: CancellationToken,
+    script: Script,
+    verifier: Option<JoinHandle<()>>,
     /// The key ring that the coordinator goes by.
     keys: Option<PathBuf>,
 }
@@ -148,33 +155,45 @@ pub struct Stage {
 impl Stage {
     /// A verifier that gives no receipts.
     pub async fn new() -> Self {
-        Self::with(Script::default()).await
+        Self::with(None).await
     }
 
     /// A verifier that signs receipts with this key, and a coordinator that goes by the key's ring.
     pub async fn signing(key: &SigningKey) -> Self {
-        Self::with(Script { key: Some(key.clone()) }).await
+        Self::with(Some(key.clone())).await
     }
 
-    async fn with(script: Script) -> Self {
+    async fn with(key: Option<SigningKey>) -> Self {
         let nats = TestNats::start().await;
         let bus = nats.bus().await;
         let run = RunId::new("numbers").unwrap();
         let (asking, questions) = mpsc::unbounded_channel();
         let (ended, outcomes) = mpsc::unbounded_channel();
-        tokio::spawn(verify(bus.clone(), run.clone(), asking, script.clone()));
+        let script = Script { key, asking, asked: Arc::default() };
+        let verifier = Some(tokio::spawn(verify(bus.clone(), run.clone(), script.clone())));
         tokio::spawn(plan(bus.clone(), run.clone(), ended));
         let folder = tempfile::tempdir().unwrap();
         let shutdown = CancellationToken::new();
-        let keys = script.key.map(|key| {
+        let keys = script.key.as_ref().map(|key| {
             let file = folder.path().join("keys.json");
             let mut ring = KeyRing::default();
             ring.rotate(key.public(), 0);
             ring.write(&file).unwrap();
             file
         });
-        let mut stage =
-            Self { _nats: nats, bus, folder, run, questions, outcomes, coordinator: None, shutdown, keys };
+        let mut stage = Self {
+            _nats: nats,
+            bus,
+            folder,
+            run,
+            questions,
+            outcomes,
+            coordinator: None,
+            shutdown,
+            script,
+            verifier,
+            keys,
+        };
         stage.start();
         stage
     }
@@ -200,12 +219,16 @@ impl Stage {
         self.coordinator = Some(tokio::spawn(async move { run(options, bus, shutdown).await.unwrap() }));
     }
 
-    /// Ends the coordinator wherever it is, as a kill does, and starts another.
+    /// Ends the coordinator and the verifier wherever they are, as a kill of the run does, and starts
+    /// others.
     pub async fn kill_and_restart(&mut self) {
         let coordinator = self.coordinator.take().unwrap();
-        coordinator.abort();
-        let _ = coordinator.await;
+        for killed in [coordinator, self.verifier.take().unwrap()] {
+            killed.abort();
+            let _ = killed.await;
+        }
         self.bus.take_over(&self.run).await.unwrap();
+        self.verifier = Some(tokio::spawn(verify(self.bus.clone(), self.run.clone(), self.script.clone())));
         self.start();
     }
 
@@ -247,13 +270,11 @@ impl Stage {
     }
 }
 
-async fn verify(bus: Bus, run: RunId, asking: mpsc::UnboundedSender<usize>, script: Script) {
-    let mut asked = 0;
+async fn verify(bus: Bus, run: RunId, script: Script) {
     let merge = ActorId::singleton(&run, ActorKind::Merge);
     let mut queue = bus.work::<CheckRequest>(&run, "certify", 4).await.unwrap();
     while let Some(work) = queue.next().await {
-        asked += 1;
-        let _ = asking.send(asked);
+        let _ = script.asking.send(script.asked.fetch_add(1, Ordering::Relaxed) + 1);
         let mut reply = verdict(&bus, &work.message).await;
         if let Some(key) = &script.key {
             reply.receipts = receipts(&bus, &work.message, key).await;
