@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use atlas_bus::Bus;
 use atlas_domain::{ActorId, ActorKind, RunId};
@@ -19,6 +20,7 @@ use atlas_proto::{
 };
 use atlas_testkit::TestNats;
 use futures::StreamExt as _;
+use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -136,8 +138,36 @@ async fn receipts(bus: &Bus, request: &CheckRequest, key: &SigningKey) -> Vec<at
     receipts
 }
 
+/// What one process would hold: its tasks and its connection end together, as in a kill.
+struct Life(Option<Runtime>);
+
+impl Life {
+    fn new() -> Self {
+        let life = Builder::new_multi_thread().worker_threads(2).enable_all().build();
+        Self(Some(life.unwrap()))
+    }
+
+    fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
+        self.0.as_ref().unwrap().spawn(work)
+    }
+
+    async fn kill(mut self) {
+        let life = self.0.take().unwrap();
+        let ended = tokio::task::spawn_blocking(move || life.shutdown_timeout(Duration::from_secs(60)));
+        ended.await.unwrap();
+    }
+}
+
+impl Drop for Life {
+    fn drop(&mut self) {
+        if let Some(life) = self.0.take() {
+            life.shutdown_background();
+        }
+    }
+}
+
 pub struct Stage {
-    _nats: TestNats,
+    nats: TestNats,
     pub bus: Bus,
     pub folder: tempfile::TempDir,
     pub run: RunId,
@@ -147,7 +177,7 @@ pub struct Stage {
     pub coordinator: Option<JoinHandle<()>>,
     pub shutdown: CancellationToken,
     script: Script,
-    verifier: Option<JoinHandle<()>>,
+    life: Life,
     /// The key ring that the coordinator goes by.
     keys: Option<PathBuf>,
 }
@@ -170,7 +200,6 @@ impl Stage {
         let (asking, questions) = mpsc::unbounded_channel();
         let (ended, outcomes) = mpsc::unbounded_channel();
         let script = Script { key, asking, asked: Arc::default() };
-        let verifier = Some(tokio::spawn(verify(bus.clone(), run.clone(), script.clone())));
         tokio::spawn(plan(bus.clone(), run.clone(), ended));
         let folder = tempfile::tempdir().unwrap();
         let shutdown = CancellationToken::new();
@@ -182,7 +211,7 @@ impl Stage {
             file
         });
         let mut stage = Self {
-            _nats: nats,
+            nats,
             bus,
             folder,
             run,
@@ -191,7 +220,7 @@ impl Stage {
             coordinator: None,
             shutdown,
             script,
-            verifier,
+            life: Life::new(),
             keys,
         };
         stage.start();
@@ -215,20 +244,19 @@ impl Stage {
             metrics: Default::default(),
             readiness: Default::default(),
         };
-        let (bus, shutdown) = (self.bus.clone(), self.shutdown.clone());
-        self.coordinator = Some(tokio::spawn(async move { run(options, bus, shutdown).await.unwrap() }));
+        let (nats, shutdown) = (self.nats.options("merge-coordinator"), self.shutdown.clone());
+        let script = self.script.clone();
+        self.coordinator = Some(self.life.spawn(async move {
+            let bus = Bus::connect(&nats).await.unwrap();
+            tokio::spawn(verify(bus.clone(), options.run.clone(), script));
+            run(options, bus, shutdown).await.unwrap();
+        }));
     }
 
-    /// Ends the coordinator and the verifier wherever they are, as a kill of the run does, and starts
-    /// others.
+    /// Ends the coordinator and the verifier wherever they are, as a kill does, and starts others.
     pub async fn kill_and_restart(&mut self) {
-        let coordinator = self.coordinator.take().unwrap();
-        for killed in [coordinator, self.verifier.take().unwrap()] {
-            killed.abort();
-            let _ = killed.await;
-        }
+        std::mem::replace(&mut self.life, Life::new()).kill().await;
         self.bus.take_over(&self.run).await.unwrap();
-        self.verifier = Some(tokio::spawn(verify(self.bus.clone(), self.run.clone(), self.script.clone())));
         self.start();
     }
 
