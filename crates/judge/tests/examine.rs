@@ -43,6 +43,7 @@ fn export(script: &str) -> Vec<u8> {
 struct Court {
     judge: Judge,
     toolchain: Arc<[u8]>,
+    frozen: Option<Arc<[u8]>>,
     certified: BTreeMap<String, Arc<[u8]>>,
     ground: Ground,
 }
@@ -54,6 +55,7 @@ impl Court {
         Self {
             judge: Judge::default(),
             toolchain: write(&world.terms, &world.declarations).into(),
+            frozen: None,
             certified: BTreeMap::new(),
             ground,
         }
@@ -61,6 +63,7 @@ impl Court {
 
     fn examine(&self, export: &[u8], bound: &Bound) -> Result<Judged, Groundless> {
         let mut fetch = |wanted: Wanted<'_>| match wanted {
+            Wanted::Frozen(_) => self.frozen.clone().ok_or_else(|| "nothing is frozen".to_owned()),
             Wanted::Toolchain(_) => Ok(self.toolchain.clone()),
             Wanted::Export(digest) => {
                 self.certified.get(digest).cloned().ok_or_else(|| format!("{digest} is not there"))
@@ -265,4 +268,26 @@ fn text_that_is_none_and_ground_that_is_damaged_pass_nothing() {
     let forged = fresh(Some(export(&EVEN.replace("sorryAx.{0} (N.Even 2)", "N.zero")))).unwrap_err();
     assert!(forged.to_string().contains("another digest"), "{forged}");
     assert!(fresh(None).unwrap_err().to_string().contains("is not there"));
+}
+
+#[test]
+fn a_frozen_toolchain_gives_the_same_verdicts_and_a_damaged_one_is_read_from_its_text() {
+    let mut court = Court::new();
+    assert_eq!(court.judge.frozen(&court.ground), None, "nothing has been loaded");
+    let untimed = |mut judged: Judged| {
+        if let Word::Accepted { milliseconds, .. } = &mut judged.kernel.word {
+            *milliseconds = 0;
+        }
+        judged
+    };
+    let first = untimed(court.certify(EVEN));
+    let frozen = court.judge.frozen(&court.ground).unwrap();
+    // No text at hand: what the verdict rests on can only be what was frozen.
+    let thawed = Court { frozen: Some(frozen.clone().into()), toolchain: [].into(), ..Court::new() };
+    assert_eq!(untimed(thawed.judge(EVEN)), first);
+    let mut damaged = frozen;
+    let middle = damaged.len() / 2;
+    damaged[middle] ^= 1;
+    let again = Court { frozen: Some(damaged.into()), ..Court::new() };
+    assert_eq!(untimed(again.judge(EVEN)), first);
 }

@@ -26,6 +26,9 @@ pub struct EmbeddedOptions {
     pub image: PathBuf,
     /// Where results are kept by content; shared between processes.
     pub cache: PathBuf,
+    /// Where the declarations of the toolchain's library are kept, which verdicts rest on: they depend on the image alone. Whoever can
+    /// write there decides what is certified, as with the image.
+    pub foundation: PathBuf,
     /// Bytes of memory for warm guests that are kept: with imported library modules, and behind the beginnings of modules that
     /// agents are at work on. Least recently used out first.
     pub warm_bytes: u64,
@@ -34,7 +37,14 @@ pub struct EmbeddedOptions {
 }
 
 impl EmbeddedOptions {
-    /// Keeps [`WARM_BYTES`] of guests; the sandbox is as [`Sandbox::VARIABLE`] says.
+    /// The toolchain's declarations are kept beside the image, in `foundation`, and [`WARM_BYTES`] of guests; the whole sandbox is required.
+    pub fn at(image: &Path, cache: &Path) -> Self {
+        let foundation = image.parent().unwrap_or(image).join("foundation");
+        let sandbox = Sandbox::default();
+        Self { image: image.into(), cache: cache.into(), foundation, warm_bytes: WARM_BYTES, sandbox }
+    }
+
+    /// The same; the sandbox is as [`Sandbox::VARIABLE`] says.
     ///
     /// # Errors
     /// [`Error::Worker`] when the variable says neither `required` nor `reduced`.
@@ -42,7 +52,7 @@ impl EmbeddedOptions {
         let sandbox = Sandbox::from_environment().map_err(|other| {
             Error::Worker(format!("{}={other}: it is `required` or `reduced`", Sandbox::VARIABLE))
         })?;
-        Ok(Self { image: image.into(), cache: cache.into(), warm_bytes: WARM_BYTES, sandbox })
+        Ok(Self { sandbox, ..Self::at(image, cache) })
     }
 }
 
@@ -66,7 +76,7 @@ impl Embedded {
         Self::with_options(&EmbeddedOptions::new(image, &cache)?)
     }
 
-    /// Opens the image with a cache of its own that begins empty: every module is elaborated from nothing.
+    /// Opens the image with a cache of its own that begins empty: every module is elaborated from nothing, over the toolchain's library.
     ///
     /// # Errors
     /// As [`Embedded::open`].
@@ -82,7 +92,7 @@ impl Embedded {
     /// # Errors
     /// As [`Embedded::open`]; [`Error::Io`] when the cache cannot be made.
     pub fn with_options(options: &EmbeddedOptions) -> Result<Self, Error> {
-        let workers = Workers::open(&options.image, options.warm_bytes, options.sandbox)?;
+        let workers = Workers::open(options)?;
         let pipeline = Pipeline::new(Cache::open(&options.cache)?);
         Ok(Self { pipeline, workers, index: OnceLock::new(), _own: None })
     }
@@ -126,7 +136,7 @@ impl Embedded {
     /// Why Lean did not give them, in words.
     pub fn foundation(&self, modules: &[String], deadline: Duration) -> Result<Vec<u8>, String> {
         let budget = Budget::new(deadline, 0);
-        self.workers.foundation(modules, &self.pipeline.cache, &budget).map_err(|failure| failure.fault)
+        self.workers.foundation(modules, &budget).map_err(|failure| failure.fault)
     }
 
     fn index(&self) -> Result<&Index, String> {

@@ -35,10 +35,9 @@ async fn main() -> anyhow::Result<()> {
     let about = "Answers questions to Lean: agents' checks and the merge queue's certifications";
     atlas_process::run("lean-verifier", about, async |config: Config, process: Process| {
         let open = EmbeddedOptions {
-            image: config.image,
-            cache: config.cache,
             warm_bytes: config.warm_bytes,
             sandbox: config.sandbox,
+            ..EmbeddedOptions::at(&config.image, &config.cache)
         };
         let toolchain = Embedded::with_options(&open).context("the embedded Lean cannot be opened")?;
         let options = Options { metrics: process.metrics, readiness: process.readiness, ..config.verifier };

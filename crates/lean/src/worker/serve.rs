@@ -103,15 +103,20 @@ impl Lane {
                 Done::Replayed(replay::replay(guests, &ground, &export, self, budget)?)
             }
             (Ask::Examine { ground, export, asked }, Server::Judge(judge)) => {
+                let mut parsed = false;
                 let mut fetch = |wanted: Wanted<'_>| {
+                    parsed |= matches!(wanted, Wanted::Toolchain(_));
                     let needed = match wanted {
+                        Wanted::Frozen(_) => Needed::Frozen,
                         Wanted::Toolchain(_) => Needed::Toolchain,
                         Wanted::Export(digest) => Needed::Content(digest.to_owned()),
                     };
                     self.need(needed).map_err(|failure| failure.fault)
                 };
                 let judged = judge.examine(&ground, &export, &asked, &Bound::default(), &mut fetch);
-                Done::Judged(Box::new(judged.map_err(|error| Failure::environment(error.to_string()))?))
+                let judged = judged.map_err(|error| Failure::environment(error.to_string()))?;
+                let frozen = parsed.then(|| judge.frozen(&ground)).flatten();
+                Done::Judged(Box::new(judged), frozen.map(ByteBuf::from))
             }
             _ => return Err(Failure::environment("the request is for another kind of worker")),
         })

@@ -56,6 +56,8 @@ pub(crate) enum Needed {
     Content(String),
     /// The declarations of the toolchain's `Init` and of the modules of the request's ground.
     Toolchain,
+    /// The same as the judge froze it ([`atlas_judge::Judge::frozen`]).
+    Frozen,
 }
 
 /// A [`Work`] with all that it refers to.
@@ -90,7 +92,8 @@ pub(crate) enum Done {
     Elaborated(Box<Elaborated>),
     Foundation(ByteBuf),
     Replayed(Replayed),
-    Judged(Box<Judged>),
+    /// And the toolchain's base, frozen, where it had to be read from its text.
+    Judged(Box<Judged>, Option<ByteBuf>),
 }
 
 /// What a worker asked for, or why it cannot be had.

@@ -2,18 +2,19 @@
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use atlas_judge::{Ground, Judged};
-use atlas_sandbox::{Plan, Sandbox, canary};
+use atlas_judge::{Ground, JUDGE, Judged, KERNEL};
+use atlas_sandbox::{Plan, canary};
 use serde_bytes::ByteBuf;
 
 use super::pool::{Pool, Start};
 use super::wire::{Ask, Done, Give, Needed, Task};
 use crate::Error;
 use crate::cache::Cache;
+use crate::embedded::EmbeddedOptions;
 use crate::key::Key;
 use crate::pipeline::{Budget, Elaborated, Engine, Failure, Work};
 use crate::replay::Replayed;
@@ -40,6 +41,8 @@ const CANARIES: Duration = Duration::from_secs(20);
 pub(crate) struct Workers {
     image: PathBuf,
     identity: String,
+    /// The toolchain's declarations, as text and frozen.
+    kept: Cache,
     elaborate: Pool,
     /// Never sees a submission's source: what the judge rests on comes from here.
     clean: Pool,
@@ -50,11 +53,12 @@ pub(crate) struct Workers {
 
 impl Workers {
     /// Finds the worker's program, sends canaries, and starts a worker that elaborates.
-    pub(crate) fn open(image: &Path, warm_bytes: u64, sandbox: Sandbox) -> Result<Self, Error> {
+    pub(crate) fn open(options: &EmbeddedOptions) -> Result<Self, Error> {
         let program = program()?;
+        let image = &options.image;
         let image = image.canonicalize().map_err(Error::io("find the Lean image", image))?;
         let plan = Plan {
-            sandbox,
+            sandbox: options.sandbox,
             readable: vec![image.clone()],
             threads: THREADS + LANES as u64,
             ..Plan::default()
@@ -64,12 +68,13 @@ impl Workers {
             Ok(Start { program: program.clone(), plan, task: task.text()?, lanes: LANES, most_said })
         };
         let guests = |most_said| {
-            start(Task::Guests { image: image.clone(), warm_bytes }, vec![image.clone()], most_said)
+            let task = Task::Guests { image: image.clone(), warm_bytes: options.warm_bytes };
+            start(task, vec![image.clone()], most_said)
         };
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let elaborate = Pool::new(guests(MOST_OF_A_MODULE)?, (cores / CORES).clamp(1, MOST_WORKERS));
         let clean = Pool::new(guests(MOST_OF_A_TOOLCHAIN)?, 1);
-        let judge = Pool::new(start(Task::Judge, vec![], MOST_OF_A_MODULE)?, 1);
+        let judge = Pool::new(start(Task::Judge, vec![], MOST_OF_A_TOOLCHAIN)?, 1);
         // Side by side: most of either's time is the system's.
         let (found, identity) = std::thread::scope(|scope| {
             let canaries = scope.spawn(|| {
@@ -89,7 +94,9 @@ impl Workers {
         } else {
             tracing::warn!(layers = ?report.layers, missing = ?report.missing, "Lean runs in a reduced sandbox");
         }
-        Ok(Self { image, identity: identity?, elaborate, clean, judge, cpu_us: AtomicU64::new(0) })
+        // An image that only its owner may write to need not be one's own.
+        let kept = Cache::open(&options.foundation).or_else(|_| Cache::open(&options.cache))?;
+        Ok(Self { image, identity: identity?, kept, elaborate, clean, judge, cpu_us: AtomicU64::new(0) })
     }
 
     /// The text of the index of the toolchain's declarations.
@@ -117,16 +124,9 @@ impl Workers {
 
     /// The declarations of the toolchain modules `Init` and `toolchain`, and of all that those import, in lean4export's format; theorems and
     /// hidden values as `axiom` lines.
-    pub(crate) fn foundation(
-        &self,
-        toolchain: &[String],
-        cache: &Cache,
-        budget: &Budget,
-    ) -> Result<Vec<u8>, Failure> {
-        let key =
-            toolchain.iter().fold(Key::new("foundation 1").with(&self.identity()), |k, name| k.with(name));
-        let key = key.finish();
-        if let Some(known) = cache.text(&key) {
+    pub(crate) fn foundation(&self, toolchain: &[String], budget: &Budget) -> Result<Vec<u8>, Failure> {
+        let key = self.of_toolchain("foundation 1", toolchain).finish();
+        if let Some(known) = self.kept.text(&key) {
             return Ok(known);
         }
         let nothing = |_: &Needed| Err("nothing of a library is below the toolchain".to_owned());
@@ -134,8 +134,20 @@ impl Workers {
         let Done::Foundation(text) = self.ask(&self.clean, &ask, budget, &nothing)? else {
             return Err(Failure::unreadable("the toolchain's library"));
         };
-        cache.put_text(&key, &text)?;
+        self.keep(&key, &text);
         Ok(text.into_vec())
+    }
+
+    /// Keeps what can be made again; where that cannot be written, it is made again.
+    fn keep(&self, key: &str, bytes: &[u8]) {
+        if let Err(error) = self.kept.put_text(key, bytes) {
+            tracing::warn!(%error, "the toolchain's declarations cannot be kept");
+        }
+    }
+
+    /// The key of something of these toolchain modules.
+    fn of_toolchain(&self, what: &str, toolchain: &[String]) -> Key {
+        toolchain.iter().fold(Key::new(what).with(&self.identity), |key, name| key.with(name))
     }
 }
 
@@ -174,12 +186,16 @@ impl Engine for Workers {
         cache: &Cache,
         budget: &Budget,
     ) -> Result<Judged, Failure> {
+        let frozen = self.of_toolchain("frozen 1", &ground.toolchain).with(JUDGE).with(KERNEL).finish();
         // What is wrong with what the judge needs is told as it is, and not as the judge's.
         let failed = Cell::new(None);
         let give = |needed: &Needed| match needed {
             Needed::Content(_) => certified_export(ground, needed, cache),
+            Needed::Frozen => {
+                self.kept.text(&frozen).map(ByteBuf::from).ok_or_else(|| "it is not kept".into())
+            }
             Needed::Toolchain => {
-                let text = self.foundation(&ground.toolchain, cache, budget).map(ByteBuf::from);
+                let text = self.foundation(&ground.toolchain, budget).map(ByteBuf::from);
                 text.map_err(|failure| {
                     let fault = failure.fault.clone();
                     failed.set(Some(failure));
@@ -189,7 +205,12 @@ impl Engine for Workers {
         };
         let ask = Ask::Examine { ground: ground.clone(), export: ByteBuf::from(text), asked: asked.clone() };
         match self.ask(&self.judge, &ask, budget, &give) {
-            Ok(Done::Judged(judged)) => Ok(*judged),
+            Ok(Done::Judged(judged, base)) => {
+                if let Some(base) = base {
+                    self.keep(&frozen, &base);
+                }
+                Ok(*judged)
+            }
             Ok(_) => Err(Failure::unreadable("the judge")),
             Err(failure) => Err(failed.take().unwrap_or(failure)),
         }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use atlas_lean::{Embedded, EmbeddedOptions, Sandbox, Toolchain as _, WARM_BYTES};
+use atlas_lean::{Embedded, EmbeddedOptions, Toolchain as _};
 use atlas_proto::Outcome;
 
 use crate::common::{certify, image, library};
@@ -19,12 +19,7 @@ impl Exported {
     /// Certifies modules: name, imports, body.
     pub fn of(modules: &[(&str, &[&str], &str)]) -> Self {
         let cache = tempfile::tempdir().unwrap();
-        let options = EmbeddedOptions {
-            image: image(),
-            cache: cache.path().into(),
-            warm_bytes: WARM_BYTES,
-            sandbox: Sandbox::default(),
-        };
+        let options = EmbeddedOptions::at(&image(), cache.path());
         let reply = Embedded::with_options(&options).unwrap().check(&certify(library(modules)));
         assert_eq!(reply.outcome(), Outcome::Accepted, "{reply:#?}");
         for receipt in &reply.receipts {
