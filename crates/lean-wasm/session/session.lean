@@ -390,6 +390,16 @@ partial def elaborateBeginning (ctx : Frontend.Context) (state : Frontend.State)
 embedded one's is asked by `accept`, elsewhere. -/
 abbrev Judge := (base env : Environment) → (out : String) → IO (Environment × String)
 
+/-- Compiled code is found by the module of its name, and this build's `finalizeImport` knows the modules of constants only: what has code and is no
+constant (`_closed_0`, `_lam_0` of a notation, say) must look like one, or the modules above could not parse. As an unsafe axiom of type
+`Prop`, no declaration can use it. The judge, who reads no compiled module, never hears of it. -/
+partial def withCodeNames (data : ModuleData) (i : Nat) : ModuleData :=
+  if h : i < data.extraConstNames.size then
+    let name := data.extraConstNames[i]
+    let stand := .axiomInfo { name := name, levelParams := [], type := .sort .zero, isUnsafe := true }
+    withCodeNames { data with constNames := data.constNames.push name, constants := data.constants.push stand } (i + 1)
+  else data
+
 def check (origin : Origin) (r : Request) (handOver : Handed → IO Unit) (judge : Judge := fun _ env out => return (env, out)) :
     IO String := do
   let base := origin.base.setMainModule r.module
@@ -411,7 +421,8 @@ def check (origin : Origin) (r : Request) (handOver : Handed → IO Unit) (judge
     handOver (cs, libraryData base r.library 0 #[])
     out ← declarations env r.asked cs 0 (marks env cs 0 out)
   if let some path := r.olean then
-    writeModule env path
+    let data ← mkModuleData env
+    saveModuleData path env.mainModule (withCodeNames data 0)
   let finished ← IO.monoMsNow
   return frame out "end" [toString (elaborated - started), toString (judged - elaborated), toString (finished - judged)]
 
@@ -508,7 +519,10 @@ partial def register (origin : Origin) (nonce : String) : IO Unit := do
   let act (given : Array Declaration) : IO Unit := do
     match ← IO.wait (← IO.asTask (serve origin given) Task.Priority.dedicated) with
     | .ok _ => return
-    | .error e => throw e
+    | .error e =>
+      -- Whoever resumed the copy hears of a status only.
+      IO.eprintln (toString e)
+      throw e
   -- The action outlives this run: the host calls it by address, once per copy.
   let act ← unsafe Runtime.markPersistent act
   IO.FS.writeFile "/host/register" (nonce ++ toString (unsafe ptrAddrUnsafe act))

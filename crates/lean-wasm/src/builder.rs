@@ -100,9 +100,22 @@ fn rewrite_module(package: &Path, partial: &Path, progress: &mut dyn FnMut(&str)
     let rewritten = rewrite(&bytes)?;
     for (name, bytes) in [(REWRITTEN, &rewritten.module[..]), (SYMBOLS, rewritten.symbols.as_bytes())] {
         let path = partial.join(name);
-        std::fs::write(&path, bytes).map_err(Error::io("write", &path))?;
+        put(&path, bytes)?;
     }
     Ok(None)
+}
+
+/// Writes a file anew: processes of an image that is being built again may have the old one mapped.
+fn put(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    make_way(path)?;
+    std::fs::write(path, bytes).map_err(Error::io("write", path))
+}
+
+fn make_way(path: &Path) -> Result<(), Error> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::io("remove", path)(error)),
+        _ => Ok(()),
+    }
 }
 
 fn compile(engine: &Engine, partial: &Path, progress: &mut dyn FnMut(&str)) -> Result<Saved, Error> {
@@ -110,7 +123,7 @@ fn compile(engine: &Engine, partial: &Path, progress: &mut dyn FnMut(&str)) -> R
     let (source, target) = (partial.join(REWRITTEN), partial.join(CODE));
     let bytes = std::fs::read(&source).map_err(Error::io("read", &source))?;
     let code = engine.precompile_module(&bytes).map_err(Error::wasm("compile Lean"))?;
-    std::fs::write(&target, code).map_err(Error::io("write", &target))?;
+    put(&target, &code)?;
     std::fs::remove_file(&source).map_err(Error::io("remove", &source))?;
     Ok(None)
 }
@@ -127,6 +140,7 @@ fn snapshot(
         .map_err(Error::wasm("load the compiled Lean"))?;
     let machine = machine(engine.clone(), module)?;
     let clock = crate::image::Clock::start(engine);
+    make_way(&partial.join(SNAPSHOT))?;
     let saved = warm_up(&machine, partial, SESSION, &partial.join(SNAPSHOT));
     drop(clock);
     saved
@@ -152,6 +166,6 @@ fn index(partial: &Path, progress: &mut dyn FnMut(&str)) -> Result<Saved, Error>
         )));
     };
     let path = partial.join(INDEX);
-    std::fs::write(&path, text).map_err(Error::io("write", &path))?;
+    put(&path, &text)?;
     Ok(None)
 }

@@ -102,6 +102,41 @@ fn what_lean_derives_in_two_modules_is_one_declaration_for_a_third() {
     assert_eq!(reply.receipts.len(), 4);
 }
 
+const NOTATION: &str = "\
+namespace N
+def star (a b : Nat) : Nat := a * b + 1
+infixl:65 \" ⋆ \" => star
+scoped notation \"‖\" x \"‖\" => Nat.succ x
+syntax \"sum\" term \"up\" \"to\" num : term
+macro_rules
+  | `(sum $x up to 0) => `($x)
+  | `(sum $x up to $n) => `($x + $n)
+syntax \"close_it\" : tactic
+macro_rules
+  | `(tactic| close_it) => `(tactic| first | rfl | (simp only [star]; omega))
+end N
+";
+
+#[test]
+fn notation_and_tactics_of_a_module_serve_the_modules_above() {
+    let use_of = |body: &str| {
+        let above = format!("namespace N\n{body}\nend N\n");
+        lean().check(&certify(library(&[
+            ("N.Notation", &[], NOTATION),
+            ("N.Between", &["N.Notation"], "theorem N.one : 0 ⋆ 0 = 1 := rfl\n"),
+            ("N.Above", &["N.Between"], &above),
+        ])))
+    };
+    let honest = "theorem use (a : Nat) : a ⋆ 0 = ‖0‖ := by close_it\ntheorem six : sum 1 up to 5 = 6 := by close_it";
+    let reply = use_of(honest);
+    assert_eq!(reply.outcome(), Outcome::Accepted, "{reply:#?}");
+    assert!(fact(&reply, "N.use").axioms.len() < 3 && fact(&reply, "N.one").statement.contains('⋆'));
+    // What stands for compiled code in the module's object is nothing to rest on.
+    let stand = "theorem use : ∃ p : Prop, p = p := ⟨N.«term_⋆_»._closed_0, rfl⟩";
+    let reply = use_of(stand);
+    assert_eq!(reply.outcome(), Outcome::Rejected, "{reply:#?}");
+}
+
 #[test]
 fn what_is_wrong_stands_where_it_is_and_goals_are_told() {
     let lean = lean();
