@@ -127,7 +127,8 @@ fn notation_and_tactics_of_a_module_serve_the_modules_above() {
             ("N.Above", &["N.Between"], &above),
         ])))
     };
-    let honest = "theorem use (a : Nat) : a ⋆ 0 = ‖0‖ := by close_it\ntheorem six : sum 1 up to 5 = 6 := by close_it";
+    let honest =
+        "theorem use (a : Nat) : a ⋆ 0 = ‖0‖ := by close_it\ntheorem six : sum 1 up to 5 = 6 := by close_it";
     let reply = use_of(honest);
     assert_eq!(reply.outcome(), Outcome::Accepted, "{reply:#?}");
     assert!(fact(&reply, "N.use").axioms.len() < 3 && fact(&reply, "N.one").statement.contains('⋆'));

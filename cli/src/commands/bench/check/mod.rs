@@ -18,7 +18,7 @@ use crate::failure::{Exit, Failure, Result};
 use crate::print;
 use measure::{Row, millis, quantile};
 use servers::{Fresh, Judged, Lean, Limits, Pool, Restart, Server, fault};
-use snippets::{Kind, Snippet, generate};
+use snippets::{Kind, Snippet, generate, plain};
 
 /// What others have published: who, on what, checks a second, cores, source.
 const PEERS: [(&str, &str, f64, f64, &str); 3] = [
@@ -158,9 +158,13 @@ fn measured(
     let overhead = kinds.map(Some).chain([None]).map(of).collect();
 
     let mut runs = vec![];
-    for (load, mixed) in [("one header", false), ("one in fifty under another header", true)] {
+    let loads = [
+        ("one header", generate(args.seed, args.snippets, false)),
+        ("one in fifty under another header", generate(args.seed, args.snippets, true)),
+        ("plain", plain(args.snippets)),
+    ];
+    for (load, snippets) in loads {
         say(args, &format!("checks per second, {load}"));
-        let snippets = generate(args.seed, args.snippets, mixed);
         let replayed = Fresh { lean: &lean, limits, replay: true };
         let cold = Pool::new(&lean, limits, Restart::Cold, threads);
         let warm = Pool::new(&lean, limits, Restart::Warm, threads);
@@ -298,7 +302,7 @@ fn tables(figures: &Figures, args: &BenchCheckArgs, threads: usize, limits: Limi
     let shares: Vec<String> =
         Kind::SHARES.iter().map(|(kind, share)| format!("{} {}", share, kind.name())).collect();
     print::line(format!(
-        "{} snippets (seed {}) on {threads} threads; of 1000: {}. Limits: {} s, {} MB. The peers' loads are others: competition proofs \
+        "{} snippets (seed {}) on {threads} threads; of 1000: {}; plain: a quarter each omega, simp, grind, failing. Limits: {} s, {} MB. The peers' loads are others: competition proofs \
          over Mathlib.",
         args.snippets,
         args.seed,

@@ -84,6 +84,27 @@ pub fn generate(seed: u64, count: usize, mixed_headers: bool) -> Vec<Snippet> {
     kinds.into_iter().enumerate().map(snippet).collect()
 }
 
+/// `count` snippets of the four sorts with which the host that this one was made from was measured, in turn: a statement each by `omega`,
+/// `simp` and `grind`, and one that is false.
+pub fn plain(count: usize) -> Vec<Snippet> {
+    let snippet = |number: usize| {
+        let (kind, says) = match number % 4 {
+            0 => (Kind::Omega, "(a b : Nat) : a + b = b + a := by omega"),
+            1 => (
+                Kind::Simp,
+                "(xs ys : List Nat) : (xs ++ ys ++ []).length = ys.length + xs.length := by simp [Nat.add_comm]",
+            ),
+            2 => (
+                Kind::Grind,
+                "(a b c : Nat) (f : Nat → Nat) (h : a = b) (h2 : b = c) : f a = f c := by grind",
+            ),
+            _ => (Kind::Failing, "(a b : Nat) : a + b = b + a + 1 := by omega"),
+        };
+        Snippet { kind, header: HEADERS[0], source: format!("theorem t{number} {says}") }
+    };
+    (0..count).map(snippet).collect()
+}
+
 /// A client's snippet that does harm: a loop, a memory eater or one that ends its process, by turns.
 pub fn hostile(number: usize) -> Snippet {
     let mut random = StdRng::seed_from_u64(number as u64);
