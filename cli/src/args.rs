@@ -1,9 +1,13 @@
 //! The arguments of `atlas`: what `--help` says.
 
+mod bench;
+
 use std::path::PathBuf;
 
 use clap::builder::styling::{AnsiColor, Effects, Styles};
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+
+pub use bench::*;
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().effects(Effects::BOLD))
@@ -671,106 +675,6 @@ pub struct SimulateArgs {
     /// Where to write the history, one fact a line
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub trace: Option<PathBuf>,
-    /// How to print.
-    #[command(flatten)]
-    pub output: OutputArgs,
-}
-
-/// `atlas bench`.
-#[derive(Debug, Clone, Args)]
-pub struct BenchArgs {
-    /// What to measure.
-    #[command(subcommand)]
-    pub what: Bench,
-}
-
-/// What can be measured.
-#[derive(Debug, Clone, Subcommand)]
-pub enum Bench {
-    /// Landed submissions per build time at 2 to 30 % bad: serial, batch-and-bisect, and this program's queue
-    Merge(BenchMergeArgs),
-    /// Checks from fresh state beside a pool of long-lived sessions: overhead, checks per second, memory, harm
-    Check(BenchCheckArgs),
-    /// What certification of a library costs beyond its elaboration
-    Certify(BenchCertifyArgs),
-    /// Where the time of a finished run went
-    Run {
-        /// Which run.
-        #[command(flatten)]
-        which: WhichRun,
-        /// How to print.
-        #[command(flatten)]
-        output: OutputArgs,
-    },
-}
-
-/// `atlas bench merge`.
-#[derive(Debug, Clone, Args)]
-pub struct BenchMergeArgs {
-    /// Submissions per simulation
-    #[arg(long, default_value_t = 1000)]
-    pub submissions: usize,
-    /// Seeds; the table shows their mean
-    #[arg(long, default_value_t = 2)]
-    pub seeds: u64,
-    /// Submissions tried at once, at most
-    #[arg(long, default_value_t = 20)]
-    pub window: u32,
-    /// Probability that two neighbours break only together
-    #[arg(long, default_value_t = 0.0)]
-    pub clash: f64,
-    /// How to print.
-    #[command(flatten)]
-    pub output: OutputArgs,
-}
-
-/// `atlas bench check`.
-#[derive(Debug, Clone, Args)]
-pub struct BenchCheckArgs {
-    /// Snippets that every server checks
-    #[arg(long, default_value_t = 1000)]
-    pub snippets: usize,
-    /// The seed that they are made from
-    #[arg(long, default_value_t = 1)]
-    pub seed: u64,
-    /// Snippets, of those, that are checked in a fresh copy and in a session by turns
-    #[arg(long, default_value_t = 300)]
-    pub paired: usize,
-    /// Modules that are checked for their median
-    #[arg(long, default_value_t = 20)]
-    pub checks: usize,
-    /// Checks at once [default: as many as there are processors]
-    #[arg(long)]
-    pub concurrency: Option<usize>,
-    /// Where to write each single measurement
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    pub csv: Option<PathBuf>,
-    /// Give one verdict and end: what a process's first verdict is measured by
-    #[arg(long, hide = true)]
-    pub first: bool,
-    /// Where the embedded Lean is [default: .cache of the project]
-    #[arg(long, value_name = "DIR", env = "ATLAS_CACHE", value_hint = ValueHint::DirPath)]
-    pub cache: Option<PathBuf>,
-    /// How to print.
-    #[command(flatten)]
-    pub output: OutputArgs,
-}
-
-/// `atlas bench certify`.
-#[derive(Debug, Clone, Args)]
-pub struct BenchCertifyArgs {
-    /// A library's folder; of a run it is runs/NAME/library
-    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
-    pub library: PathBuf,
-    /// How often everything is done; the tables show medians
-    #[arg(long, default_value_t = 3)]
-    pub rounds: usize,
-    /// Where to write each single measurement
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    pub csv: Option<PathBuf>,
-    /// Where the embedded Lean is [default: .cache of the project]
-    #[arg(long, value_name = "DIR", env = "ATLAS_CACHE", value_hint = ValueHint::DirPath)]
-    pub cache: Option<PathBuf>,
     /// How to print.
     #[command(flatten)]
     pub output: OutputArgs,

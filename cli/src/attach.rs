@@ -81,12 +81,12 @@ pub async fn connect(url: &str, user: Option<(String, String)>, name: &str) -> R
 /// # Errors
 /// When there is no nats-server, it is too old, or the folder or a port cannot be had.
 pub async fn start(directory: &Directory, cache: Option<&Path>) -> Result<Server> {
-    let options = ServerOptions { binary: nats_server(cache), dir: directory.nats(), port: None };
+    let options = ServerOptions::new(nats_server(cache), directory.nats());
     Server::start(options).await.map_err(|e| Failure::fault(e.to_string()))
 }
 
 /// Where nats-server is: `$ATLAS_NATS_SERVER`, the project's cache, or on PATH.
-fn nats_server(cache: Option<&Path>) -> PathBuf {
+pub fn nats_server(cache: Option<&Path>) -> PathBuf {
     if let Some(path) = std::env::var_os("ATLAS_NATS_SERVER") {
         return path.into();
     }

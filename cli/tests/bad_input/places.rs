@@ -62,8 +62,7 @@ fn another_nats_server_in_the_runs_folder() {
     let project = Project::new();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let dir = project.folder().join("runs/pair/nats");
-    let _server =
-        runtime.block_on(Server::start(ServerOptions { binary: nats_server(), dir, port: None })).unwrap();
+    let _server = runtime.block_on(Server::start(ServerOptions::new(nats_server(), dir))).unwrap();
     project.run().exits(1).at("runs/pair/nats").way_out("stop the run").documented("its directory in use");
 }
 

@@ -1,4 +1,4 @@
-//! How fast journaled turns are: agents whose every effect returns at once, through the real host and bus.
+//! How many agents one machine carries, and how fast: agents whose effects cost nothing, through the real host and bus.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -8,7 +8,9 @@ use atlas_bus::Bus;
 use atlas_domain::{ActorId, ActorKind, RunId};
 use atlas_proto::{Letter, Task, letter};
 use futures::{StreamExt as _, TryStreamExt as _};
+use parking_lot::Mutex;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -16,38 +18,59 @@ use crate::{EffectError, Error, Executor, HostOptions, Machine, Scope, host};
 
 /// Letters sent at once.
 const SENDERS: usize = 64;
+/// How long messages are counted while nobody does anything.
+const IDLE: Duration = Duration::from_secs(4);
+/// How often it is looked whether all journals have been archived.
+const LOOK: Duration = Duration::from_millis(100);
 
-/// What [`turns`] measured.
+/// Where a fleet's life has got to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// Nobody is there yet.
+    Empty,
+    /// All agents are there and each waits for an effect.
+    Live,
+    /// The same, on a host that found them in their journals.
+    Back,
+    /// All are done and archived.
+    Archived,
+}
+
+/// What [`fleet`] measured.
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Figures {
     /// Agents that ran.
     pub agents: u32,
     /// Records written: one a turn, and one for each agent's start.
     pub records: u64,
-    /// From the first letter sent to the last agent's last record.
-    pub elapsed: Duration,
+    /// From the first letter sent to the last agent's first effect.
+    pub activation: Duration,
+    /// From the start of another host, its predecessor's leases given back, to all agents' effects under way again.
+    pub back: Duration,
+    /// Messages a second, in and out, while all agents wait.
+    pub idle_messages: f64,
+    /// All turns of all agents.
+    pub turning: Duration,
 }
 
-impl Figures {
-    /// Records a second.
-    pub fn records_per_second(&self) -> f64 {
-        self.records as f64 / self.elapsed.as_secs_f64()
-    }
-}
-
-/// Runs `agents` agents of `turns` turns each on `run`, which must be new, and says how long that took.
-/// Each turn is an effect, a decision and an acknowledged append.
+/// Runs `agents` agents of `turns` turns each on `run`, which must be new and have the bus to itself. Each turn is an effect, a decision and an
+/// acknowledged append. They are activated, left waiting, moved to another host, and only then run and archived; `at` is called where
+/// it says.
 ///
 /// # Errors
 /// [`Error::Bus`].
-pub async fn turns(bus: &Bus, run: &RunId, agents: u32, turns: u32) -> Result<Figures, Error> {
-    let (finished, mut seen) = watch::channel(0);
-    let executor = Arc::new(Bench { finished, done: parking_lot::Mutex::default() });
-    let shutdown = CancellationToken::new();
-    let partitions = bus.partitions().await?;
-    let options = HostOptions { run: run.clone(), partitions, host: "bench".to_owned() };
-    let hosting = tokio::spawn(host::<Turner, Bench>(bus.clone(), options, executor, shutdown.clone()));
+pub async fn fleet(
+    bus: &Bus,
+    run: &RunId,
+    agents: u32,
+    turns: u32,
+    at: &mut dyn FnMut(Stage),
+) -> Result<Figures, Error> {
+    let all = agents as usize;
+    let (gate, opened) = watch::channel(false);
+    at(Stage::Empty);
     let begun = Instant::now();
+    let first = Host::start(bus, run, "first", opened.clone()).await?;
     let task = Task { max_turns: turns, ..Task::default() };
     futures::stream::iter(0..agents)
         .map(|agent| {
@@ -58,12 +81,77 @@ pub async fn turns(bus: &Bus, run: &RunId, agents: u32, turns: u32) -> Result<Fi
         .buffer_unordered(SENDERS)
         .try_collect::<()>()
         .await?;
-    // The sender lives in the host, which lives until it is told to end.
-    let _ = seen.wait_for(|&finished| finished >= agents as usize).await;
-    let elapsed = begun.elapsed();
-    shutdown.cancel();
-    hosting.await.map_err(|error| Error::Panicked { kind: "agent", cause: error.to_string() })??;
-    Ok(Figures { agents, records: u64::from(agents) * (u64::from(turns) + 1), elapsed })
+    first.bench.waiting.reach(all).await;
+    let activation = begun.elapsed();
+    at(Stage::Live);
+    first.stop().await?;
+
+    let begun = Instant::now();
+    let second = Host::start(bus, run, "second", opened).await?;
+    second.bench.waiting.reach(all).await;
+    let back = begun.elapsed();
+    at(Stage::Back);
+    let (before, since) = (bus.messages(), Instant::now());
+    tokio::time::sleep(IDLE).await;
+    let idle_messages = (bus.messages() - before) as f64 / since.elapsed().as_secs_f64();
+
+    let begun = Instant::now();
+    gate.send_replace(true);
+    second.bench.finished.reach(all).await;
+    let turning = begun.elapsed();
+    // One record of each is left, which says where the others are.
+    while bus.journal_size().await?.0 > u64::from(agents) {
+        tokio::time::sleep(LOOK).await;
+    }
+    at(Stage::Archived);
+    second.stop().await?;
+    let records = u64::from(agents) * (u64::from(turns) + 1);
+    Ok(Figures { agents, records, activation, back, idle_messages, turning })
+}
+
+/// A host of this process.
+struct Host {
+    bench: Arc<Bench>,
+    shutdown: CancellationToken,
+    hosting: JoinHandle<Result<(), Error>>,
+}
+
+impl Host {
+    async fn start(bus: &Bus, run: &RunId, name: &str, gate: watch::Receiver<bool>) -> Result<Self, Error> {
+        let bench = Arc::new(Bench { gate, waiting: Count::default(), finished: Count::default() });
+        let shutdown = CancellationToken::new();
+        let options =
+            HostOptions { run: run.clone(), partitions: bus.partitions().await?, host: name.to_owned() };
+        let hosting =
+            tokio::spawn(host::<Turner, Bench>(bus.clone(), options, bench.clone(), shutdown.clone()));
+        Ok(Self { bench, shutdown, hosting })
+    }
+
+    async fn stop(self) -> Result<(), Error> {
+        self.shutdown.cancel();
+        self.hosting.await.map_err(|error| Error::Panicked { kind: "agent", cause: error.to_string() })?
+    }
+}
+
+/// Actors, each once.
+#[derive(Default)]
+struct Count {
+    seen: Mutex<HashSet<String>>,
+    number: watch::Sender<usize>,
+}
+
+impl Count {
+    fn see(&self, actor: &ActorId) {
+        let mut seen = self.seen.lock();
+        if seen.insert(actor.id.clone()) {
+            self.number.send_replace(seen.len());
+        }
+    }
+
+    async fn reach(&self, number: usize) {
+        // The sender lives as long as this.
+        let _ = self.number.subscribe().wait_for(|&seen| seen >= number).await;
+    }
 }
 
 /// Counts to its goal.
@@ -124,8 +212,10 @@ impl Machine for Turner {
 }
 
 struct Bench {
-    finished: watch::Sender<usize>,
-    done: parking_lot::Mutex<HashSet<String>>,
+    /// Whether effects end.
+    gate: watch::Receiver<bool>,
+    waiting: Count,
+    finished: Count,
 }
 
 impl Executor<Turner> for Bench {
@@ -136,15 +226,17 @@ impl Executor<Turner> for Bench {
         }
     }
 
-    async fn execute(&self, _: Scope, (): ()) -> Result<Option<Command>, EffectError> {
+    async fn execute(&self, scope: Scope, (): ()) -> Result<Option<Command>, EffectError> {
+        self.waiting.see(&scope.actor);
+        let mut gate = self.gate.clone();
+        // Closed: the bench is over, and nobody waits for this.
+        let _ = gate.wait_for(|&open| open).await;
         Ok(Some(Command::Turn))
     }
 
     fn observed(&self, actor: &ActorId, machine: &Turner) {
         if machine.is_finished() {
-            let mut done = self.done.lock();
-            done.insert(actor.id.clone());
-            self.finished.send_replace(done.len());
+            self.finished.see(actor);
         }
     }
 }

@@ -1,15 +1,18 @@
 //! The bench runs, and says what it measured.
 #![allow(clippy::unwrap_used)]
 
-use atlas_actor::bench;
+use atlas_actor::bench::{self, Stage};
 use atlas_domain::RunId;
 use atlas_testkit::TestNats;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_turn_of_every_agent_is_journaled() {
+async fn every_turn_of_every_agent_is_journaled_and_every_agent_archived() {
     let nats = TestNats::start().await;
     let bus = nats.bus().await;
-    let figures = bench::turns(&bus, &RunId::new("bench").unwrap(), 20, 10).await.unwrap();
+    let mut stages = vec![];
+    let run = RunId::new("bench").unwrap();
+    let figures = bench::fleet(&bus, &run, 20, 10, &mut |stage| stages.push(stage)).await.unwrap();
     assert_eq!((figures.agents, figures.records), (20, 220));
-    println!("{:.0} records/s ({figures:?})", figures.records_per_second());
+    assert_eq!(stages, [Stage::Empty, Stage::Live, Stage::Back, Stage::Archived]);
+    assert_eq!(bus.journal_size().await.unwrap().0, 20);
 }

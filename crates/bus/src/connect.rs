@@ -1,6 +1,7 @@
 //! The connection.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use async_nats::jetstream::context::{ContextBuilder, PublishErrorKind};
@@ -139,6 +140,12 @@ impl Bus {
     /// [`Error::Failed`] when the connection is down.
     pub async fn flush(&self) -> Result<(), Error> {
         self.client().flush().await.map_err(|error| Error::failed("flush the connection", error))
+    }
+
+    /// Messages that this connection has sent and received.
+    pub fn messages(&self) -> u64 {
+        let of = self.client().statistics();
+        of.in_messages.load(Ordering::Relaxed) + of.out_messages.load(Ordering::Relaxed)
     }
 
     pub(crate) fn client(&self) -> &Client {

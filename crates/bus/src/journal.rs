@@ -24,6 +24,17 @@ const APPEND_PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) const ARCHIVED: &str = "atlas:archived";
 
 impl Bus {
+    /// How much all journals hold on the server: records, and bytes.
+    ///
+    /// # Errors
+    /// [`Error::Failed`].
+    pub async fn journal_size(&self) -> Result<(u64, u64), Error> {
+        let failed = |error: crate::error::Cause| Error::failed("ask for the journal's size", error);
+        let stream = self.js().get_stream(JOURNAL).await.map_err(|e| failed(e.into()))?;
+        let state = &stream.cached_info().state;
+        Ok((state.messages, state.bytes))
+    }
+
     /// Appends `record` to the actor's journal if `after` is the journal's last sequence (0: it has
     /// none). Returns the record's sequence, once it is on disk. Safe across a server that dies in the
     /// middle: what it may or may not have stored is looked up.

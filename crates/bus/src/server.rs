@@ -39,6 +39,25 @@ pub struct ServerOptions {
     pub dir: PathBuf,
     /// On 127.0.0.1; `None`: any free one.
     pub port: Option<u16>,
+    /// When what it acknowledges is on disk.
+    pub sync: SyncMode,
+}
+
+/// When a server has on disk what it acknowledges: its `sync_interval`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum SyncMode {
+    /// Before it acknowledges: a machine that loses its power loses nothing.
+    #[default]
+    Always,
+    /// Every two minutes, the server's own default: the death of a process loses nothing, that of a machine up to two minutes.
+    Interval,
+}
+
+impl ServerOptions {
+    /// The program `binary` in `dir`, on any free port, syncing always.
+    pub fn new(binary: PathBuf, dir: PathBuf) -> Self {
+        Self { binary, dir, port: None, sync: SyncMode::Always }
+    }
 }
 
 /// Why there is no server.
@@ -114,6 +133,11 @@ pub struct Server {
 }
 
 impl Server {
+    /// The id of its process.
+    pub fn pid(&self) -> u32 {
+        self.pid.as_raw().unsigned_abs()
+    }
+
     /// Starts a server and waits until it takes connections.
     ///
     /// # Errors
@@ -127,7 +151,7 @@ impl Server {
         let lock = lock(&dir).await?;
         let password = password(&dir).map_err(unusable)?;
         let config = dir.join("nats-server.conf");
-        write_private(&config, &configuration(&dir, options.port, &password)).map_err(unusable)?;
+        write_private(&config, &configuration(&dir, &options, &password)).map_err(unusable)?;
         let log = dir.join("nats-server.log");
         let log_file = File::options().create(true).append(true).open(&log).map_err(unusable)?;
 
@@ -243,7 +267,7 @@ impl Drop for Server {
 
 const USER: &str = "atlas";
 
-fn configuration(dir: &Path, port: Option<u16>, password: &str) -> String {
+fn configuration(dir: &Path, options: &ServerOptions, password: &str) -> String {
     // JSON strings are strings of NATS's configuration language too.
     let quoted = |path: PathBuf| serde_json::Value::from(path.to_string_lossy().into_owned()).to_string();
     format!(
@@ -252,9 +276,14 @@ fn configuration(dir: &Path, port: Option<u16>, password: &str) -> String {
          host: 127.0.0.1\n\
          port: {port}\n\
          max_payload: {MAX_PAYLOAD}\n\
-         jetstream {{\n  store_dir: {store}\n  # What is acknowledged is on disk; the default would lose up to 2 minutes.\n  sync_interval: always\n}}\n\
+         jetstream {{\n  store_dir: {store}\n{sync}}}\n\
          authorization {{ users: [ {{ user: {USER}, password: \"{password}\" }} ] }}\n",
-        port = port.map_or_else(|| "-1".to_owned(), |port| port.to_string()),
+        sync = match options.sync {
+            SyncMode::Always =>
+                "  # What is acknowledged is on disk; the default would lose up to 2 minutes.\n  sync_interval: always\n",
+            SyncMode::Interval => "",
+        },
+        port = options.port.map_or_else(|| "-1".to_owned(), |port| port.to_string()),
         store = quoted(dir.join("jetstream")),
     )
 }

@@ -15,7 +15,7 @@ use nix::unistd::Pid;
 const PARENT: &str = "ATLAS_TEST_PARENT_DIR";
 
 fn options(dir: &Path) -> ServerOptions {
-    ServerOptions { binary: nats_server(), dir: dir.to_owned(), port: None }
+    ServerOptions::new(nats_server(), dir.to_owned())
 }
 
 #[tokio::test]

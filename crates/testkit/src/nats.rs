@@ -38,7 +38,7 @@ impl TestNats {
     }
 
     async fn launch(&mut self, port: Option<u16>) {
-        let options = ServerOptions { binary: nats_server(), dir: self.dir.path().to_owned(), port };
+        let options = ServerOptions { port, ..ServerOptions::new(nats_server(), self.dir.path().to_owned()) };
         let server = Server::start(options).await.unwrap_or_else(|error| panic!("{error}"));
         self.port = server.port;
         self.server = Some(server);

@@ -1,5 +1,6 @@
 //! `atlas bench`: figures, peers' beside ours with their source.
 
+mod actors;
 mod certify;
 mod check;
 mod machine;
@@ -15,6 +16,7 @@ pub fn bench(what: &Bench) -> Result<Exit> {
         Bench::Merge(args) => merge::merge(args),
         Bench::Check(args) => check::check(args),
         Bench::Certify(args) => certify::certify(args),
+        Bench::Actors(args) => actors::actors(args),
         Bench::Run { which, output } => run::run(which, output.output),
     }
 }

@@ -1,0 +1,145 @@
+//! The arguments of `atlas bench`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueEnum, ValueHint};
+
+use super::{OutputArgs, WhichRun};
+
+/// `atlas bench`.
+#[derive(Debug, Clone, Args)]
+pub struct BenchArgs {
+    /// What to measure.
+    #[command(subcommand)]
+    pub what: Bench,
+}
+
+/// What can be measured.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Bench {
+    /// Landed submissions per build time at 2 to 30 % bad: serial, batch-and-bisect, and this program's queue
+    Merge(BenchMergeArgs),
+    /// Checks from fresh state beside a pool of long-lived sessions: overhead, checks per second, memory, harm
+    Check(BenchCheckArgs),
+    /// What certification of a library costs beyond its elaboration
+    Certify(BenchCertifyArgs),
+    /// Agents that one machine carries: activation, turns, recovery, memory and disk for each
+    Actors(BenchActorsArgs),
+    /// Where the time of a finished run went
+    Run {
+        /// Which run.
+        #[command(flatten)]
+        which: WhichRun,
+        /// How to print.
+        #[command(flatten)]
+        output: OutputArgs,
+    },
+}
+
+/// `atlas bench merge`.
+#[derive(Debug, Clone, Args)]
+pub struct BenchMergeArgs {
+    /// Submissions per simulation
+    #[arg(long, default_value_t = 1000)]
+    pub submissions: usize,
+    /// Seeds; the table shows their mean
+    #[arg(long, default_value_t = 2)]
+    pub seeds: u64,
+    /// Submissions tried at once, at most
+    #[arg(long, default_value_t = 20)]
+    pub window: u32,
+    /// Probability that two neighbours break only together
+    #[arg(long, default_value_t = 0.0)]
+    pub clash: f64,
+    /// How to print.
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+/// `atlas bench check`.
+#[derive(Debug, Clone, Args)]
+pub struct BenchCheckArgs {
+    /// Snippets that every server checks
+    #[arg(long, default_value_t = 1000)]
+    pub snippets: usize,
+    /// The seed that they are made from
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Snippets, of those, that are checked in a fresh copy and in a session by turns
+    #[arg(long, default_value_t = 300)]
+    pub paired: usize,
+    /// Modules that are checked for their median
+    #[arg(long, default_value_t = 20)]
+    pub checks: usize,
+    /// Checks at once [default: as many as there are processors]
+    #[arg(long)]
+    pub concurrency: Option<usize>,
+    /// Where to write each single measurement
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub csv: Option<PathBuf>,
+    /// Give one verdict and end: what a process's first verdict is measured by
+    #[arg(long, hide = true)]
+    pub first: bool,
+    /// Where the embedded Lean is [default: .cache of the project]
+    #[arg(long, value_name = "DIR", env = "ATLAS_CACHE", value_hint = ValueHint::DirPath)]
+    pub cache: Option<PathBuf>,
+    /// How to print.
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+/// `atlas bench certify`.
+#[derive(Debug, Clone, Args)]
+pub struct BenchCertifyArgs {
+    /// A library's folder; of a run it is runs/NAME/library
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub library: PathBuf,
+    /// How often everything is done; the tables show medians
+    #[arg(long, default_value_t = 3)]
+    pub rounds: usize,
+    /// Where to write each single measurement
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub csv: Option<PathBuf>,
+    /// Where the embedded Lean is [default: .cache of the project]
+    #[arg(long, value_name = "DIR", env = "ATLAS_CACHE", value_hint = ValueHint::DirPath)]
+    pub cache: Option<PathBuf>,
+    /// How to print.
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+/// `atlas bench actors`.
+#[derive(Debug, Clone, Args)]
+pub struct BenchActorsArgs {
+    /// Agents at once; several numbers are measured one after the other, each on a server of its own
+    #[arg(long, value_delimiter = ',', default_values_t = [300, 3_000, 30_000])]
+    pub agents: Vec<u32>,
+    /// Turns of each agent: an effect that costs nothing, a decision, an acknowledged append
+    #[arg(long, default_value_t = 5)]
+    pub turns: u32,
+    /// Partitions that the agents lie in
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub partitions: u16,
+    /// When nats-server has on disk what it acknowledges
+    #[arg(long, value_enum, default_value_t)]
+    pub sync: BenchSync,
+    /// Where to write each single measurement
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub csv: Option<PathBuf>,
+    /// Where nats-server is [default: .cache of the project]
+    #[arg(long, value_name = "DIR", env = "ATLAS_CACHE", value_hint = ValueHint::DirPath)]
+    pub cache: Option<PathBuf>,
+    /// How to print.
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+/// When nats-server syncs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum BenchSync {
+    /// Before it acknowledges, as Atlas starts it
+    #[default]
+    Always,
+    /// Every two minutes, its own default
+    Interval,
+}
