@@ -25,6 +25,11 @@ pub enum Bench {
     Certify(BenchCertifyArgs),
     /// Agents that one machine carries: activation, turns, recovery, memory and disk for each
     Actors(BenchActorsArgs),
+    /// From `kill -9` of a host to its agents at work elsewhere, and what was lost or done twice meanwhile
+    Recovery(BenchRecoveryArgs),
+    /// A host for `bench recovery` to kill: told on standard input where NATS is, it ends with it
+    #[command(hide = true)]
+    Runner,
     /// Where the time of a finished run went
     Run {
         /// Which run.
@@ -123,6 +128,29 @@ pub struct BenchActorsArgs {
     /// When nats-server has on disk what it acknowledges
     #[arg(long, value_enum, default_value_t)]
     pub sync: BenchSync,
+    /// Where to write each single measurement
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub csv: Option<PathBuf>,
+    /// Where nats-server is [default: .cache of the project]
+    #[arg(long, value_name = "DIR", env = "ATLAS_CACHE", value_hint = ValueHint::DirPath)]
+    pub cache: Option<PathBuf>,
+    /// How to print.
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+/// `atlas bench recovery`.
+#[derive(Debug, Clone, Args)]
+pub struct BenchRecoveryArgs {
+    /// Hosts that are killed
+    #[arg(long, default_value_t = 100)]
+    pub kills: usize,
+    /// Runs at once on the one nats-server, of two hosts each
+    #[arg(long, default_value_t = 8)]
+    pub runs: usize,
+    /// Partitions of each run, with an agent in each
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub partitions: u16,
     /// Where to write each single measurement
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub csv: Option<PathBuf>,

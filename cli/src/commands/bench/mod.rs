@@ -5,6 +5,7 @@ mod certify;
 mod check;
 mod machine;
 mod merge;
+mod recovery;
 mod run;
 
 use crate::args::Bench;
@@ -17,6 +18,20 @@ pub fn bench(what: &Bench) -> Result<Exit> {
         Bench::Check(args) => check::check(args),
         Bench::Certify(args) => certify::certify(args),
         Bench::Actors(args) => actors::actors(args),
+        Bench::Recovery(args) => recovery::recovery(args),
+        Bench::Runner => recovery::runner(),
         Bench::Run { which, output } => run::run(which, output.output),
     }
+}
+
+/// The `share`th part of sorted times, by nearest rank.
+pub fn quantile(sorted: &[f64], share: f64) -> f64 {
+    let rank = (sorted.len() as f64 * share).ceil() as usize;
+    sorted.get(rank.saturating_sub(1)).copied().unwrap_or(f64::NAN)
+}
+
+fn sorted(times: impl Iterator<Item = f64>) -> Vec<f64> {
+    let mut times: Vec<f64> = times.collect();
+    times.sort_by(f64::total_cmp);
+    times
 }

@@ -13,10 +13,10 @@ use atlas_lean_wasm::Image;
 use serde_json::{Value, json};
 
 use crate::args::{BenchCheckArgs, Output};
-use crate::commands::bench::machine;
+use crate::commands::bench::{machine, quantile, sorted};
 use crate::failure::{Exit, Failure, Result};
 use crate::print;
-use measure::{Row, millis, quantile};
+use measure::{Row, millis};
 use servers::{Fresh, Judged, Lean, Limits, Pool, Restart, Server, fault};
 use snippets::{Kind, Snippet, generate, plain};
 
@@ -211,12 +211,6 @@ fn in_turn(
         run.starts = pool.map(Pool::starts);
     }
     Ok(runs)
-}
-
-fn sorted(times: impl Iterator<Item = f64>) -> Vec<f64> {
-    let mut times: Vec<f64> = times.collect();
-    times.sort_by(f64::total_cmp);
-    times
 }
 
 fn write_csv(path: &PathBuf, rows: &[Row]) -> Result<()> {

@@ -8,9 +8,9 @@ use atlas_lean::{Embedded, Toolchain};
 use atlas_proto::{CheckLevel, CheckReply, CheckRequest, ModuleSource, Outcome};
 use sha2::{Digest, Sha256};
 
-use super::measure::{millis, quantile};
-use super::sorted;
+use super::measure::millis;
 use crate::args::BenchCheckArgs;
+use crate::commands::bench::{quantile, sorted};
 use crate::failure::{Exit, Failure, Result};
 
 /// Medians, milliseconds.

@@ -1,12 +1,15 @@
 //! How many agents one machine carries, and how fast: agents whose effects cost nothing, through the real host and bus.
 
+mod runner;
+mod turner;
+
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use atlas_bus::Bus;
-use atlas_domain::{ActorId, ActorKind, RunId};
-use atlas_proto::{Letter, Task, letter};
+use atlas_domain::{ActorId, RunId};
+use atlas_proto::Letter;
 use futures::{StreamExt as _, TryStreamExt as _};
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -14,7 +17,11 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::{EffectError, Error, Executor, HostOptions, Machine, Scope, host};
+pub use runner::{beaten, runner, start};
+
+use turner::{Command, Turner};
+
+use crate::{EffectError, Error, Executor, HostOptions, Machine as _, Scope, host};
 
 /// Letters sent at once.
 const SENDERS: usize = 64;
@@ -71,13 +78,8 @@ pub async fn fleet(
     at(Stage::Empty);
     let begun = Instant::now();
     let first = Host::start(bus, run, "first", opened.clone()).await?;
-    let task = Task { max_turns: turns, ..Task::default() };
     futures::stream::iter(0..agents)
-        .map(|agent| {
-            let to = ActorId { run: run.clone(), kind: ActorKind::Agent, id: format!("bench.{agent}") };
-            let letter = Letter { letter: Some(letter::Letter::Task(task.clone())) };
-            async move { bus.send(&to, letter, "start").await }
-        })
+        .map(|agent| async move { bus.send(&turner::agent(run, agent), turner::start(turns), "start").await })
         .buffer_unordered(SENDERS)
         .try_collect::<()>()
         .await?;
@@ -154,63 +156,6 @@ impl Count {
     }
 }
 
-/// Counts to its goal.
-struct Turner {
-    goal: Option<u32>,
-    turns: u32,
-}
-
-/// The first one sets the goal.
-#[derive(Clone, PartialEq, prost::Message)]
-struct Turned {
-    #[prost(uint32, tag = "1")]
-    goal: u32,
-}
-
-enum Command {
-    Start(u32),
-    Turn,
-}
-
-impl Machine for Turner {
-    const KIND: ActorKind = ActorKind::Agent;
-    const VERSION: u32 = 1;
-    type Event = Turned;
-    type Command = Command;
-    type Effect = ();
-
-    fn new(_: &ActorId) -> Self {
-        Self { goal: None, turns: 0 }
-    }
-
-    fn apply(&mut self, event: &Turned, _: u64) {
-        match self.goal {
-            None => self.goal = Some(event.goal),
-            Some(_) => self.turns += 1,
-        }
-    }
-
-    fn decide(&self, command: Command, _: u64) -> Vec<Turned> {
-        match (command, self.goal) {
-            (Command::Start(goal), None) => vec![Turned { goal }],
-            (Command::Turn, Some(goal)) if self.turns < goal => vec![Turned::default()],
-            _ => Vec::new(),
-        }
-    }
-
-    fn effects(&self) -> Vec<(String, ())> {
-        if self.goal.is_some() && !self.is_finished() {
-            vec![(format!("turn/{}", self.turns), ())]
-        } else {
-            Vec::new()
-        }
-    }
-
-    fn is_finished(&self) -> bool {
-        self.goal.is_some_and(|goal| self.turns >= goal)
-    }
-}
-
 struct Bench {
     /// Whether effects end.
     gate: watch::Receiver<bool>,
@@ -220,10 +165,7 @@ struct Bench {
 
 impl Executor<Turner> for Bench {
     fn command(&self, letter: Letter) -> Option<Command> {
-        match letter.letter? {
-            letter::Letter::Task(task) => Some(Command::Start(task.max_turns)),
-            _ => None,
-        }
+        turner::command(letter)
     }
 
     async fn execute(&self, scope: Scope, (): ()) -> Result<Option<Command>, EffectError> {
