@@ -305,7 +305,6 @@ impl Part {
 
 impl Drop for Group {
     fn drop(&mut self) {
-        self.leave();
         for part in &self.0 {
             // What cannot be taken away yet is by the next launcher.
             let _ = unlinkat(part.base.as_fd(), part.name.as_str(), UnlinkatFlags::RemoveDir);

@@ -144,27 +144,32 @@ fn launch(build: &str, mut order: Order) -> Result<u8, Error> {
         order.report.layers.extend(group.limits_memory().then_some(Layer::Group));
         order.report.unlimited.extend(unlimited.clone());
     }
-    match namespaces(&order) {
-        Ok(made) => order.report.layers.extend(made),
-        Err(error) if order.plan.sandbox == Sandbox::Reduced => {
-            order.report.missing.push(format!("namespaces: {error}"));
-        }
-        Err(error) => return Err(Error::Refused(error.to_string())),
-    }
-    let text = serde_json::to_string(&order).map_err(Error::confine("write the worker's orders"))?;
-    let mut command = Command::new("/proc/self/exe");
-    command.arg(WORKER).arg(build).arg(text).stdout(Stdio::null());
-    let mut child = command.spawn().map_err(Error::confine("start the worker"))?;
+    let worker = start_worker(build, &mut order);
     if let Some((group, _)) = &group {
         group.leave();
     }
-    let status = hold(&mut child).map_err(Error::confine("wait for the worker"))?;
+    let status = hold(&mut worker?).map_err(Error::confine("wait for the worker"))?;
     if group.is_some_and(|(group, _)| group.ran_out()) {
         eprintln!("it was killed at the limit of its memory, {} MB", order.plan.memory >> 20);
         return Ok(OUT_OF_MEMORY);
     }
     let status = status.code().unwrap_or(128 + status.signal().unwrap_or_default());
     Ok(u8::try_from(status).unwrap_or(u8::MAX))
+}
+
+/// Makes the namespaces, and starts the worker in them and in the group that the launcher is in.
+fn start_worker(build: &str, order: &mut Order) -> Result<Child, Error> {
+    match namespaces(order) {
+        Ok(made) => order.report.layers.extend(made),
+        Err(error) if order.plan.sandbox == Sandbox::Reduced => {
+            order.report.missing.push(format!("namespaces: {error}"));
+        }
+        Err(error) => return Err(Error::Refused(error.to_string())),
+    }
+    let text = serde_json::to_string(order).map_err(Error::confine("write the worker's orders"))?;
+    let mut command = Command::new("/proc/self/exe");
+    command.arg(WORKER).arg(build).arg(text).stdout(Stdio::null());
+    command.spawn().map_err(Error::confine("start the worker"))
 }
 
 /// Waits for the end of the worker, and brings it when the parent asks for it (`SIGTERM`) or is gone: the parent holds the reading end of our

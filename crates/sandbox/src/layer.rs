@@ -85,7 +85,7 @@ pub struct Plan {
 impl Default for Plan {
     fn default() -> Self {
         let (sandbox, without) = (Sandbox::default(), BTreeSet::new());
-        Self { sandbox, without, readable: vec![], threads: 16, memory: 32 << 20, processors: 1 }
+        Self { sandbox, without, readable: vec![], threads: 16, memory: 16 << 20, processors: 1 }
     }
 }
 
