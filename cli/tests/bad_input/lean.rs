@@ -1,5 +1,13 @@
 //! Lean that loops, eats its memory or dies: asked directly with `atlas check`, and by an agent in a run.
 
+use std::path::Path;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use atlas_testkit::{Watched, children, descendants, groups_of_launcher, ticks};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
 use super::{Project, Told, common, machine};
 
 /// Loops for ever, in compiled code that no heartbeat of Lean's counts.
@@ -63,6 +71,51 @@ fn no_embedded_lean() {
             .way_out("scripts/setup lean")
             .documented("no embedded Lean");
     }
+}
+
+#[test]
+fn a_worker_of_another_build() {
+    let project = Project::new();
+    project.write("File.lean", "theorem x : True := trivial\n");
+    let mut command = project.atlas(&["check", "File.lean"]);
+    // Of the same convention, as an older `lean-worker` is, and of another build.
+    command.env("ATLAS_LEAN_WORKER", Path::new(env!("CARGO_BIN_EXE_atlas")).with_file_name("atlas-canary"));
+    Told::by(command)
+        .exits(1)
+        .at(env!("CARGO_PKG_VERSION"))
+        .way_out("cargo build --workspace")
+        .documented("a worker of another build");
+}
+
+#[test]
+fn a_killed_atlas_takes_its_workers_along() {
+    let _machine = machine();
+    let project = Project::new();
+    project.write("File.lean", SPIN);
+    let mut command = project.atlas(&["check", "File.lean", "--deadline", "5m"]);
+    let mut atlas = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    // Canaries have ended, and a worker elaborates.
+    let begun = Instant::now();
+    while !descendants(atlas.id()).into_iter().any(|process| ticks(process) > 100) {
+        assert!(begun.elapsed() < Duration::from_secs(60) && atlas.try_wait().unwrap().is_none());
+        std::thread::yield_now();
+    }
+    let launchers = children(atlas.id());
+    let all = descendants(atlas.id());
+    // What is stopped does not end by itself when nobody speaks to it any more.
+    let workers: Vec<&u32> = all.iter().filter(|process| !launchers.contains(process)).collect();
+    assert!(!workers.is_empty());
+    for worker in workers {
+        kill(Pid::from_raw(worker.cast_signed()), Signal::SIGSTOP).unwrap();
+    }
+    let watched: Vec<Watched> = all.iter().map(|process| Watched::begin(*process).unwrap()).collect();
+    atlas.kill().unwrap();
+    atlas.wait().unwrap();
+    for (process, watched) in all.iter().zip(watched) {
+        assert!(watched.ends_within(Duration::from_secs(20)), "process {process} goes on");
+    }
+    let left: Vec<_> = launchers.into_iter().flat_map(groups_of_launcher).collect();
+    assert!(left.is_empty(), "{left:?}");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 const GUIDE: &str = include_str!("../../../docs/troubleshooting.md");
 
 /// Lines that no test of this suite shows, with the reason.
-const UNTESTED: [(&str, &str); 13] = [
+const UNTESTED: [(&str, &str); 14] = [
     ("a port", "a run asks for none; crates/bus/tests/server.rs"),
     ("Lean fails its smoke test", "crates/lean and services/lean-verifier test it on a damaged image"),
     ("has a damaged image, a full disk", "crates/lean-wasm tests damaged images"),
@@ -18,6 +18,7 @@ const UNTESTED: [(&str, &str); 13] = [
     ("a verdict that is none", "services/agent-runner: verdict.rs"),
     ("no sandbox", "crates/sandbox/tests/canaries.rs takes layers away"),
     ("a sandbox that does not hold", "crates/sandbox/tests/canaries.rs"),
+    ("eats its worker's memory", "crates/lean/tests/workers.rs"),
     ("no worker's program", "a build without one of its own programs"),
 ];
 

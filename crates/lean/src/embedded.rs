@@ -19,6 +19,11 @@ use crate::worker::Workers;
 /// What [`EmbeddedOptions::warm_bytes`] is when nobody says.
 pub const WARM_BYTES: u64 = 1 << 30;
 
+/// What [`EmbeddedOptions::worker_bytes`] is when nobody says: three quarters of the machine's memory.
+pub fn worker_bytes() -> u64 {
+    nix::sys::sysinfo::sysinfo().map_or(u64::MAX, |machine| machine.ram_total() / 4 * 3)
+}
+
 /// Where the embedded Lean finds and keeps things.
 #[derive(Debug, Clone)]
 pub struct EmbeddedOptions {
@@ -32,16 +37,26 @@ pub struct EmbeddedOptions {
     /// Bytes of memory for warm guests that are kept: with imported library modules, and behind the beginnings of modules that
     /// agents are at work on. Least recently used out first.
     pub warm_bytes: u64,
+    /// Bytes of memory that one worker may take as a whole, where it can be given a control group. It is given less if its requests cannot
+    /// need as much.
+    pub worker_bytes: u64,
     /// What happens where the system does not allow the whole sandbox.
     pub sandbox: Sandbox,
 }
 
 impl EmbeddedOptions {
-    /// The toolchain's declarations are kept beside the image, in `foundation`, and [`WARM_BYTES`] of guests; the whole sandbox is required.
+    /// The toolchain's declarations are kept beside the image, in `foundation`, and [`WARM_BYTES`] of guests; a worker may take
+    /// [`worker_bytes`]; the whole sandbox is required.
     pub fn at(image: &Path, cache: &Path) -> Self {
         let foundation = image.parent().unwrap_or(image).join("foundation");
-        let sandbox = Sandbox::default();
-        Self { image: image.into(), cache: cache.into(), foundation, warm_bytes: WARM_BYTES, sandbox }
+        Self {
+            image: image.into(),
+            cache: cache.into(),
+            foundation,
+            warm_bytes: WARM_BYTES,
+            worker_bytes: worker_bytes(),
+            sandbox: Sandbox::default(),
+        }
     }
 
     /// The same; the sandbox is as [`Sandbox::VARIABLE`] says.

@@ -20,7 +20,12 @@ pub enum Error {
     },
     /// No confined process can be had for the embedded Lean.
     #[error(transparent)]
-    Sandbox(#[from] atlas_sandbox::Error),
+    Sandbox(atlas_sandbox::Error),
+    /// The program in which the embedded Lean runs was not built with this one.
+    #[error(
+        "{0}; run `cargo build --workspace`, or set `ATLAS_LEAN_WORKER` to the one that belongs to this program"
+    )]
+    OtherBuild(atlas_sandbox::Error),
     /// Canaries found ways out of the sandbox.
     #[error("the sandbox does not hold: a process in it could {}; see docs/sandbox.md", list(.0))]
     Escaped(Vec<atlas_sandbox::canary::Finding>),
@@ -40,6 +45,15 @@ pub enum Error {
         "no native Lean: {0}; install Lean with elan (https://lean-lang.org) or set `toolchain: embedded`"
     )]
     Native(String),
+}
+
+impl From<atlas_sandbox::Error> for Error {
+    fn from(error: atlas_sandbox::Error) -> Self {
+        match error {
+            atlas_sandbox::Error::Build { .. } => Self::OtherBuild(error),
+            other => Self::Sandbox(other),
+        }
+    }
 }
 
 fn list(found: &[atlas_sandbox::canary::Finding]) -> String {

@@ -33,7 +33,7 @@ mod worker;
 
 pub use atlas_judge::{AXIOMS as ALLOWED_AXIOMS, SORRY};
 pub use atlas_sandbox::Sandbox;
-pub use embedded::{Embedded, EmbeddedOptions, WARM_BYTES};
+pub use embedded::{Embedded, EmbeddedOptions, WARM_BYTES, worker_bytes};
 pub use error::Error;
 pub use exported::exported;
 pub use native::Native;

@@ -10,6 +10,10 @@
 //! A worker is believed nothing: what it sends is bounded and decoded strictly, and it is given only what the request at hand names. It
 //! never opens the cache.
 
+/// What parent and worker must both have been built from: the version, and the sources of all that they have in common.
+pub(crate) const BUILD: &str =
+    concat!("atlas ", env!("CARGO_PKG_VERSION"), " (sources ", env!("ATLAS_LEAN_SOURCES"), ")");
+
 mod pool;
 mod serve;
 mod wire;

@@ -6,24 +6,13 @@ mod common;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use atlas_lean::{Embedded, Toolchain as _};
+use atlas_lean::{Embedded, EmbeddedOptions, Toolchain as _};
 use atlas_proto::{CheckReply, CheckRequest, Outcome};
+use atlas_testkit::{children, groups_of_launcher, ticks};
 use common::{elaborate, image, module};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-
-/// The direct children of a process, the dead among them left out.
-fn children(of: u32) -> Vec<u32> {
-    let numbers = std::fs::read_dir("/proc").unwrap().flatten();
-    let numbers = numbers.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-    let parent = of.to_string();
-    let is_child = |pid: &u32| {
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        let mut fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
-        fields.next().is_some_and(|state| state != "Z") && fields.next() == Some(&parent)
-    };
-    numbers.filter(is_child).collect()
-}
+use parking_lot::Mutex;
 
 /// The workers of this process: the children of its launchers.
 fn workers() -> BTreeSet<u32> {
@@ -46,13 +35,6 @@ fn signal(pid: u32, signal: Signal) {
     kill(Pid::from_raw(pid.cast_signed()), signal).unwrap();
 }
 
-/// Processor time of a process in clock ticks.
-fn ticks(pid: u32) -> u64 {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-    fields.get(11..13).map_or(0, |times| times.iter().map(|t| t.parse::<u64>().unwrap()).sum())
-}
-
 /// A check that runs until its deadline, in seconds.
 fn endless(deadline: u32) -> CheckRequest {
     let body = "end\npartial def spin (n : Nat) : IO Nat := spin (n + 1)\n#eval spin 0\n";
@@ -66,15 +48,23 @@ fn fine(lean: &Embedded, number: u32) -> CheckReply {
     )]))
 }
 
-/// One test, as all of it is about the workers of this process.
+/// Room for a worker and a small check, and not for a guest of the largest size.
+const WORKER_BYTES: u64 = 600 << 20;
+
+/// Waits until a process has worked for a while, from now on.
+fn busy(pid: u32) {
+    let before = ticks(pid);
+    until(|| (ticks(pid) > before + 20).then_some(()));
+}
+
+/// One test at a time, as all of each is about the workers of this process.
+static ALONE: Mutex<()> = Mutex::new(());
+
 #[test]
 fn deaths_of_workers_are_nobody_elses_and_their_own_only_twice() {
+    let _alone = ALONE.lock();
     let lean = Embedded::fresh(&image()).expect("run `scripts/setup lean`");
     let shared = until(|| workers().first().copied());
-    let busy = |pid: u32| {
-        let before = ticks(pid);
-        until(|| (ticks(pid) > before + 20).then_some(()));
-    };
 
     // One whose worker dies is tried again in one of its own; what it does there meets nobody else.
     std::thread::scope(|scope| {
@@ -116,4 +106,31 @@ fn deaths_of_workers_are_nobody_elses_and_their_own_only_twice() {
     // None outlives its parent.
     drop(lean);
     assert_eq!(workers(), BTreeSet::new());
+}
+
+#[test]
+fn a_check_that_takes_all_of_its_workers_memory_is_told_so_and_costs_nobody_else_a_check() {
+    let _alone = ALONE.lock();
+    let cache = tempfile::tempdir().unwrap();
+    let options =
+        EmbeddedOptions { worker_bytes: WORKER_BYTES, ..EmbeddedOptions::at(&image(), cache.path()) };
+    let lean = Embedded::with_options(&options).expect("run `scripts/setup lean`");
+    let launcher = children(std::process::id())[0];
+    let shared = children(launcher)[0];
+    let limited = !groups_of_launcher(launcher).is_empty();
+
+    // Its own limit is the larger one.
+    let body = "end\npartial def grow (a : Array Nat) : IO Nat := grow (a.push a.size)\n#eval grow #[]\n";
+    let hungry = CheckRequest { memory_bytes: 2 << 30, ..elaborate(vec![module("N.Grow", body)]) };
+    std::thread::scope(|scope| {
+        let endless = scope.spawn(|| lean.check(&endless(8)));
+        busy(shared);
+        let reply = lean.check(&hungry);
+        assert_eq!(reply.outcome(), Outcome::OutOfMemory, "{reply:#?}");
+        assert_eq!(reply.fault.contains("killed at the limit of its memory"), limited, "{}", reply.fault);
+        assert_eq!(workers().contains(&shared), !limited);
+        let reply = endless.join().unwrap();
+        assert_eq!(reply.outcome(), Outcome::TimedOut, "{reply:#?}");
+    });
+    assert_eq!(fine(&lean, 1).outcome(), Outcome::Accepted);
 }

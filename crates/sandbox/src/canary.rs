@@ -20,7 +20,7 @@ use nix::unistd::{ForkResult, Pid, alarm, fork, pause, setsid};
 use serde::{Deserialize, Serialize};
 
 use crate::frame::{self, Until};
-use crate::{Entered, Error, Plan, Process, Report};
+use crate::{Entered, Error, Layer, Plan, Process, Report};
 
 /// Children that a fork bomb makes at most; a plan for canaries allows fewer threads.
 const BOMB: usize = 64;
@@ -39,6 +39,8 @@ pub struct Targets {
     abstract_socket: String,
     port: u16,
     parent: i32,
+    /// Bytes that it may take.
+    memory: u64,
 }
 
 /// A way out.
@@ -63,6 +65,7 @@ impl std::fmt::Display for Finding {
 /// As [`Process::start`]'s; a canary that says nothing has shown nothing.
 pub fn run(
     program: &Path,
+    build: &str,
     plan: &Plan,
     task: impl FnOnce(Targets) -> String,
     patience: Duration,
@@ -88,13 +91,22 @@ pub fn run(
         abstract_socket,
         port: listener.local_addr().map_err(failed())?.port(),
         parent: i32::try_from(std::process::id()).unwrap_or(i32::MAX),
+        memory: plan.memory,
     };
-    let (process, mut lanes) = Process::start(program, plan, &task(targets), 1, patience)?;
+    let (process, mut lanes) = Process::start(program, build, plan, &task(targets), 1, patience)?;
     let said = frame::receive(&mut Until(process.control(), until), MOST_BYTES);
     let said = said.ok().and_then(|said| serde_json::from_slice::<Vec<Finding>>(&said).ok());
     let Some(mut found) = said else {
         return Err(Error::Silent(format!("a canary fell silent: {}", process.last_words())));
     };
+    // The last, since it dies of it; and where no group can be had, nothing is to hold it.
+    if process.report().layers.contains(&Layer::Group) || !plan.has(Layer::Group) {
+        let _ = frame::send(&mut Until(process.control(), until), &[]);
+        if process.speaks(until) {
+            let said = frame::receive(&mut Until(process.control(), until), MOST_BYTES);
+            found.extend(said.ok().and_then(|said| serde_json::from_slice::<Finding>(&said).ok()));
+        }
+    }
     process.end();
     if let Some(lane) = lanes.pop()
         && Until(&lane, Instant::now() + SURVIVES).read(&mut [0]).is_err()
@@ -112,9 +124,21 @@ pub fn run(
 pub fn sing(entered: &mut Entered, targets: &Targets) -> std::io::Result<()> {
     let found = serde_json::to_vec(&attempts(targets))?;
     frame::send(&mut entered.control, &found)?;
-    // The end comes from the parent.
-    let _ = entered.control.read(&mut [0]);
+    // Else the end comes from the parent.
+    if frame::receive(&mut entered.control, 0).is_ok() {
+        let how = take_memory(targets);
+        let finding = Finding { attempt: "take memory without end".into(), how };
+        frame::send(&mut entered.control, &serde_json::to_vec(&finding)?)?;
+        let _ = entered.control.read(&mut [0]);
+    }
     Ok(())
+}
+
+/// Takes twice the memory that it may have, and writes to all of it.
+fn take_memory(targets: &Targets) -> String {
+    let bytes = usize::try_from(2 * targets.memory).unwrap_or(usize::MAX);
+    let taken = std::hint::black_box(vec![1_u8; bytes]);
+    format!("{} MB where {} are allowed", taken.len() >> 20, targets.memory >> 20)
 }
 
 fn attempts(targets: &Targets) -> Vec<Finding> {

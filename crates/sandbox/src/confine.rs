@@ -23,11 +23,14 @@ use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
 use nix::unistd::{Gid, Uid, setgroups, sethostname, setresgid, setresuid};
 use serde::{Deserialize, Serialize};
 
+use crate::cgroup::{Group, Places};
 use crate::{Error, Layer, Plan, Report, Sandbox, frame, root, syscalls};
 
 /// The first arguments by which a program knows what it has been started as.
 pub(crate) const LAUNCHER: &str = "--launch";
 const WORKER: &str = "--confine";
+/// The launcher's status when the worker was killed at its group's memory limit.
+pub(crate) const OUT_OF_MEMORY: u8 = 12;
 /// Whom privileged parents' workers run as.
 const NOBODY: u32 = 65534;
 /// Descriptors that a worker may have open: its image, the toolchain's files that guests read, layers in memory, sockets.
@@ -43,6 +46,8 @@ pub(crate) struct Order {
     pub(crate) plan: Plan,
     pub(crate) task: String,
     pub(crate) lanes: usize,
+    /// Where the launcher may make groups.
+    pub(crate) places: Places,
     /// What the launcher has put in force.
     pub(crate) report: Report,
     /// The launcher had the rights of an administrator.
@@ -54,6 +59,8 @@ pub(crate) struct Order {
 pub(crate) enum Hello {
     Confined(Report),
     Refused(String),
+    /// It is of this build, and understands no other's orders.
+    Built(String),
 }
 
 /// A confined process: what it was started for.
@@ -67,20 +74,26 @@ pub struct Entered {
     filtered: bool,
 }
 
-/// Confines this process, as it was told by who started it. `before` is called while all files are still in reach, before anything of the
-/// parent's is read. The caller is the program's only thread.
+/// Confines this process, as it was told by who started it, who must be of the same `build` ([`crate::Process::start`]). `before` is called
+/// while all files are still in reach, before anything of the parent's is read. The caller is the program's only thread.
 ///
 /// # Errors
 /// The status to exit with: the process was the launcher and its worker has ended; or it could not be confined, which the parent has
-/// been told; or it was not started by [`crate::Process::start`].
-pub fn enter(before: impl FnOnce() -> IoResult<()>) -> Result<Entered, ExitCode> {
+/// been told; or it was not started by [`crate::Process::start`], or by one of another build.
+pub fn enter(build: &str, before: impl FnOnce() -> IoResult<()>) -> Result<Entered, ExitCode> {
     let arguments: Vec<String> = std::env::args().collect();
-    let [_, stage, order] = &arguments[..] else { return Err(alone()) };
-    let Ok(order) = serde_json::from_str::<Order>(order) else { return Err(alone()) };
+    let [_, stage, theirs, order] = &arguments[..] else { return Err(alone()) };
     let Ok(control) = std::io::stdin().as_fd().try_clone_to_owned() else { return Err(ExitCode::FAILURE) };
     let mut control = UnixStream::from(control);
+    if theirs != build {
+        if let Ok(said) = serde_json::to_vec(&Hello::Built(build.to_owned())) {
+            let _ = frame::send(&mut control, &said);
+        }
+        return Err(ExitCode::FAILURE);
+    }
+    let Ok(order) = serde_json::from_str::<Order>(order) else { return Err(alone()) };
     let ended = match stage.as_str() {
-        LAUNCHER => match launch(order) {
+        LAUNCHER => match launch(build, order) {
             Ok(status) => return Err(ExitCode::from(status)),
             Err(error) => Err(error),
         },
@@ -117,7 +130,7 @@ impl Entered {
 }
 
 /// The launcher: makes the namespaces, starts the worker in them, and ends with it or with the parent, whichever ends first.
-fn launch(mut order: Order) -> Result<u8, Error> {
+fn launch(build: &str, mut order: Order) -> Result<u8, Error> {
     if order.plan.has(Layer::Environment) {
         close_inherited().map_err(Error::confine("close what was inherited"))?;
         order.report.layers.insert(Layer::Environment);
@@ -125,42 +138,61 @@ fn launch(mut order: Order) -> Result<u8, Error> {
     order.privileged = caps::has_cap(None, CapSet::Effective, caps::Capability::CAP_SYS_ADMIN)
         .map_err(Error::confine("ask for its rights"))?
         && Uid::effective().is_root();
-    match namespaces(&order) {
+    let places = std::mem::take(&mut order.places);
+    let group = order.plan.has(Layer::Group).then(|| Group::enter(&places, &order.plan));
+    if let Some((group, unlimited)) = &group {
+        order.report.layers.extend(group.limits_memory().then_some(Layer::Group));
+        order.report.unlimited.extend(unlimited.clone());
+    }
+    let worker = start_worker(build, &mut order);
+    if let Some((group, _)) = &group {
+        group.leave();
+    }
+    let status = hold(&mut worker?).map_err(Error::confine("wait for the worker"))?;
+    if group.is_some_and(|(group, _)| group.ran_out()) {
+        eprintln!("it was killed at the limit of its memory, {} MB", order.plan.memory >> 20);
+        return Ok(OUT_OF_MEMORY);
+    }
+    let status = status.code().unwrap_or(128 + status.signal().unwrap_or_default());
+    Ok(u8::try_from(status).unwrap_or(u8::MAX))
+}
+
+/// Makes the namespaces, and starts the worker in them and in the group that the launcher is in.
+fn start_worker(build: &str, order: &mut Order) -> Result<Child, Error> {
+    match namespaces(order) {
         Ok(made) => order.report.layers.extend(made),
         Err(error) if order.plan.sandbox == Sandbox::Reduced => {
             order.report.missing.push(format!("namespaces: {error}"));
         }
         Err(error) => return Err(Error::Refused(error.to_string())),
     }
-    let text = serde_json::to_string(&order).map_err(Error::confine("write the worker's orders"))?;
+    let text = serde_json::to_string(order).map_err(Error::confine("write the worker's orders"))?;
     let mut command = Command::new("/proc/self/exe");
-    command.arg(WORKER).arg(text).stdout(Stdio::null());
-    let mut child = command.spawn().map_err(Error::confine("start the worker"))?;
-    let status = hold(&mut child).map_err(Error::confine("wait for the worker"))?;
-    let status = status.code().unwrap_or(128 + status.signal().unwrap_or_default());
-    Ok(u8::try_from(status).unwrap_or(u8::MAX))
+    command.arg(WORKER).arg(build).arg(text).stdout(Stdio::null());
+    command.spawn().map_err(Error::confine("start the worker"))
 }
 
-/// Waits for the end of the worker, or of the parent, which holds the reading end of our output for as long as it lives. By signal, as who
-/// has made a PID namespace for its children can have no second thread.
+/// Waits for the end of the worker, and brings it when the parent asks for it (`SIGTERM`) or is gone: the parent holds the reading end of our
+/// output for as long as it lives. By signal, as who has made a PID namespace for its children can have no second thread.
 fn hold(worker: &mut Child) -> IoResult<ExitStatus> {
-    let mut ended = SigSet::empty();
-    ended.add(Signal::SIGCHLD);
-    ended.thread_block()?;
-    let ended = SignalFd::with_flags(&ended, SfdFlags::SFD_NONBLOCK)?;
+    let mut signals = SigSet::empty();
+    signals.add(Signal::SIGCHLD);
+    signals.add(Signal::SIGTERM);
+    signals.thread_block()?;
+    let signals = SignalFd::with_flags(&signals, SfdFlags::SFD_NONBLOCK)?;
     let output = std::io::stdout();
     loop {
         if let Some(status) = worker.try_wait()? {
             return Ok(status);
         }
         let leash = PollFd::new(output.as_fd(), PollFlags::empty());
-        let mut either = [leash, PollFd::new(ended.as_fd(), PollFlags::POLLIN)];
+        let mut either = [leash, PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
         poll(&mut either, PollTimeout::NONE)?;
-        if either[0].any() == Some(true) {
+        let asked = signals.read_signal()?.is_some_and(|signal| signal.ssi_signo == Signal::SIGTERM as u32);
+        if asked || either[0].any() == Some(true) {
             worker.kill()?;
             return worker.wait();
         }
-        ended.read_signal()?;
     }
 }
 

@@ -19,6 +19,16 @@ pub enum Error {
         variable = crate::Sandbox::VARIABLE
     )]
     Refused(String),
+    /// Parent and program do not speak the same language.
+    #[error("`{program}` is of another build, {its}, than this program, {own}")]
+    Build {
+        /// The program.
+        program: PathBuf,
+        /// Its build.
+        its: String,
+        /// This process's.
+        own: String,
+    },
     /// It started, and then said nothing that can be understood.
     #[error("the confined process cannot be spoken to: {0}")]
     Silent(String),

@@ -23,6 +23,8 @@ pub enum Layer {
     Privileges,
     /// Limits of processes, files, file sizes; no core dumps.
     Limits,
+    /// A control group of its own: memory as a whole, processes, processor time.
+    Group,
     /// Landlock: files below what may be read can be read, no other can be opened; no TCP, no signal, no abstract socket to the outside.
     Landlock,
     /// seccomp: the system calls that a worker needs, and no other.
@@ -63,8 +65,8 @@ impl Sandbox {
     }
 }
 
-/// How a process is to be confined.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+/// How a process is to be confined. By default as a canary needs it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Plan {
     /// What happens where a layer cannot be had.
     pub sandbox: Sandbox,
@@ -74,6 +76,17 @@ pub struct Plan {
     pub readable: Vec<PathBuf>,
     /// Threads that it may have.
     pub threads: u64,
+    /// Bytes of memory that it may take as a whole, where it can be given a control group.
+    pub memory: u64,
+    /// Processors that it may keep busy, likewise.
+    pub processors: u64,
+}
+
+impl Default for Plan {
+    fn default() -> Self {
+        let (sandbox, without) = (Sandbox::default(), BTreeSet::new());
+        Self { sandbox, without, readable: vec![], threads: 16, memory: 16 << 20, processors: 1 }
+    }
 }
 
 impl Plan {
@@ -87,6 +100,8 @@ impl Plan {
 pub struct Report {
     /// The layers in force.
     pub layers: BTreeSet<Layer>,
-    /// What could not be had, in words: empty unless the sandbox is reduced.
+    /// What the sandbox has to do without, in words: empty unless it is reduced.
     pub missing: Vec<String>,
+    /// What is not limited by control group, and why: a whole sandbox where the system lets no groups be made.
+    pub unlimited: Vec<String>,
 }

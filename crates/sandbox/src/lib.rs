@@ -11,6 +11,8 @@
 //!   the launcher ends  ends when the parent does
 //! ```
 //!
+//! Where the system allows it, the launcher puts the worker into a control group of its own.
+//!
 //! The launcher is needed because a process cannot move itself into a new PID namespace; it is also what the parent kills. It never
 //! reads anything from the worker, which dies with it (parent-death signal), and with the worker all that it has started.
 #![allow(unsafe_code)] // taking descriptors that arrived, and canaries that fork and call the kernel by number; an argument stands at each
@@ -18,6 +20,7 @@
 pub mod canary;
 pub mod frame;
 
+mod cgroup;
 mod confine;
 mod error;
 mod layer;

@@ -8,10 +8,13 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{Signal, kill};
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
+use nix::unistd::Pid;
 use parking_lot::Mutex;
 
-use crate::confine::{Hello, LAUNCHER, Order};
+use crate::cgroup::Places;
+use crate::confine::{Hello, LAUNCHER, OUT_OF_MEMORY, Order};
 use crate::frame::{self, Until};
 use crate::{Error, Layer, Plan, Report};
 
@@ -19,8 +22,9 @@ use crate::{Error, Layer, Plan, Report};
 pub(crate) const MOST_LANES: usize = 64;
 /// Bytes of a process's first message.
 const MOST_HELLO: u64 = 1 << 16;
-/// How long a process whose connections are closed may take to end, for its status to be known.
-const ENDING_MS: u8 = 200;
+/// How long a process may take to end, its memory given back, before its launcher is killed: its status is then not known, and its group is left
+/// to the next launcher.
+const ENDING_MS: u16 = 2000;
 /// Bytes that are kept of what a process says about its end.
 const MOST_LAST_WORDS: usize = 4096;
 
@@ -33,13 +37,14 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts `program`, which begins with [`crate::enter`], confined by `plan` and told `task`. Gives the process, once its sandbox is in
-    /// force, and `lanes` connections to it (at most 64).
+    /// Starts `program`, which begins with [`crate::enter`], confined by `plan` and told `task`. `build` names what both must have been built
+    /// from to understand each other. Gives the process, once its sandbox is in force, and `lanes` connections to it (at most 64).
     ///
     /// # Errors
-    /// [`Error::Refused`] names the layer that cannot be had; [`Error::Start`], [`Error::Silent`].
+    /// [`Error::Refused`] names the layer that cannot be had; [`Error::Start`], [`Error::Build`], [`Error::Silent`].
     pub fn start(
         program: &Path,
+        build: &str,
         plan: &Plan,
         task: &str,
         lanes: usize,
@@ -52,13 +57,14 @@ impl Process {
             plan: plan.clone(),
             task: task.to_owned(),
             lanes,
+            places: if plan.has(Layer::Group) { Places::here().clone() } else { Places::default() },
             report: Report::default(),
             privileged: false,
         };
         let order = serde_json::to_string(&order).map_err(|e| start(e.into()))?;
         let (control, theirs) = UnixStream::pair().map_err(start)?;
         let mut command = Command::new(program);
-        command.arg(LAUNCHER).arg(order);
+        command.arg(LAUNCHER).arg(build).arg(order);
         command.stdin(OwnedFd::from(theirs)).stdout(Stdio::piped()).stderr(Stdio::piped());
         if plan.has(Layer::Environment) {
             command.env_clear();
@@ -74,6 +80,9 @@ impl Process {
         match hello {
             Some(Hello::Confined(report)) => process.report = report,
             Some(Hello::Refused(why)) => return Err(Error::Refused(why)),
+            Some(Hello::Built(its)) => {
+                return Err(Error::Build { program: program.into(), its, own: build.to_owned() });
+            }
             None => return Err(Error::Silent(process.last_words())),
         }
         // The worker has tied its life to the launcher's, which must have been there to tie it to.
@@ -95,6 +104,11 @@ impl Process {
         Ok(ours)
     }
 
+    /// The launcher's number.
+    pub fn id(&self) -> u32 {
+        self.child.lock().id()
+    }
+
     /// What confines it.
     pub fn report(&self) -> &Report {
         &self.report
@@ -107,17 +121,42 @@ impl Process {
 
     /// Waits for the end of one that has hung up, and gives what it said last.
     pub fn last_words(&self) -> String {
+        self.wait();
+        self.end()
+    }
+
+    /// Whether it was killed at its group's memory limit. Known when it has ended.
+    pub fn out_of_memory(&self) -> bool {
+        let status = self.child.lock().try_wait().ok().flatten();
+        status.and_then(|status| status.code()) == Some(OUT_OF_MEMORY.into())
+    }
+
+    /// Waits for what it says next on the connection over which it was started, and says whether something came before its end: that
+    /// connection may be held open by others.
+    pub(crate) fn speaks(&self, until: Instant) -> bool {
+        let patience = PollTimeout::try_from(until.saturating_duration_since(Instant::now()));
+        let mut either = vec![PollFd::new(self.control.as_fd(), PollFlags::POLLIN)];
+        either.extend(self.leash.as_ref().map(|leash| PollFd::new(leash.as_fd(), PollFlags::POLLIN)));
+        let _ = poll(&mut either, patience.unwrap_or(PollTimeout::MAX));
+        either[0].any() == Some(true)
+    }
+
+    /// Waits for the launcher's end, whose output is closed then.
+    fn wait(&self) {
         if let Some(leash) = &self.leash {
-            // Closed by a launcher whose worker has ended; one that has not ended by then is ended.
             let _ = poll(&mut [PollFd::new(leash.as_fd(), PollFlags::POLLIN)], PollTimeout::from(ENDING_MS));
         }
-        self.end()
     }
 
     /// Kills it, with all that it has started, waits for its end, and gives what it said last.
     pub fn end(&self) -> String {
         let mut child = self.child.lock();
         let status = child.try_wait().ok().flatten();
+        if status.is_none() {
+            // The launcher ends the worker, takes its group away, and ends.
+            let _ = kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGTERM);
+            self.wait();
+        }
         let _ = child.kill();
         let _ = child.wait();
         let mut words = vec![0; MOST_LAST_WORDS];
@@ -145,9 +184,6 @@ fn read_what_is_there(from: &mut std::process::ChildStderr, buffer: &mut [u8]) -
 
 impl Drop for Process {
     fn drop(&mut self) {
-        let child = self.child.get_mut();
-        // What has ended by itself is only to be waited for.
-        let _ = child.kill();
-        let _ = child.wait();
+        self.end();
     }
 }

@@ -3,21 +3,26 @@
 
 use std::collections::BTreeSet;
 use std::os::unix::process::CommandExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
 
 use atlas_sandbox::canary::{self, Targets};
-use atlas_sandbox::{Layer, Plan, Report, Sandbox};
+use atlas_sandbox::{Error, Layer, Plan, Process, Report, Sandbox};
+use atlas_testkit::{Watched, children, groups_of_launcher};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, apply_filter};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_atlas-canary");
+const BUILD: &str = concat!("atlas-canary ", env!("CARGO_PKG_VERSION"));
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What confined a canary, and what it found, with some layers left out.
 fn without(layers: &[Layer]) -> (Report, BTreeSet<String>) {
-    let plan = Plan { without: layers.iter().copied().collect(), threads: 16, ..Plan::default() };
+    let plan = Plan { without: layers.iter().copied().collect(), ..Plan::default() };
     let task = |targets: Targets| serde_json::to_string(&targets).unwrap();
-    let (report, found) = canary::run(Path::new(PROGRAM), &plan, task, Duration::from_secs(20)).unwrap();
+    let (report, found) = canary::run(Path::new(PROGRAM), BUILD, &plan, task, PATIENCE).unwrap();
     (report, found.into_iter().map(|finding| finding.attempt).collect())
 }
 
@@ -25,13 +30,16 @@ fn without(layers: &[Layer]) -> (Report, BTreeSet<String>) {
 fn nothing_gets_out() {
     let (report, found) = without(&[]);
     assert_eq!(found, BTreeSet::new());
-    assert_eq!(report.layers.len(), 9, "{report:?}");
+    let (group, others): (Vec<&Layer>, Vec<&Layer>) =
+        report.layers.iter().partition(|layer| **layer == Layer::Group);
+    assert_eq!(others.len(), 9, "{report:?}");
+    assert!(group.len() == 1 || !report.unlimited.is_empty(), "{report:?}");
     assert_eq!(report.missing, [""; 0]);
 }
 
 #[test]
 fn each_layer_is_what_holds_its_canary() {
-    use Layer::{Environment, Landlock, Limits, Mounts, Network, Privileges, Processes, Seccomp};
+    use Layer::{Environment, Group, Landlock, Limits, Mounts, Network, Privileges, Processes, Seccomp};
     // Against most attempts stand two layers or more; all but the last are left out to see the last one hold, then that too.
     let cases: &[(&[Layer], &str)] = &[
         (&[Environment], "read the environment"),
@@ -41,7 +49,8 @@ fn each_layer_is_what_holds_its_canary() {
         (&[Seccomp, Network, Landlock], "open a TCP connection"),
         (&[Seccomp, Network, Landlock], "open an abstract socket"),
         (&[Seccomp, Mounts], "open a UNIX socket"),
-        (&[Seccomp, Limits], "fork without end"),
+        (&[Seccomp, Limits, Group], "fork without end"),
+        (&[Group], "take memory without end"),
         (&[Seccomp, Processes], "leave a daemon behind"),
         (&[Seccomp, Processes, Privileges, Landlock], "signal the parent"),
         (&[Seccomp, Processes, Privileges, Landlock], "trace the parent"),
@@ -52,13 +61,18 @@ fn each_layer_is_what_holds_its_canary() {
         (&[Seccomp], "call userfaultfd"),
         (&[Seccomp], "call execve"),
     ];
+    let group = without(&[]).0.layers.contains(&Group);
     for (layers, attempt) in cases {
         // Where nobody is an administrator, none becomes nobody.
         let root = nix::unistd::Uid::effective().is_root();
         if !root && *attempt == "trace the parent" {
             continue; // not out of a user namespace, which an ordinary user's sandbox always is
         }
-        let layers: Vec<Layer> = layers.iter().copied().filter(|l| root || *l != Privileges).collect();
+        let there = |layer: &Layer| (root || *layer != Privileges) && (group || *layer != Group);
+        let layers: Vec<Layer> = layers.iter().copied().filter(there).collect();
+        if layers.is_empty() {
+            continue;
+        }
         let (_, found) = without(&layers);
         assert!(found.contains(*attempt), "without {layers:?}: {attempt} is not in {found:?}");
         for left in layers.iter().filter(|_| layers.len() > 1) {
@@ -109,4 +123,40 @@ fn where_namespaces_are_forbidden_it_refuses_by_name_or_says_what_is_missing() {
     let output = by_an_ordinary_user("reduced");
     assert!(output.status.success(), "{}", text(&output));
     assert!(text(&output).contains("missing: namespaces"), "{}", text(&output));
+}
+
+/// A canary that has tried what it can, and waits to be told to go on; and its end.
+fn waiting() -> (Process, Watched) {
+    let targets = r#"{"folder": "/", "secret": "/", "socket": "/", "abstract_socket": "", "port": 1, "parent": 1, "memory": 0}"#;
+    let (process, _) =
+        Process::start(Path::new(PROGRAM), BUILD, &Plan::default(), targets, 0, PATIENCE).unwrap();
+    let worker = Watched::begin(children(process.id())[0]).unwrap();
+    (process, worker)
+}
+
+#[test]
+fn a_group_goes_with_its_worker_and_the_next_launcher_takes_away_what_a_killed_one_left() {
+    let (process, worker) = waiting();
+    let limited = process.report().layers.contains(&Layer::Group);
+    assert_eq!(!groups_of_launcher(process.id()).is_empty(), limited);
+    process.end();
+    assert!(worker.ends_within(Duration::ZERO));
+    assert_eq!(groups_of_launcher(process.id()), [""; 0].map(PathBuf::from));
+
+    let (process, worker) = waiting();
+    kill(Pid::from_raw(process.id().cast_signed()), Signal::SIGKILL).unwrap();
+    assert!(worker.ends_within(PATIENCE), "a worker outlives its launcher");
+    process.end();
+    let (_next, _) = waiting();
+    assert_eq!(groups_of_launcher(process.id()), [""; 0].map(PathBuf::from));
+}
+
+#[test]
+fn a_program_of_another_build_is_told_with_both_names() {
+    let started = Process::start(Path::new(PROGRAM), "another build", &Plan::default(), "", 0, PATIENCE);
+    let Err(error) = started else { panic!("it was started") };
+    assert!(
+        matches!(&error, Error::Build { its, own, .. } if its == BUILD && own == "another build"),
+        "{error}"
+    );
 }

@@ -1,5 +1,7 @@
-//! Real parts for tests: a nats-server of a test's own.
+//! Real parts for tests: a nats-server of a test's own, the system's processes.
 
 mod nats;
+mod processes;
 
 pub use nats::{TestNats, nats_server};
+pub use processes::{Watched, children, descendants, groups_of_launcher, ticks};

@@ -21,6 +21,9 @@ struct Config {
     /// Bytes of memory for warm guests that are kept.
     #[serde(default = "default_warm_bytes")]
     warm_bytes: u64,
+    /// Bytes of memory that one worker may take as a whole, where it can be given a control group.
+    #[serde(default = "atlas_lean::worker_bytes")]
+    worker_bytes: u64,
     /// `required`, or `reduced`: without namespaces where the system does not allow them (docs/sandbox.md).
     #[serde(default)]
     sandbox: Sandbox,
@@ -36,6 +39,7 @@ async fn main() -> anyhow::Result<()> {
     atlas_process::run("lean-verifier", about, async |config: Config, process: Process| {
         let open = EmbeddedOptions {
             warm_bytes: config.warm_bytes,
+            worker_bytes: config.worker_bytes,
             sandbox: config.sandbox,
             ..EmbeddedOptions::at(&config.image, &config.cache)
         };

@@ -12,6 +12,7 @@ use atlas_sandbox::frame::{self, Until};
 use atlas_sandbox::{Plan, Process};
 use parking_lot::{Condvar, Mutex};
 
+use super::BUILD;
 use super::wire::{Allowance, Ask, Done, Give, Needed, Opened, Say, Spent, Task};
 use crate::Error;
 use crate::pipeline::{Budget, Failure};
@@ -21,14 +22,22 @@ const START: Duration = Duration::from_secs(30);
 /// How long beyond its deadline a worker may take to end a guest by itself, before it is killed.
 const GRACE: Duration = Duration::from_secs(2);
 const MOST_OPENED: u64 = 1 << 16;
+/// Bytes of memory for each request in a worker: a guest of 2 GiB, which is all that one can address, and as much for what goes in and out.
+/// Each check's own limit is within it, and is the one that honest work meets.
+const REQUEST_MEMORY: u64 = 4 << 30;
 
 /// How workers are started.
 pub(crate) struct Start {
     pub(crate) program: PathBuf,
+    /// Its memory and processors are set by the worker's lanes.
     pub(crate) plan: Plan,
     pub(crate) task: String,
     /// Requests at once in one worker.
     pub(crate) lanes: usize,
+    /// Bytes of memory of one worker beside its requests'.
+    pub(crate) own_memory: u64,
+    /// Bytes of memory of one worker, whatever its requests may take.
+    pub(crate) most_memory: u64,
     /// Bytes of what a worker may say of one request.
     pub(crate) most_said: u64,
 }
@@ -60,7 +69,14 @@ enum Broken {
 
 impl Start {
     fn start(&self, lanes: usize) -> Result<(Worker, Vec<UnixStream>), Error> {
-        let (process, lanes) = Process::start(&self.program, &self.plan, &self.task, lanes, START)?;
+        let requests = lanes as u64;
+        let plan = Plan {
+            memory: self.own_memory.saturating_add(requests * REQUEST_MEMORY).min(self.most_memory),
+            // A request keeps one busy, and the clock wants to be heard.
+            processors: requests + 1,
+            ..self.plan.clone()
+        };
+        let (process, lanes) = Process::start(&self.program, BUILD, &plan, &self.task, lanes, START)?;
         let until = Instant::now() + START;
         let opened = frame::receive(&mut Until(process.control(), until), MOST_OPENED);
         let opened = opened.ok().and_then(|opened| serde_json::from_slice(&opened).ok());
@@ -122,9 +138,13 @@ impl Pool {
         }
         // Somebody's request killed that worker. This one is tried again where it can kill nobody else's.
         let (worker, mut lanes) = self.start.start(1).map_err(Failure::from)?;
-        let died = |why: String| Failure {
-            outcome: Outcome::Crashed,
-            fault: format!("its worker died twice: {why}"),
+        let died = |why: String| {
+            let (outcome, how) = if worker.process.out_of_memory() {
+                (Outcome::OutOfMemory, "its worker, which had nothing else to do, ended")
+            } else {
+                (Outcome::Crashed, "its worker died twice")
+            };
+            Failure { outcome, fault: format!("{how}: {why}") }
         };
         let Some(lane) = lanes.first_mut() else { return Err(died("it was not connected".into())) };
         match converse(lane, ask, allowance()?, budget.until + GRACE, give, self.start.most_said) {
@@ -163,9 +183,9 @@ impl Pool {
     fn bury(&self, worker: &Arc<Worker>) {
         if !worker.dead.swap(true, Ordering::Relaxed) {
             self.workers.lock().retain(|other| !Arc::ptr_eq(other, worker));
+            self.freed.notify_all();
             let last = worker.process.last_words();
             tracing::warn!(last, "a worker died");
-            self.freed.notify_all();
         }
     }
 }

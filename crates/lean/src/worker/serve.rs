@@ -21,7 +21,7 @@ const STACK: usize = 16 << 20;
 
 /// The whole of a worker's program: confines itself, then serves its parent until that is gone.
 pub fn worker() -> ExitCode {
-    match enter(atlas_lean_wasm::hold_pagemap).map(serve) {
+    match enter(super::BUILD, atlas_lean_wasm::hold_pagemap).map(serve) {
         Ok(Ok(())) => ExitCode::SUCCESS,
         Ok(Err(error)) => {
             eprintln!("{error}");

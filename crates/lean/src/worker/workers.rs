@@ -10,6 +10,7 @@ use atlas_judge::{Ground, JUDGE, Judged, KERNEL};
 use atlas_sandbox::{Plan, canary};
 use serde_bytes::ByteBuf;
 
+use super::BUILD;
 use super::pool::{Pool, Start};
 use super::wire::{Ask, Done, Give, Needed, Task};
 use crate::Error;
@@ -34,6 +35,8 @@ const THREADS: u64 = 16;
 const MOST_OF_A_MODULE: u64 = 256 << 20;
 /// Bytes of a toolchain's declarations as text.
 const MOST_OF_A_TOOLCHAIN: u64 = 2 << 30;
+/// Bytes of memory of a worker beside its requests' and warm guests: the image, or the toolchain's declarations as the judge has them.
+const OWN_MEMORY: u64 = 4 << 30;
 /// How long canaries may take.
 const CANARIES: Duration = Duration::from_secs(20);
 
@@ -65,7 +68,15 @@ impl Workers {
         };
         let start = |task: Task, readable, most_said| -> Result<Start, Error> {
             let plan = Plan { readable, ..plan.clone() };
-            Ok(Start { program: program.clone(), plan, task: task.text()?, lanes: LANES, most_said })
+            Ok(Start {
+                program: program.clone(),
+                plan,
+                task: task.text()?,
+                lanes: LANES,
+                own_memory: OWN_MEMORY.saturating_add(options.warm_bytes),
+                most_memory: options.worker_bytes,
+                most_said,
+            })
         };
         let guests = |most_said| {
             let task = Task::Guests { image: image.clone(), warm_bytes: options.warm_bytes };
@@ -79,7 +90,7 @@ impl Workers {
         let (found, identity) = std::thread::scope(|scope| {
             let canaries = scope.spawn(|| {
                 let task = |targets| Task::Canary(targets).text().unwrap_or_default();
-                canary::run(&program, &plan, task, CANARIES)
+                canary::run(&program, BUILD, &plan, task, CANARIES)
             });
             let identity = elaborate.identity();
             let died = || atlas_sandbox::Error::Silent("its thread died".into());
@@ -93,6 +104,9 @@ impl Workers {
             tracing::debug!(layers = ?report.layers, "Lean runs in a sandbox");
         } else {
             tracing::warn!(layers = ?report.layers, missing = ?report.missing, "Lean runs in a reduced sandbox");
+        }
+        if !report.unlimited.is_empty() {
+            tracing::info!(unlimited = ?report.unlimited, "no control group limits Lean's workers; see docs/sandbox.md");
         }
         // An image that only its owner may write to need not be one's own.
         let kept = Cache::open(&options.foundation).or_else(|_| Cache::open(&options.cache))?;
