@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use atlas_api::Toolchain as Which;
-use atlas_lean::{Embedded, Native, Toolchain};
+use atlas_lean::{Embedded, Native, NativeOptions, Toolchain};
 use atlas_proto::{CheckReply, CheckRequest, LookupReply, LookupRequest};
 use nix::time::{ClockId, clock_gettime};
 
@@ -28,8 +28,8 @@ pub enum Memory {
 pub fn open(which: &Which, cache: Option<&Path>, memory: Memory) -> Result<Arc<dyn Toolchain>> {
     match which {
         Which::Embedded => Ok(Arc::new(embedded(cache, memory)?)),
-        Which::Native => native(cache, memory, Native::find),
-        Which::Path(folder) => native(cache, memory, |results| Native::at(folder, results)),
+        Which::Native => native(cache, memory, NativeOptions::find),
+        Which::Path(folder) => native(cache, memory, |results| NativeOptions::at(folder, results)),
     }
 }
 
@@ -53,16 +53,22 @@ pub fn embedded(cache: Option<&Path>, memory: Memory) -> Result<Embedded> {
 fn native(
     cache: Option<&Path>,
     memory: Memory,
-    find: impl FnOnce(&Path) -> std::result::Result<Native, atlas_lean::Error>,
+    find: impl FnOnce(&Path) -> std::result::Result<NativeOptions, atlas_lean::Error>,
 ) -> Result<Arc<dyn Toolchain>> {
+    let kept = cache_folder(cache).join("lean/native");
+    let open = |results: &Path| {
+        // What the toolchain declares is no result of a check.
+        let options = NativeOptions { foundation: kept.join("foundation"), ..find(results)? };
+        Native::open(&options)
+    };
     let wrong = |e: atlas_lean::Error| Failure::fault(e.to_string());
     Ok(match memory {
-        Memory::Kept => Arc::new(find(&cache_folder(cache).join("lean/native")).map_err(wrong)?),
+        Memory::Kept => Arc::new(open(&kept).map_err(wrong)?),
         Memory::Fresh => {
             let folder = tempfile::tempdir().map_err(|e| {
                 Failure::fault(format!("cannot make a temporary folder for Lean's results: {e}"))
             })?;
-            Arc::new(Fresh { native: find(folder.path()).map_err(wrong)?, _folder: folder })
+            Arc::new(Fresh { native: open(folder.path()).map_err(wrong)?, _folder: folder })
         }
     })
 }

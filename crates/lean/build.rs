@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest as _, Sha256};
 
 /// This crate and those whose types and code it shares with its workers.
-const SOURCES: [&str; 8] = [
+const SOURCES: [&str; 9] = [
+    "native",
     "src",
     "../judge/src",
     "../lean-kernel/src",

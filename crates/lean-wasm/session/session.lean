@@ -386,10 +386,6 @@ partial def elaborateBeginning (ctx : Frontend.Context) (state : Frontend.State)
   let (_, next) ← (Frontend.processCommand ctx).run state
   if next.parserState.pos.byteIdx < ctx.inputCtx.inputString.utf8ByteSize then elaborateBeginning ctx next else return state
 
-/-- What a native Lean's kernel says of the new declarations: the environment with those that it accepts, and what it has to tell. The
-embedded one's is asked by `accept`, elsewhere. -/
-abbrev Judge := (base env : Environment) → (out : String) → IO (Environment × String)
-
 /-- Compiled code is found by the module of its name, and this build's `finalizeImport` knows the modules of constants only: what has code and is no
 constant (`_closed_0`, `_lam_0` of a notation, say) must look like one, or the modules above could not parse. As an unsafe axiom of type
 `Prop`, no declaration can use it. The judge, who reads no compiled module, never hears of it. -/
@@ -400,8 +396,7 @@ partial def withCodeNames (data : ModuleData) (i : Nat) : ModuleData :=
     withCodeNames { data with constNames := data.constNames.push name, constants := data.constants.push stand } (i + 1)
   else data
 
-def check (origin : Origin) (r : Request) (handOver : Handed → IO Unit) (judge : Judge := fun _ env out => return (env, out)) :
-    IO String := do
+def check (origin : Origin) (r : Request) (handOver : Handed → IO Unit) : IO String := do
   let base := origin.base.setMainModule r.module
   let started ← IO.monoMsNow
   let (map, state) ← elaborate origin r
@@ -413,18 +408,15 @@ def check (origin : Origin) (r : Request) (handOver : Handed → IO Unit) (judge
     | some text => out := frame out "goals" [text]
     | none => out := frame out "goals" [""]
   let elaborated ← IO.monoMsNow
-  let (sound, told) ← judge base env out
-  out := told
-  let judged ← IO.monoMsNow
   if r.facts then
-    let cs := counted base env (newConstants sound) #[]
+    let cs := counted base env (newConstants env) #[]
     handOver (cs, libraryData base r.library 0 #[])
     out ← declarations env r.asked cs 0 (marks env cs 0 out)
   if let some path := r.olean then
     let data ← mkModuleData env
     saveModuleData path env.mainModule (withCodeNames data 0)
   let finished ← IO.monoMsNow
-  return frame out "end" [toString (elaborated - started), toString (judged - elaborated), toString (finished - judged)]
+  return frame out "end" [toString (elaborated - started), toString (finished - elaborated)]
 
 partial def indexConstants (env : Environment) (cs : Array ConstantInfo) (i : Nat) (out : String) : IO String := do
   if h : i < cs.size then

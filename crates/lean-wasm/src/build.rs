@@ -137,13 +137,13 @@ impl Builder<'_> {
                 let given = [self.value(*a)?, self.value(*b)?, self.value(*c)?];
                 self.call(*function, given).await
             }
-            Step::Constructor { tag, fields, scalars } => {
+            Step::Constructor { shape, fields, scalars } => {
                 let mut body = Vec::with_capacity(4 * fields.len() + scalars.len());
                 for field in fields {
                     body.extend(self.value(*field)?.to_le_bytes());
                 }
                 body.extend(scalars);
-                self.write(step, *tag, u8::try_from(fields.len())?, &body)
+                self.write(step, shape.tag(), u8::try_from(fields.len())?, &body)
             }
             Step::Array(elements) => {
                 let length = u32::try_from(elements.len())?.to_le_bytes();

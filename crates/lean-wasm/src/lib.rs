@@ -48,6 +48,6 @@ pub use image::{End, Finished, Image, Job, Outcome, index};
 pub use manifest::SESSION;
 pub use package::TOOLCHAIN;
 pub use pages::hold_pagemap;
-pub use recipe::{Function, Part, Recipe};
+pub use recipe::{Function, Part, Recipe, Shape};
 pub use session::Session;
 pub use snapshot::Snapshot;

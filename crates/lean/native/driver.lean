@@ -1,5 +1,5 @@
 /-
-What follows the session's code and `replay.lean` when a native Lean runs it: one request from a file, the answer to a file, and the
+What follows the session's code and `given.lean` when a native Lean runs it: one request from a file, the answer to a file, and the
 objects that the session hands over as text, a line an object, in the shape that they have in memory:
 
     c TAG SCALARS FIELD…    a constructor; SCALARS: hex bytes or `-`
@@ -17,7 +17,8 @@ structure Dump where
   count : Nat
   known : Array (List (USize × String))
 
-def Dump.empty : Dump := ⟨"", 0, Array.replicate 65536 []⟩
+/-- Nothing yet, with room for some `size` objects. -/
+def Dump.empty (size : Nat) : Dump := ⟨"", 0, Array.replicate size []⟩
 
 def address {α : Type} (a : α) : USize := unsafe ptrAddrUnsafe a
 
@@ -203,19 +204,37 @@ partial def dumpModules (d : Dump) (ms : Array ModuleData) (i : Nat) (acc : List
     dumpModules d ms (i + 1) (r :: acc)
   else d.array (turned acc [])
 
-def dump (handed : Handed) : String :=
-  let (d, new) := dumpConstants Dump.empty handed.1 0 []
+def dump (handed : Handed) (size : Nat) : String :=
+  let (d, new) := dumpConstants (Dump.empty size) handed.1 0 []
   let (d, old) := dumpModules d handed.2 0 []
   let (d, _) := d.node 0 "-" [new, old]
   d.out
+
+/-- Hands one text of declarations after the other to Lean's kernel: a frame for each, and what has come about with it as objects. Ends
+with the first that it does not accept. -/
+partial def acceptAll (folder : String) (env : Kernel.Environment) (i : Nat) (out : String) : IO String := do
+  let file := folder ++ "/given." ++ toString i
+  if ← System.FilePath.pathExists file then
+    let text ← IO.FS.readFile file
+    match ← accept env (← given #[] (text.splitOn "\n")) 0 #[] with
+    | .error refusal => return out ++ refusal
+    | .ok (next, made) =>
+      IO.FS.writeFile (folder ++ "/made." ++ toString i) (dump (made, #[]) 65536)
+      acceptAll folder next (i + 1) (frame out "end" [])
+  else return out
 
 /-- Answers the request in `folder`. -/
 def answer (folder : String) : IO Unit := do
   let r := Request.parse (← IO.FS.readFile (folder ++ "/request"))
   let env ← importModules (importsOf r.uses #[{ module := `Init }]) {} (loadExts := true)
-  let replays ← System.FilePath.pathExists (folder ++ "/replay")
-  let judge : Judge := fun base env out => if replays then replayAll base env base (newConstants env) out else return (env, out)
-  let out ← check { base := env } r (fun handed => IO.FS.writeFile (folder ++ "/objects") (dump handed)) judge
+  let handOver (size : Nat) (handed : Handed) : IO Unit := IO.FS.writeFile (folder ++ "/objects") (dump handed size)
+  let out ←
+    if r.command == "check" then check { base := env } r (handOver 65536)
+    else if r.command == "accept" then acceptAll folder env.toKernelEnv 0 ""
+    else if r.command == "base" then do
+      handOver 1048576 (#[], env.header.moduleData)
+      pure (frame "" "end" [])
+    else throw (IO.userError "unknown command")
   IO.FS.writeFile (folder ++ "/answer") out
 
 end Atlas.Native

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use atlas_judge::{Facts, Kind, Refusal, SORRY, Spoken, Word, is_auxiliary_text};
+use atlas_judge::{Facts, Kind, Refusal, SORRY, is_auxiliary_text};
 use atlas_proto::{CheckLevel, CheckRequest, DeclarationFacts, Diagnostic, Position, Severity};
 use serde::{Deserialize, Serialize};
 
@@ -11,7 +11,6 @@ use crate::frame::{Frame, frames};
 use crate::graph::error;
 use crate::handed::{Described, Handed};
 use crate::pipeline::Work;
-use crate::replay::LEAN_KERNEL;
 
 /// What a check asks of each module.
 pub(crate) struct Asked<'a> {
@@ -64,40 +63,19 @@ impl<'a> Asked<'a> {
 pub(crate) struct Answer {
     pub(crate) artefact: Artefact,
     pub(crate) shown: Shown,
-    /// The word of the kernel that replayed where it elaborated, of a native Lean.
-    pub(crate) replayed: Option<Spoken>,
 }
 
 /// How Lean shows declarations, by name: what else they are (structure, class, instance), and their types as text. For the eye: whoever
 /// elaborates decides how things are printed.
 pub(crate) type Shown = BTreeMap<String, (String, String)>;
 
-/// What an answer says; `None` when it is malformed. `replays`: Lean's kernel was asked where it elaborated.
-pub(crate) fn read(
-    answer: &str,
-    module: &str,
-    handed: Option<&Handed>,
-    asked: &Asked<'_>,
-    replays: bool,
-) -> Option<Answer> {
-    let Answer { mut artefact, mut shown, mut replayed } = Answer::default();
-    let mut rejected = None;
+/// What an answer says; `None` when it is malformed.
+pub(crate) fn read(answer: &str, module: &str, handed: Option<&Handed>, asked: &Asked<'_>) -> Option<Answer> {
+    let Answer { mut artefact, mut shown } = Answer::default();
     for frame in frames(answer)? {
         match frame.tag {
             "message" => artefact.diagnostics.push(diagnostic(&frame, module)),
-            // Its fields: milliseconds of elaboration, of kernel replay, of what came after.
-            "end" if replays => {
-                let declarations = handed.map_or(0, |h| h.names.len()).try_into().unwrap_or(u32::MAX);
-                let accepted = Word::Accepted { declarations, milliseconds: frame.number(1) };
-                let word = rejected.take().unwrap_or(accepted);
-                replayed = Some(Spoken { kernel: LEAN_KERNEL.to_owned(), word });
-            }
             "goals" => artefact.goals = frame.text(0).to_owned(),
-            "rejected" => {
-                let (declaration, reason) = (frame.text(0).to_owned(), frame.text(1).to_owned());
-                artefact.diagnostics.push(error(module, 0, format!("`{declaration}`: {reason}")));
-                rejected.get_or_insert(Word::Rejected { declaration, reason });
-            }
             "mark" => artefact.forbidden.push(Refusal {
                 declaration: frame.text(0).to_owned(),
                 why: format!("`{}` is not allowed in a library", frame.text(1)),
@@ -131,7 +109,7 @@ pub(crate) fn read(
         });
         artefact.diagnostics.extend(warnings);
     }
-    Some(Answer { artefact, shown, replayed })
+    Some(Answer { artefact, shown })
 }
 
 /// Facts as others are told them, by name.
@@ -192,10 +170,8 @@ mod tests {
     #[test]
     fn messages_become_diagnostics_with_places() {
         let answer = "message 5 1 1 1 1 20\nerror2345unsolved goals\n⊢ P";
-        let diagnostics = read(answer, "N.A", None, &Asked::new(&CheckRequest::default()), false)
-            .unwrap()
-            .artefact
-            .diagnostics;
+        let diagnostics =
+            read(answer, "N.A", None, &Asked::new(&CheckRequest::default())).unwrap().artefact.diagnostics;
         let d = &diagnostics[0];
         assert_eq!((d.severity(), d.start.unwrap().line, d.end.unwrap().column), (Severity::Error, 2, 5));
         assert!(d.unsolved_goals && d.message.ends_with("⊢ P"));

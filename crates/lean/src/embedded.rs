@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use atlas_judge::Ground;
 use atlas_proto::{CheckReply, CheckRequest, LookupReply, LookupRequest, Outcome};
-use atlas_sandbox::Sandbox;
+use atlas_sandbox::{Plan, Sandbox};
 
 use crate::Error;
 use crate::cache::Cache;
@@ -14,10 +14,13 @@ use crate::index::{self, Index};
 use crate::pipeline::{Budget, Engine as _, MEMORY, Pipeline};
 use crate::replay::Replayed;
 use crate::toolchain::Toolchain;
-use crate::worker::Workers;
+use crate::worker::{Installed, Task, Workers};
 
 /// What [`EmbeddedOptions::warm_bytes`] is when nobody says.
 pub const WARM_BYTES: u64 = 1 << 30;
+
+/// Bytes of memory of a worker beside its requests' and warm guests: the image, or the toolchain's declarations as the judge has them.
+const OWN_MEMORY: u64 = 4 << 30;
 
 /// What [`EmbeddedOptions::worker_bytes`] is when nobody says: three quarters of the machine's memory.
 pub fn worker_bytes() -> u64 {
@@ -75,6 +78,7 @@ impl EmbeddedOptions {
 pub struct Embedded {
     pipeline: Pipeline,
     workers: Workers,
+    image: PathBuf,
     index: OnceLock<Index>,
     /// A cache of this value's own, removed with it.
     _own: Option<tempfile::TempDir>,
@@ -107,9 +111,21 @@ impl Embedded {
     /// # Errors
     /// As [`Embedded::open`]; [`Error::Io`] when the cache cannot be made.
     pub fn with_options(options: &EmbeddedOptions) -> Result<Self, Error> {
-        let workers = Workers::open(options)?;
+        let image = &options.image;
+        let image = image.canonicalize().map_err(Error::io("find the Lean image", image))?;
+        let workers = Workers::open(Installed {
+            name: atlas_lean_wasm::TOOLCHAIN.to_owned(),
+            task: Task::Guests { image: image.clone(), warm_bytes: options.warm_bytes },
+            plan: Plan { sandbox: options.sandbox, readable: vec![image.clone()], ..Plan::default() },
+            library: Some(image.join("library")),
+            packages: vec![],
+            own_memory: OWN_MEMORY.saturating_add(options.warm_bytes),
+            worker_bytes: options.worker_bytes,
+            foundation: options.foundation.clone(),
+            cache: options.cache.clone(),
+        })?;
         let pipeline = Pipeline::new(Cache::open(&options.cache)?);
-        Ok(Self { pipeline, workers, index: OnceLock::new(), _own: None })
+        Ok(Self { pipeline, workers, image, index: OnceLock::new(), _own: None })
     }
 
     /// Asks Lean's own kernel alone, in a guest that has elaborated nothing, about the declarations in `export`, on top of the toolchain
@@ -158,7 +174,7 @@ impl Embedded {
         if let Some(index) = self.index.get() {
             return Ok(index);
         }
-        let text = self.workers.index().map_err(|e| e.to_string())?;
+        let text = atlas_lean_wasm::index(&self.image).map_err(|e| e.to_string())?;
         Ok(self.index.get_or_init(|| Index::parse(&text)))
     }
 }

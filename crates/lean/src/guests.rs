@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use atlas_judge::Ground;
 use atlas_lean_wasm::{End, Image, Job, Outcome as Run, Recipe, Snapshot};
 use atlas_proto::Outcome;
 use parking_lot::Mutex;
@@ -12,9 +13,11 @@ use crate::Error;
 use crate::answer;
 use crate::export;
 use crate::handed;
+use crate::host::Host;
 use crate::key::Key;
 use crate::layers::Layers;
 use crate::pipeline::{Below, Budget, Elaborated, Failure, Work};
+use crate::replay::{self, Replayed};
 
 /// Memory, beyond the warm state, for importing modules, in bytes: not the check's own.
 pub(crate) const IMPORT_MEMORY: u64 = 1 << 30;
@@ -164,14 +167,12 @@ fn markers(source: &str, until: usize) -> impl Iterator<Item = usize> {
     })
 }
 
-impl Guests {
-    /// Names the toolchain and everything else that answers depend on.
-    pub(crate) fn identity(&self) -> String {
+impl Host for Guests {
+    fn identity(&self) -> String {
         self.image.key()
     }
 
-    /// The declarations of toolchain modules: see [`Engine::foundation`](crate::pipeline::Engine::foundation).
-    pub(crate) fn foundation(
+    fn foundation(
         &self,
         toolchain: &[String],
         store: &dyn Store,
@@ -193,13 +194,17 @@ impl Guests {
         exported.map_err(|error| Failure::environment(format!("the toolchain's library: {error}")))
     }
 
-    /// Elaborates; `store` has the compiled form of what lies below.
-    pub(crate) fn elaborate(
+    fn replay(
         &self,
-        work: &Work<'_>,
+        ground: &Ground,
+        export: &[u8],
         store: &dyn Store,
         budget: &Budget,
-    ) -> Result<Elaborated, Failure> {
+    ) -> Result<Replayed, Failure> {
+        replay::replay(self, ground, export, store, budget)
+    }
+
+    fn elaborate(&self, work: &Work<'_>, store: &dyn Store, budget: &Budget) -> Result<Elaborated, Failure> {
         let warm = self.warm(work, store, budget)?;
         let what = if work.snippet { "snippet" } else { work.name };
         let handed = Arc::new(Mutex::new(None));
@@ -213,11 +218,8 @@ impl Guests {
         budget.used(run.elapsed, run.memory_bytes);
         let End::Answered(text) = &run.end else { return Err(failure(&run, what)) };
         let text = String::from_utf8(text.clone()).map_err(|_| Failure::unreadable(what))?;
-        let handed = handed.lock().take().transpose().map_err(|malformed| Failure {
-            outcome: Outcome::Crashed,
-            fault: format!("{what}: the declarations cannot be read: {malformed}"),
-        })?;
-        let answer = answer::read(&text, what, handed.as_ref(), work.asked, false)
+        let handed = handed.lock().take().transpose().map_err(|wrong| handed::unreadable(what, &wrong))?;
+        let answer = answer::read(&text, what, handed.as_ref(), work.asked)
             .ok_or_else(|| Failure::unreadable(what))?;
         Ok(Elaborated { answer, handed, compiled: run.written.remove(COMPILED) })
     }

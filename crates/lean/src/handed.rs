@@ -5,10 +5,12 @@ use std::collections::{BTreeSet, HashMap};
 use atlas_judge::{Facts, LibraryFacts, TooLarge};
 use atlas_lean_kernel::{ConstantKind, Declarations, Name, NameId, TermError, Terms};
 use atlas_lean_wasm::Malformed;
+use atlas_proto::Outcome;
 use serde::{Deserialize, Serialize};
 
 use crate::export::{self, ExportError};
 use crate::objects::Objects;
+use crate::pipeline::Failure;
 use crate::walk::{Belonging, Twice, Walk, WalkError};
 
 /// What the session handed over.
@@ -45,6 +47,12 @@ pub(crate) enum HandedError {
     Export(#[from] ExportError),
     #[error(transparent)]
     TooLarge(#[from] TooLarge),
+}
+
+/// What was handed over cannot be read, as the outcome of the check.
+pub(crate) fn unreadable(what: &str, malformed: &HandedError) -> Failure {
+    let fault = format!("{what}: the declarations cannot be read: {malformed}");
+    Failure { outcome: Outcome::Crashed, fault }
 }
 
 impl From<Malformed> for HandedError {

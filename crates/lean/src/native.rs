@@ -1,221 +1,169 @@
-//! A native Lean: one process a module, killed with all its descendants at the deadline.
+//! A native Lean: a process of its own for each question, in a sandboxed worker of its own.
 //!
-//! The process runs the embedded Lean's own session code, so that both Leans answer alike: sources are elaborated the same
-//! way, facts come from the same terms, and the kernel replays in an environment that holds the imports alone.
-//!
-//! A native Lean is *not* in a sandbox: elaborating a source runs its metaprograms with this process's rights. Use it for
-//! sources that you trust, or in a container with nothing worth stealing in reach.
+//! What goes on from there is as with the embedded Lean: text leaves the process that elaborates; the judge and the second kernel read
+//! it, and Lean's own kernel, in another process that has elaborated nothing.
 
-use std::collections::BTreeSet;
+mod program;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use atlas_judge::{Ground, Judged};
-use atlas_lean_wasm::SESSION;
-use atlas_proto::{CheckReply, CheckRequest, LookupReply, LookupRequest, Outcome};
+use atlas_proto::{CheckReply, CheckRequest, LookupReply, LookupRequest};
+use atlas_sandbox::{Guest, Plan, Sandbox};
 
 use crate::Error;
-use crate::answer;
 use crate::cache::Cache;
-use crate::handed::{self, Handed};
+use crate::embedded::worker_bytes;
 use crate::index::{self, Index};
-use crate::key::Key;
-use crate::objects::Dump;
-use crate::pipeline::{Budget, Elaborated, Engine, Failure, Pipeline, Work};
+use crate::pipeline::{Engine as _, Pipeline};
 use crate::process::{self, Ended};
-use crate::replay::Replayed;
-use crate::source::is_toolchain;
 use crate::toolchain::Toolchain;
+use crate::worker::{Installed, Task, Workers};
 
-/// What makes the session's code replay in its own kernel, and answer from files.
-const DRIVER: &str = concat!(include_str!("../native/replay.lean"), include_str!("../native/driver.lean"));
-/// The line that starts the session in an image.
-const START: &str = "run_cmd Atlas.start\n";
-/// Memory that Lean itself and the imports take, in bytes; a check's limit comes on top.
-const OWN_MEMORY: u64 = 4 << 30;
-/// How long Lean may take to say its version.
+pub(crate) use program::{Confined, Program};
+
+/// How long Lean may take to say something about itself.
 const ASK: Duration = Duration::from_secs(60);
+/// Where a system keeps what programs are linked with.
+const SYSTEM: [&str; 4] = ["/lib", "/lib64", "/usr/lib", "/usr/lib64"];
+/// Bytes of what a question may write.
+const SCRATCH: u64 = 4 << 30;
+/// Bytes of memory that a Lean may have of its own, whatever it imports: compiled modules are files.
+const MEMORY: u64 = 12 << 30;
 
-/// A native Lean.
-pub struct Native {
-    pipeline: Pipeline,
-    lean: Lean,
+/// Where a native Lean is found, and what it may see.
+#[derive(Debug, Clone)]
+pub struct NativeOptions {
+    /// The program `lean`: a toolchain's, or what finds one (elan's).
+    pub program: PathBuf,
+    /// Where results are kept by content; shared between processes.
+    pub cache: PathBuf,
+    /// Where the declarations of the toolchain's library are kept, which verdicts rest on. Whoever can write there decides what is
+    /// certified, as with the toolchain.
+    pub foundation: PathBuf,
+    /// Directories that Lean may read, and run programs from, beside its toolchain, the packages of `LEAN_PATH`, and the system's libraries.
+    pub readable: Vec<PathBuf>,
+    /// What happens where the system does not allow the whole sandbox.
+    pub sandbox: Sandbox,
 }
 
-struct Lean {
-    program: PathBuf,
-    version: String,
-    /// Where the toolchain's compiled library lies; `None` when Lean does not say.
-    library: Option<PathBuf>,
-    /// Installed packages: the absolute directories of `LEAN_PATH`, as `lake env` sets it.
-    packages: Vec<PathBuf>,
-}
-
-impl Native {
-    /// The `lean` on `PATH`; results are kept in `cache`.
+impl NativeOptions {
+    /// The `lean` on `PATH`; results are kept in `cache`, the toolchain's declarations in its folder `foundation`. The sandbox is as
+    /// [`Sandbox::VARIABLE`] says.
     ///
     /// # Errors
-    /// [`Error::Native`] when there is none or it cannot be run.
+    /// [`Error::Native`] when there is none; [`Error::Worker`] when the variable says neither `required` nor `reduced`.
     pub fn find(cache: &Path) -> Result<Self, Error> {
         let path = std::env::var_os("PATH").unwrap_or_default();
         let found =
             std::env::split_paths(&path).map(|folder| folder.join("lean")).find(|file| file.is_file());
-        let program = found.ok_or_else(|| Error::Native("there is no `lean` on PATH".into()))?;
-        Self::with_program(program, cache)
+        Self::with_program(found.ok_or_else(|| Error::Native("there is no `lean` on PATH".into()))?, cache)
     }
 
-    /// The Lean of the toolchain in `folder` (`folder/bin/lean`, or `folder/lean`); results are kept in `cache`.
+    /// The Lean of the toolchain in `folder` (`folder/bin/lean`, or `folder/lean`); the rest as [`NativeOptions::find`].
     ///
     /// # Errors
-    /// [`Error::Native`] when there is none or it cannot be run.
+    /// As [`NativeOptions::find`].
     pub fn at(folder: &Path, cache: &Path) -> Result<Self, Error> {
         let candidates = [folder.join("bin/lean"), folder.join("lean")];
         let found = candidates.into_iter().find(|file| file.is_file());
-        let program =
-            found.ok_or_else(|| Error::Native(format!("there is no bin/lean in `{}`", folder.display())))?;
-        Self::with_program(program, cache)
+        let none = || Error::Native(format!("there is no bin/lean in `{}`", folder.display()));
+        Self::with_program(found.ok_or_else(none)?, cache)
     }
 
     fn with_program(program: PathBuf, cache: &Path) -> Result<Self, Error> {
+        let sandbox = Sandbox::from_environment().map_err(|other| {
+            Error::Worker(format!("{}={other}: it is `required` or `reduced`", Sandbox::VARIABLE))
+        })?;
+        Ok(Self {
+            program,
+            cache: cache.into(),
+            foundation: cache.join("foundation"),
+            readable: vec![],
+            sandbox,
+        })
+    }
+}
+
+/// A native Lean.
+pub struct Native {
+    pipeline: Pipeline,
+    workers: Workers,
+}
+
+impl Native {
+    /// Asks Lean who it is, sends canaries, and starts a worker.
+    ///
+    /// # Errors
+    /// [`Error::Native`] when Lean cannot be run; [`Error::Sandbox`] and [`Error::Escaped`] when the sandbox is not in force;
+    /// [`Error::NoWorker`].
+    pub fn open(options: &NativeOptions) -> Result<Self, Error> {
+        let asked = std::path::absolute(&options.program).map_err(Error::io("find", &options.program))?;
+        let version = ask(&asked, "--version")?;
+        let said = |argument| ask(&asked, argument).ok().map(PathBuf::from).filter(|folder| folder.is_dir());
+        let (prefix, library) = (said("--print-prefix"), said("--print-libdir"));
+        // Who finds a toolchain (elan) is not what runs.
+        let own = prefix.map(|prefix| (prefix.join("bin/lean"), prefix)).filter(|(lean, _)| lean.is_file());
+        let (program, toolchain) = match own {
+            Some((lean, prefix)) => (lean, prefix),
+            None => (asked.clone(), asked.parent().unwrap_or(&asked).to_owned()),
+        };
         let program = program.canonicalize().map_err(Error::io("find", &program))?;
-        let empty = tempfile::tempdir().map_err(Error::io("create a folder in", &std::env::temp_dir()))?;
-        let ask = |argument: &str| {
-            let mut command = Command::new(&program);
-            command.arg(argument).current_dir(empty.path());
-            match process::run(command, ASK) {
-                Ok(Ended::With(_, output)) if !output.trim().is_empty() => Ok(output.trim().to_owned()),
-                Ok(Ended::With(status, _)) => {
-                    Err(Error::Native(format!("`{} {argument}` says nothing ({status})", program.display())))
-                }
-                Ok(Ended::TimedOut) => {
-                    Err(Error::Native(format!("`{} {argument}` does not end", program.display())))
-                }
-                Err(e) => Err(Error::Native(format!("`{}` cannot be run: {e}", program.display()))),
-            }
-        };
-        let version = ask("--version")?;
-        let library = ask("--print-libdir").ok().map(PathBuf::from).filter(|folder| folder.is_dir());
         let packages = std::env::var_os("LEAN_PATH").unwrap_or_default();
-        let packages = std::env::split_paths(&packages).filter(|folder| folder.is_absolute()).collect();
-        let lean = Lean { program, version, library, packages };
-        Ok(Self { pipeline: Pipeline::new(Cache::open(cache)?), lean })
+        let packages: Vec<PathBuf> = std::env::split_paths(&packages)
+            .filter(|folder| folder.is_absolute() && folder.is_dir())
+            .collect();
+        let mut readable: Vec<PathBuf> = program.parent().map(Path::to_owned).into_iter().collect();
+        readable.push(toolchain);
+        readable.extend(library.iter().chain(&packages).chain(&options.readable).cloned());
+        readable.extend(SYSTEM.map(PathBuf::from).into_iter().filter(|folder| folder.is_dir()));
+        // Folders before what lies in them.
+        readable.sort();
+        readable.dedup();
+        let guest = Guest { program: program.clone(), scratch: SCRATCH, memory: MEMORY };
+        let task = Task::Native(Program { program, version: version.clone(), packages: packages.clone() });
+        let workers = Workers::open(Installed {
+            name: version,
+            task,
+            plan: Plan { sandbox: options.sandbox, readable, guest: Some(guest), ..Plan::default() },
+            library,
+            packages,
+            own_memory: MEMORY,
+            worker_bytes: worker_bytes(),
+            foundation: options.foundation.clone(),
+            cache: options.cache.clone(),
+        })?;
+        Ok(Self { pipeline: Pipeline::new(Cache::open(&options.cache)?), workers })
     }
 }
 
-impl Engine for Lean {
-    fn identity(&self) -> String {
-        let mut key = Key::new("native 1").with(&self.version).with(SESSION).with(DRIVER);
-        for folder in &self.packages {
-            key = key.with(&folder.to_string_lossy());
+/// What Lean says about itself. It runs no code but its own, and outside of the sandbox: who finds a toolchain reads settings.
+fn ask(program: &Path, argument: &str) -> Result<String, Error> {
+    let empty = tempfile::tempdir().map_err(Error::io("create a folder in", &std::env::temp_dir()))?;
+    let mut command = Command::new(program);
+    command.arg(argument).current_dir(empty.path());
+    match process::run(command, ASK) {
+        Ok(Ended::With(_, output)) if !output.trim().is_empty() => Ok(output.trim().to_owned()),
+        Ok(Ended::With(status, _)) => {
+            Err(Error::Native(format!("`{} {argument}` says nothing ({status})", program.display())))
         }
-        key.finish()
+        Ok(Ended::TimedOut) => Err(Error::Native(format!("`{} {argument}` does not end", program.display()))),
+        Err(e) => Err(Error::Native(format!("`{}` cannot be run: {e}", program.display()))),
     }
-
-    fn name(&self) -> String {
-        self.version.clone()
-    }
-
-    fn has_module(&self, name: &str) -> bool {
-        let file = format!("{}.olean", name.replace('.', "/"));
-        let known = self.library.iter().chain(&self.packages).any(|folder| folder.join(&file).exists());
-        known || self.library.is_none() && is_toolchain(name)
-    }
-
-    /// A native toolchain's library, on which verdicts would rest, has not been exported.
-    fn examine(
-        &self,
-        _: &Ground,
-        _: &[u8],
-        _: &BTreeSet<String>,
-        _: &Cache,
-        _: &Budget,
-    ) -> Result<Judged, Failure> {
-        Err(Failure::environment("a native toolchain's library has not been exported"))
-    }
-
-    /// Its kernel has been asked where it elaborated.
-    fn replay(&self, _: &Ground, _: &[u8], _: &Cache, _: &Budget) -> Result<Replayed, Failure> {
-        Err(Failure::environment("a native Lean's kernel is asked where it elaborates"))
-    }
-
-    fn elaborate(&self, work: &Work<'_>, cache: &Cache, budget: &Budget) -> Result<Elaborated, Failure> {
-        let folder = tempfile::tempdir()
-            .map_err(|e| Failure::environment(format!("cannot create a temporary folder: {e}")))?;
-        let put = |name: &str, bytes: &[u8]| {
-            let path = folder.path().join(name);
-            let parent = path.parent().unwrap_or_else(|| folder.path());
-            std::fs::create_dir_all(parent).map_err(Error::io("create", parent))?;
-            std::fs::write(&path, bytes).map_err(Error::io("write", &path))
-        };
-        for below in &work.below {
-            put(&format!("library/{}.olean", below.name.replace('.', "/")), &cache.compiled(below.digest)?)?;
-        }
-        put("Driver.lean", SESSION.replace(START, DRIVER).as_bytes())?;
-        put("exchange/request", work.asked.request(work, "exchange/out.olean").as_bytes())?;
-        let replays = work.asked.certified && work.facts;
-        if replays {
-            put("exchange/replay", b"")?;
-        }
-        let mut path = vec![PathBuf::from("library")];
-        path.extend(self.packages.iter().cloned());
-        let path = std::env::join_paths(path).map_err(|e| Failure::environment(format!("LEAN_PATH: {e}")))?;
-        let mut command = Command::new(&self.program);
-        command.arg(format!("--memory={}", (OWN_MEMORY + budget.memory) >> 20)).arg("Driver.lean");
-        command.current_dir(folder.path()).env("LEAN_PATH", path);
-        let started = Instant::now();
-        let ended = process::run(command, budget.left()?);
-        let elapsed = started.elapsed();
-        budget.used(elapsed, 0);
-        let what = if work.snippet { "snippet" } else { work.name };
-        let output = match ended {
-            Ok(Ended::With(_, output)) => output,
-            Ok(Ended::TimedOut) => {
-                let fault = format!("{what}: ended at the deadline, after {:.1} s", elapsed.as_secs_f64());
-                return Err(Failure { outcome: Outcome::TimedOut, fault });
-            }
-            Err(e) => {
-                return Err(Failure::environment(format!("cannot run `{}`: {e}", self.program.display())));
-            }
-        };
-        let read = |name: &str| std::fs::read(folder.path().join("exchange").join(name)).ok();
-        let Some(text) = read("answer").and_then(|bytes| String::from_utf8(bytes).ok()) else {
-            return Err(died(what, &output));
-        };
-        let handed = match read("objects").map(String::from_utf8) {
-            Some(Ok(objects)) => Some(handed(&objects, work).ok_or_else(|| Failure::unreadable(what))?),
-            Some(Err(_)) => return Err(Failure::unreadable(what)),
-            None => None,
-        };
-        let answer = answer::read(&text, what, handed.as_ref(), work.asked, replays)
-            .ok_or_else(|| Failure::unreadable(what))?;
-        Ok(Elaborated { answer, handed, compiled: read("out.olean") })
-    }
-}
-
-/// The facts in the objects that the driver wrote.
-fn handed(objects: &str, work: &Work<'_>) -> Option<Handed> {
-    let (dump, root) = Dump::parse(objects)?;
-    handed::read(&dump, root, false, &work.asked.auxiliary()).ok()
-}
-
-/// A process that ended without an answer, as the outcome of the check.
-fn died(what: &str, output: &str) -> Failure {
-    let memory =
-        ["excessive memory", "out of memory", "memory exhausted"].iter().any(|words| output.contains(words));
-    let outcome = if memory { Outcome::OutOfMemory } else { Outcome::Crashed };
-    let lines: Vec<&str> = output.lines().collect();
-    let last = lines[lines.len().saturating_sub(5)..].join("; ");
-    Failure { outcome, fault: format!("{what}: Lean ended without an answer: {last}") }
 }
 
 impl Toolchain for Native {
     fn name(&self) -> String {
-        self.lean.version.clone()
+        self.workers.name()
     }
 
     fn check(&self, request: &CheckRequest) -> CheckReply {
-        CheckReply { toolchain: self.name(), ..self.pipeline.check(&self.lean, request) }
+        CheckReply { toolchain: self.name(), ..self.pipeline.check(&self.workers, request) }
+    }
+
+    fn cpu(&self) -> Duration {
+        self.workers.cpu()
     }
 
     /// The request's modules only: a native toolchain's own declarations are found by its editors and by `grep`.

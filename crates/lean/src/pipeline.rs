@@ -6,7 +6,7 @@ use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use atlas_judge::{Checked, Ground, JUDGE, Judged, Refusal, Settled, settle};
+use atlas_judge::{Checked, Ground, JUDGE, Judged, Refusal};
 use atlas_proto::{CheckLevel, CheckReply, CheckRequest, Diagnostic, Outcome, Position, Severity};
 use serde::{Deserialize, Serialize};
 
@@ -366,11 +366,9 @@ impl<'r> Run<'r> {
     }
 
     fn keep(&self, key: &str, module: &Module<'_>, done: Elaborated) -> Result<Artefact, Failure> {
-        let Answer { mut artefact, shown, replayed } = done.answer;
+        let Answer { mut artefact, shown } = done.answer;
         if let Some(Handed { declarations: Described::Export(export), .. }) = &done.handed {
             self.certify(module, export, &shown, &mut artefact)?;
-        } else if let Some(Settled::Accepted(verdicts)) = replayed.map(|spoken| settle(&[spoken])) {
-            artefact.kernels = verdicts;
         }
         artefact.accepted = !artefact.diagnostics.iter().any(is_error)
             && (!self.asked.certified || artefact.forbidden.is_empty());

@@ -6,7 +6,7 @@ use atlas_lean_kernel::{
     Declaration, Declarations, Expr, ExprId, Height, Inductive, Level, LevelId, Name, NameId, Signature,
     Terms,
 };
-use atlas_lean_wasm::{Function, Part, Recipe};
+use atlas_lean_wasm::{Function, Part, Recipe, Shape};
 
 /// A declaration that Lean's kernel is not asked about, and why.
 pub(crate) type Refused = (String, &'static str);
@@ -38,7 +38,7 @@ struct Rebuild<'t> {
 }
 
 impl Rebuild<'_> {
-    /// Tags and fields are those of Lean's `Declaration` and of what it is made of, in the order of their declarations; scalars stand last.
+    /// Fields are those of Lean's `Declaration` and of what it is made of, in the order of their declarations; scalars stand last.
     fn declaration(&mut self, declaration: &Declaration) -> Result<Part, Refused> {
         let refused = |s: &Signature, why| Err((self.terms.show(s.name), why));
         Ok(match declaration {
@@ -54,21 +54,21 @@ impl Rebuild<'_> {
                     self.name_list(&[signature.name]),
                 ];
                 // `DefinitionSafety.safe`.
-                let value = self.recipe.constructor(0, &fields, &[1]);
-                self.recipe.constructor(1, &[value], &[])
+                let value = self.recipe.constructor(Shape::DefinitionValue, &fields, &[1]);
+                self.recipe.constructor(Shape::Definition, &[value], &[])
             }
             Declaration::Theorem { signature, value } => {
                 let fields =
                     [self.signature(signature), self.expr(*value), self.name_list(&[signature.name])];
-                let value = self.recipe.constructor(0, &fields, &[]);
-                self.recipe.constructor(2, &[value], &[])
+                let value = self.recipe.constructor(Shape::TheoremValue, &fields, &[]);
+                self.recipe.constructor(Shape::Theorem, &[value], &[])
             }
             Declaration::Opaque { signature, value } => {
                 let fields =
                     [self.signature(signature), self.expr(*value), self.name_list(&[signature.name])];
                 // It is not unsafe.
-                let value = self.recipe.constructor(0, &fields, &[0]);
-                self.recipe.constructor(3, &[value], &[])
+                let value = self.recipe.constructor(Shape::OpaqueValue, &fields, &[0]);
+                self.recipe.constructor(Shape::Opaque, &[value], &[])
             }
             Declaration::Inductive(block) => self.block(block),
         })
@@ -82,11 +82,11 @@ impl Rebuild<'_> {
             let own = |name: &NameId| block.constructors.iter().find(|c| c.signature.name == *name);
             for constructor in ty.constructors.iter().filter_map(own) {
                 let fields = [self.name(constructor.signature.name), self.expr(constructor.signature.ty)];
-                constructors.push(self.recipe.constructor(0, &fields, &[]));
+                constructors.push(self.recipe.constructor(Shape::Constructor, &fields, &[]));
             }
             let fields =
                 [self.name(ty.signature.name), self.expr(ty.signature.ty), self.recipe.list(&constructors)];
-            types.push(self.recipe.constructor(0, &fields, &[]));
+            types.push(self.recipe.constructor(Shape::Type, &fields, &[]));
         }
         let (parameters, count) = match block.types.first() {
             Some(first) => (self.name_list(&first.signature.universe_params), first.num_params),
@@ -94,13 +94,13 @@ impl Rebuild<'_> {
         };
         let types = self.recipe.list(&types);
         // It is not unsafe.
-        self.recipe.constructor(6, &[parameters, Part::scalar(count), types], &[0])
+        self.recipe.constructor(Shape::Block, &[parameters, Part::scalar(count), types], &[0])
     }
 
     fn signature(&mut self, signature: &Signature) -> Part {
         let fields =
             [self.name(signature.name), self.name_list(&signature.universe_params), self.expr(signature.ty)];
-        self.recipe.constructor(0, &fields, &[])
+        self.recipe.constructor(Shape::Signature, &fields, &[])
     }
 
     /// `ReducibilityHints`.
@@ -108,7 +108,7 @@ impl Rebuild<'_> {
         match height {
             Height::Opaque => Part::scalar(0),
             Height::Abbreviation => Part::scalar(1),
-            Height::Regular(height) => self.recipe.constructor(2, &[], &height.to_le_bytes()),
+            Height::Regular(height) => self.recipe.constructor(Shape::Height, &[], &height.to_le_bytes()),
         }
     }
 
@@ -242,11 +242,11 @@ impl Rebuild<'_> {
                     Ok(small) => self.number(small),
                     Err(_) => self.recipe.number(&number.to_string()),
                 };
-                (Function::Literal, vec![self.recipe.constructor(0, &[number], &[])])
+                (Function::Literal, vec![self.recipe.constructor(Shape::Number, &[number], &[])])
             }
             Expr::Str(text) => {
                 let text = self.recipe.text(self.terms.get_text(text));
-                (Function::Literal, vec![self.recipe.constructor(1, &[text], &[])])
+                (Function::Literal, vec![self.recipe.constructor(Shape::Text, &[text], &[])])
             }
         };
         self.recipe.call(function, &parts)

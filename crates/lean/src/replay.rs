@@ -9,21 +9,22 @@ use std::sync::Arc;
 
 use atlas_judge::{Ground, Spoken, Word};
 use atlas_lean_kernel::{Base, Declaration, Declarations, Terms, ndjson};
-use atlas_lean_wasm::{End, Heap, Job, Recipe, Snapshot};
+use atlas_lean_wasm::{End, Job, Recipe, Snapshot};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
 use crate::export;
-use crate::frame::frames;
+use crate::frame::{Frame, frames};
 use crate::guests::{Guests, IMPORT_MEMORY, Making, Store, failure, job};
 use crate::key::Key;
+use crate::objects::Objects;
 use crate::pipeline::{Budget, Failure};
 use crate::rebuild;
 use crate::walk::WalkError;
 
 /// How receipts name Lean's kernel.
-pub(crate) const LEAN_KERNEL: &str = "Lean";
+const LEAN_KERNEL: &str = "Lean";
 /// In messages, what is at fault when a text as a whole is.
 const EXPORT: &str = "the export";
 
@@ -84,7 +85,7 @@ pub(crate) fn replay(
     budget.used(run.elapsed, run.memory_bytes);
     let End::Answered(answer) = &run.end else { return Err(failure(&run, "Lean's kernel")) };
     let milliseconds = started.elapsed().as_millis().try_into().unwrap_or(u32::MAX);
-    Ok(told(answer, &back)?.unwrap_or(Replayed::Accepted { declarations, milliseconds }))
+    Ok(told_of_one(answer, &back)?.unwrap_or(Replayed::Accepted { declarations, milliseconds }))
 }
 
 /// A guest with the toolchain and all exports of the ground, each accepted there by Lean's kernel.
@@ -113,12 +114,10 @@ fn stand_on(
         guest = guests.layer(key, "accepting the modules below", budget, || {
             let text = store.export(digest)?;
             let digest = digest.clone();
-            let again = move |(name, why): (String, String)| {
-                Failure::environment(format!("the certified export {digest}: `{name}`: {why}"))
-            };
+            let again = move |(name, why): (String, String)| unsound(&digest, &name, &why);
             let Asked { recipe, back, .. } = Asked::read(&text).map_err(again.clone())?;
             let (job, back) = back.job("keep\n---\n", recipe, IMPORT_MEMORY, budget)?;
-            let answered = Box::new(move |answer: &[u8]| match told(answer, &back)? {
+            let answered = Box::new(move |answer: &[u8]| match told_of_one(answer, &back)? {
                 Some(Replayed::Refused { declaration, why } | Replayed::Undecided { declaration, why }) => {
                     Err(again((declaration, why)))
                 }
@@ -131,30 +130,45 @@ fn stand_on(
 }
 
 /// What the session says, if it is not that everything was accepted.
-fn told(answer: &[u8], back: &Compared) -> Result<Option<Replayed>, Failure> {
+fn told_of_one(answer: &[u8], back: &Compared) -> Result<Option<Replayed>, Failure> {
     let unreadable = || Failure::unreadable("Lean's kernel");
     let text = std::str::from_utf8(answer).map_err(|_| unreadable())?;
     let frames = frames(text).ok_or_else(unreadable)?;
     let [frame] = &frames[..] else { return Err(unreadable()) };
+    told(frame, back.lock().take())
+}
+
+/// What the session says of one text, if it is not that everything was accepted; `compared` is how the comparison came out of what it handed
+/// over, if it did.
+pub(crate) fn told(
+    frame: &Frame<'_>,
+    compared: Option<Result<(), (String, String)>>,
+) -> Result<Option<Replayed>, Failure> {
     let (declaration, why) = (frame.text(0).to_owned(), frame.text(1).trim_end().to_owned());
-    match (frame.tag, back.lock().take()) {
+    match (frame.tag, compared) {
         ("rejected", _) => Ok(Some(Replayed::Refused { declaration, why })),
         ("undecided", _) => Ok(Some(Replayed::Undecided { declaration, why })),
         ("end", Some(Ok(()))) => Ok(None),
         ("end", Some(Err((declaration, why)))) => Ok(Some(Replayed::Refused { declaration, why })),
-        _ => Err(unreadable()),
+        _ => Err(Failure::unreadable("Lean's kernel")),
     }
 }
 
+/// A certified export that Lean's kernel does not accept.
+pub(crate) fn unsound(digest: &str, declaration: &str, why: &str) -> Failure {
+    Failure::environment(format!("the certified export {digest}: `{declaration}`: {why}"))
+}
+
 /// A text that was read: what a guest is given, and what must come back.
-struct Asked {
-    declarations: u32,
-    recipe: Recipe,
-    back: Back,
+pub(crate) struct Asked {
+    pub(crate) declarations: u32,
+    pub(crate) recipe: Recipe,
+    pub(crate) back: Back,
 }
 
 impl Asked {
-    fn read(export: &[u8]) -> Result<Self, (String, String)> {
+    /// Reads a text; else, which declaration is at fault and why.
+    pub(crate) fn read(export: &[u8]) -> Result<Self, (String, String)> {
         let base = Base::empty();
         let mut reader = ndjson::Reader::new(&base, &ndjson::Bounds::default());
         reader
@@ -168,7 +182,7 @@ impl Asked {
 }
 
 /// What was given, to be compared with what comes back.
-struct Back {
+pub(crate) struct Back {
     base: Base,
     terms: Terms,
     declarations: Declarations,
@@ -201,7 +215,7 @@ impl Back {
 
     /// Are the constants in the pair at `address` those that were given? They are read into the same tables, in which equal terms have
     /// equal ids.
-    fn compare(self, heap: &Heap<'_>, address: u32) -> Result<(), (String, String)> {
+    pub(crate) fn compare(self, heap: &dyn Objects, address: u32) -> Result<(), (String, String)> {
         let unreadable = |error: WalkError| {
             (EXPORT.to_owned(), format!("what Lean's kernel made of it cannot be read: {error}"))
         };

@@ -1,11 +1,11 @@
-//! Workers: sandboxed processes in which guests run, and the parent that speaks to them.
+//! Workers: sandboxed processes in which Lean runs, and the parent that speaks to them.
 //!
 //! | module | what |
 //! |---|---|
 //! | `wire` | what the two say to each other |
 //! | `serve` | a worker's side |
 //! | `pool` | the parent's side: a few workers of one task, their deadlines, their deaths |
-//! | `workers` | the embedded Lean's engine, made of pools |
+//! | `workers` | the engine of both Leans, made of pools |
 //!
 //! A worker is believed nothing: what it sends is bounded and decoded strictly, and it is given only what the request at hand names. It
 //! never opens the cache.
@@ -20,4 +20,5 @@ mod wire;
 mod workers;
 
 pub use serve::worker;
-pub(crate) use workers::Workers;
+pub(crate) use wire::Task;
+pub(crate) use workers::{Installed, Workers};

@@ -29,6 +29,8 @@ const LIFE_S: u32 = 5;
 /// How long what a daemon holds may stay open after its ancestors' end.
 const SURVIVES: Duration = Duration::from_millis(300);
 const MOST_BYTES: u64 = 1 << 20;
+/// What a process must be able to do that becomes another program.
+const NEEDED_TO_START: [&str; 2] = ["make new code", "call execve"];
 
 /// What a canary tries itself on.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -99,6 +101,9 @@ pub fn run(
     let Some(mut found) = said else {
         return Err(Error::Silent(format!("a canary fell silent: {}", process.last_words())));
     };
+    if plan.guest.is_some() {
+        found.retain(|finding| !NEEDED_TO_START.contains(&finding.attempt.as_str()));
+    }
     // The last, since it dies of it; and where no group can be had, nothing is to hold it.
     if process.report().layers.contains(&Layer::Group) || !plan.has(Layer::Group) {
         let _ = frame::send(&mut Until(process.control(), until), &[]);
@@ -117,11 +122,12 @@ pub fn run(
     Ok((process.report().clone(), found))
 }
 
-/// The confined side: tries everything, and tells.
+/// The confined side: tries everything, and tells. With a plan that has a [`crate::Guest`], as that.
 ///
 /// # Errors
 /// When the parent cannot be told.
 pub fn sing(entered: &mut Entered, targets: &Targets) -> std::io::Result<()> {
+    entered.become_guest().map_err(std::io::Error::other)?;
     let found = serde_json::to_vec(&attempts(targets))?;
     frame::send(&mut entered.control, &found)?;
     // Else the end comes from the parent.

@@ -6,12 +6,13 @@ use std::io::{IoSliceMut, Result as IoResult};
 use std::os::fd::{AsFd as _, AsRawFd as _, FromRawFd as _, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt as _;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
 
 use caps::CapSet;
 use landlock::{
-    ABI, Access as _, AccessFs, AccessNet, CompatLevel, Compatible as _, PathBeneath, PathFd, Ruleset,
-    RulesetAttr as _, RulesetCreatedAttr as _, RulesetStatus, Scope,
+    ABI, Access as _, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible as _, PathBeneath, PathFd,
+    Ruleset, RulesetAttr as _, RulesetCreatedAttr as _, RulesetStatus, Scope,
 };
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::{CloneFlags, unshare};
@@ -24,7 +25,7 @@ use nix::unistd::{Gid, Uid, setgroups, sethostname, setresgid, setresuid};
 use serde::{Deserialize, Serialize};
 
 use crate::cgroup::{Group, Places};
-use crate::{Error, Layer, Plan, Report, Sandbox, frame, root, syscalls};
+use crate::{Error, Layer, Plan, Report, Sandbox, frame, guest, root, syscalls};
 
 /// The first arguments by which a program knows what it has been started as.
 pub(crate) const LAUNCHER: &str = "--launch";
@@ -32,7 +33,7 @@ const WORKER: &str = "--confine";
 /// The launcher's status when the worker was killed at its group's memory limit.
 pub(crate) const OUT_OF_MEMORY: u8 = 12;
 /// Whom privileged parents' workers run as.
-const NOBODY: u32 = 65534;
+pub(crate) const NOBODY: u32 = 65534;
 /// Descriptors that a worker may have open: its image, the toolchain's files that guests read, layers in memory, sockets.
 const DESCRIPTORS: u64 = 1024;
 /// Bytes of a file that a worker writes; all lie in memory.
@@ -52,6 +53,8 @@ pub(crate) struct Order {
     pub(crate) report: Report,
     /// The launcher had the rights of an administrator.
     pub(crate) privileged: bool,
+    /// A directory of its own.
+    pub(crate) scratch: Option<PathBuf>,
 }
 
 /// The first message of a worker.
@@ -71,6 +74,8 @@ pub struct Entered {
     pub control: UnixStream,
     /// Connections to the parent.
     pub lanes: Vec<UnixStream>,
+    /// Where it can write, if it starts a program ([`crate::Guest`]).
+    pub scratch: Option<PathBuf>,
     filtered: bool,
 }
 
@@ -92,6 +97,7 @@ pub fn enter(build: &str, before: impl FnOnce() -> IoResult<()>) -> Result<Enter
         return Err(ExitCode::FAILURE);
     }
     let Ok(order) = serde_json::from_str::<Order>(order) else { return Err(alone()) };
+    let scratch = order.scratch.clone();
     let ended = match stage.as_str() {
         LAUNCHER => match launch(build, order) {
             Ok(status) => return Err(ExitCode::from(status)),
@@ -108,7 +114,7 @@ pub fn enter(build: &str, before: impl FnOnce() -> IoResult<()>) -> Result<Enter
     let told = serde_json::to_vec(&said).is_ok_and(|said| frame::send(&mut control, &said).is_ok());
     match entered {
         Some((lanes, task, report)) if told => {
-            Ok(Entered { task, control, lanes, filtered: report.layers.contains(&Layer::Seccomp) })
+            Ok(Entered { task, control, lanes, scratch, filtered: report.layers.contains(&Layer::Seccomp) })
         }
         _ => Err(ExitCode::FAILURE),
     }
@@ -120,12 +126,18 @@ fn alone() -> ExitCode {
 }
 
 impl Entered {
-    /// Forbids any code but what has been loaded, in all threads and for good. For when a worker has loaded its own.
+    /// Forbids any code but what has been loaded, in all threads and for good. For when a worker has loaded its own; one that starts a program
+    /// keeps the right, as that has code of its own.
     ///
     /// # Errors
     /// [`Error::Confine`].
     pub fn forbid_new_code(&self) -> Result<(), Error> {
-        if self.filtered { syscalls::restrict_code() } else { Ok(()) }
+        if self.filtered && self.scratch.is_none() { syscalls::restrict_code() } else { Ok(()) }
+    }
+
+    /// Takes from this process what is taken from a program that it starts, if it does: for a canary in its place.
+    pub(crate) fn become_guest(&self) -> Result<(), Error> {
+        if self.filtered && self.scratch.is_some() { guest::restrict() } else { Ok(()) }
     }
 }
 
@@ -262,7 +274,8 @@ fn confine(
     nix::unistd::dup2_stdin(&nothing).map_err(Error::confine("close its input"))?;
     before().map_err(Error::confine("prepare"))?;
     if report.layers.contains(&Layer::Mounts) {
-        root::make(&plan.readable)?;
+        let guest = plan.guest.as_ref().zip(order.scratch.as_deref());
+        root::make(&plan.readable, guest)?;
     }
     if report.layers.contains(&Layer::Ipc) {
         sethostname("worker").map_err(Error::confine("name its host"))?;
@@ -279,10 +292,10 @@ fn confine(
     // Set last: changes of the user take it away.
     prctl::set_pdeathsig(Signal::SIGKILL).map_err(Error::confine("tie its life to its parent's"))?;
     if plan.has(Layer::Landlock) {
-        landlock(plan, &mut report)?;
+        landlock(plan, order.scratch.as_deref(), &mut report)?;
     }
     if plan.has(Layer::Seccomp) {
-        syscalls::restrict()?;
+        syscalls::restrict(plan.guest.is_some())?;
         report.layers.insert(Layer::Seccomp);
     }
     Ok((lanes, report))
@@ -352,13 +365,15 @@ fn limit(plan: &Plan, report: &Report) -> Result<(), Error> {
     if !report.layers.is_disjoint(&Layer::NAMESPACES.into()) {
         limits.push((Resource::RLIMIT_NPROC, plan.threads));
     }
+    limits.extend(plan.guest.as_ref().map(|guest| (Resource::RLIMIT_DATA, guest.memory)));
     for (resource, most) in limits {
         setrlimit(resource, most, most).map_err(Error::confine(format!("limit {resource:?}")))?;
     }
     Ok(())
 }
 
-fn landlock(plan: &Plan, report: &mut Report) -> Result<(), Error> {
+fn landlock(plan: &Plan, scratch: Option<&Path>, report: &mut Report) -> Result<(), Error> {
+    let run = if plan.guest.is_some() { AccessFs::Execute.into() } else { BitFlags::EMPTY };
     let rules = || -> Result<RulesetStatus, Box<dyn std::error::Error>> {
         let mut rules = Ruleset::default()
             .set_compatibility(CompatLevel::BestEffort)
@@ -367,8 +382,13 @@ fn landlock(plan: &Plan, report: &mut Report) -> Result<(), Error> {
             .scope(Scope::from_all(LANDLOCK))?
             .create()?;
         for path in &plan.readable {
-            let access = AccessFs::ReadFile | AccessFs::ReadDir;
+            let access = AccessFs::ReadFile | AccessFs::ReadDir | run;
             rules = rules.add_rule(PathBeneath::new(PathFd::new(path)?, access))?;
+        }
+        if let Some(scratch) = scratch {
+            // Nothing that was written there is ever executed.
+            let access = AccessFs::from_all(LANDLOCK) & !AccessFs::Execute;
+            rules = rules.add_rule(PathBeneath::new(PathFd::new(scratch)?, access))?;
         }
         Ok(rules.restrict_self()?.ruleset)
     };

@@ -80,13 +80,27 @@ pub struct Plan {
     pub memory: u64,
     /// Processors that it may keep busy, likewise.
     pub processors: u64,
+    /// A program that is not this one, and that it starts; else it can start none.
+    pub guest: Option<Guest>,
 }
 
 impl Default for Plan {
     fn default() -> Self {
         let (sandbox, without) = (Sandbox::default(), BTreeSet::new());
-        Self { sandbox, without, readable: vec![], threads: 16, memory: 16 << 20, processors: 1 }
+        Self { sandbox, without, readable: vec![], threads: 16, memory: 16 << 20, processors: 1, guest: None }
     }
+}
+
+/// A program that a confined process starts, as confined as itself: it sees what is readable, and can start no other beside itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Guest {
+    /// The program, absolute, below one of the readable directories; what lies there can be executed.
+    pub program: PathBuf,
+    /// Bytes that files may take in the directory where both can write ([`crate::Entered::scratch`]). It is empty in the beginning, and gone with the
+    /// process. Where a mount namespace cannot be had it lies on disk and is not limited.
+    pub scratch: u64,
+    /// Bytes of memory of its own that either may take.
+    pub memory: u64,
 }
 
 impl Plan {

@@ -23,6 +23,7 @@ pub mod frame;
 mod cgroup;
 mod confine;
 mod error;
+mod guest;
 mod layer;
 mod process;
 mod root;
@@ -30,5 +31,6 @@ mod syscalls;
 
 pub use confine::{Entered, enter};
 pub use error::Error;
-pub use layer::{Layer, Plan, Report, Sandbox};
+pub use guest::start;
+pub use layer::{Guest, Layer, Plan, Report, Sandbox};
 pub use process::Process;

@@ -12,11 +12,12 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 use nix::unistd::Pid;
 use parking_lot::Mutex;
+use tempfile::TempDir;
 
 use crate::cgroup::Places;
 use crate::confine::{Hello, LAUNCHER, OUT_OF_MEMORY, Order};
 use crate::frame::{self, Until};
-use crate::{Error, Layer, Plan, Report};
+use crate::{Error, Layer, Plan, Report, guest};
 
 /// Connections that one process can have.
 pub(crate) const MOST_LANES: usize = 64;
@@ -34,6 +35,8 @@ pub struct Process {
     control: UnixStream,
     report: Report,
     leash: Option<ChildStdout>,
+    /// Where it can write, or where the place of that is in its own root.
+    _scratch: Option<TempDir>,
 }
 
 impl Process {
@@ -53,6 +56,7 @@ impl Process {
         let start = |cause: std::io::Error| Error::Start { program: program.into(), cause };
         let until = Instant::now() + patience;
         let lanes = lanes.min(MOST_LANES);
+        let scratch = plan.guest.as_ref().map(|_| guest::scratch()).transpose().map_err(start)?;
         let order = Order {
             plan: plan.clone(),
             task: task.to_owned(),
@@ -60,6 +64,7 @@ impl Process {
             places: if plan.has(Layer::Group) { Places::here().clone() } else { Places::default() },
             report: Report::default(),
             privileged: false,
+            scratch: scratch.as_ref().map(|folder| folder.path().to_owned()),
         };
         let order = serde_json::to_string(&order).map_err(|e| start(e.into()))?;
         let (control, theirs) = UnixStream::pair().map_err(start)?;
@@ -72,7 +77,8 @@ impl Process {
         let mut child = command.spawn().map_err(start)?;
         drop(command);
         let leash = child.stdout.take();
-        let mut process = Self { child: Mutex::new(child), control, report: Report::default(), leash };
+        let mut process =
+            Self { child: Mutex::new(child), control, report: Report::default(), leash, _scratch: scratch };
         // What refuses to start says why, and takes nothing.
         let ends = process.hand_over(lanes);
         let hello = frame::receive(&mut Until(&process.control, until), MOST_HELLO);

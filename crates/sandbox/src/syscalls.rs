@@ -11,9 +11,18 @@ use seccompiler::{
     SeccompFilter, SeccompRule, apply_filter_all_threads,
 };
 
-use crate::Error;
+use crate::{Error, guest};
 
-type Rules = BTreeMap<i64, Vec<SeccompRule>>;
+pub(crate) type Rules = BTreeMap<i64, Vec<SeccompRule>>;
+
+/// Flags of `clone` that make namespaces.
+pub(crate) const NAMESPACES: u64 = (libc::CLONE_NEWNS
+    | libc::CLONE_NEWCGROUP
+    | libc::CLONE_NEWUTS
+    | libc::CLONE_NEWIPC
+    | libc::CLONE_NEWUSER
+    | libc::CLONE_NEWPID
+    | libc::CLONE_NEWNET) as u64;
 
 /// Calls with any arguments.
 const FREE: &[i64] = &[
@@ -63,9 +72,11 @@ const FREE: &[i64] = &[
     libc::SYS_seccomp,
 ];
 
-/// Allows what a worker needs, in all threads and for good.
-pub(crate) fn restrict() -> Result<(), Error> {
-    apply(allowed(std::process::id()), SeccompAction::Errno(libc::EPERM as u32), SeccompAction::Allow)?;
+/// Allows what a worker needs, in all threads and for good; with `guest`, what a program needs that it starts.
+pub(crate) fn restrict(guest: bool) -> Result<(), Error> {
+    let rules =
+        allowed(std::process::id()).and_then(|rules| if guest { guest::allowed(rules) } else { Ok(rules) });
+    apply(rules, SeccompAction::Errno(libc::EPERM as u32), SeccompAction::Allow)?;
     let hidden = Rules::from([(libc::SYS_clone3, vec![])]);
     apply(Ok(hidden), SeccompAction::Allow, SeccompAction::Errno(libc::ENOSYS as u32))
 }
@@ -88,14 +99,7 @@ fn allowed(own: u32) -> Result<Rules, seccompiler::BackendError> {
     };
     // Threads, and no processes or namespaces.
     let thread = (libc::CLONE_THREAD | libc::CLONE_VM) as u64;
-    let namespaces = (libc::CLONE_NEWNS
-        | libc::CLONE_NEWCGROUP
-        | libc::CLONE_NEWUTS
-        | libc::CLONE_NEWIPC
-        | libc::CLONE_NEWUSER
-        | libc::CLONE_NEWPID
-        | libc::CLONE_NEWNET) as u64;
-    rules.insert(libc::SYS_clone, vec![only(0, Is::MaskedEq(thread | namespaces), thread)?]);
+    rules.insert(libc::SYS_clone, vec![only(0, Is::MaskedEq(thread | NAMESPACES), thread)?]);
     rules.insert(libc::SYS_tgkill, vec![only(0, Is::Eq, own.into())?]);
     // Which pages a guest has written to (`PAGEMAP_SCAN`): asked after each check.
     rules.insert(libc::SYS_ioctl, vec![only(1, Is::Eq, 0xC060_6610)?]);
@@ -116,10 +120,19 @@ fn apply(
     otherwise: SeccompAction,
     matched: SeccompAction,
 ) -> Result<(), Error> {
+    let program = compiled(rules, otherwise, matched)?;
+    apply_filter_all_threads(&program).map_err(Error::confine("put a seccomp filter in force"))
+}
+
+/// A filter as the kernel takes it.
+pub(crate) fn compiled(
+    rules: Result<Rules, seccompiler::BackendError>,
+    otherwise: SeccompAction,
+    matched: SeccompAction,
+) -> Result<BpfProgram, Error> {
     let failed = || Error::confine("make a seccomp filter");
     let rules = rules.map_err(failed())?;
     let target = std::env::consts::ARCH.try_into().map_err(failed())?;
     let filter = SeccompFilter::new(rules, otherwise, matched, target).map_err(failed())?;
-    let program: BpfProgram = filter.try_into().map_err(failed())?;
-    apply_filter_all_threads(&program).map_err(Error::confine("put a seccomp filter in force"))
+    filter.try_into().map_err(failed())
 }

@@ -8,7 +8,7 @@ use std::process::{Command, Output};
 use std::time::Duration;
 
 use atlas_sandbox::canary::{self, Targets};
-use atlas_sandbox::{Error, Layer, Plan, Process, Report, Sandbox};
+use atlas_sandbox::{Error, Guest, Layer, Plan, Process, Report, Sandbox};
 use atlas_testkit::{Watched, children, groups_of_launcher};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -20,7 +20,10 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What confined a canary, and what it found, with some layers left out.
 fn without(layers: &[Layer]) -> (Report, BTreeSet<String>) {
-    let plan = Plan { without: layers.iter().copied().collect(), ..Plan::default() };
+    planned(Plan { without: layers.iter().copied().collect(), ..Plan::default() })
+}
+
+fn planned(plan: Plan) -> (Report, BTreeSet<String>) {
     let task = |targets: Targets| serde_json::to_string(&targets).unwrap();
     let (report, found) = canary::run(Path::new(PROGRAM), BUILD, &plan, task, PATIENCE).unwrap();
     (report, found.into_iter().map(|finding| finding.attempt).collect())
@@ -35,6 +38,26 @@ fn nothing_gets_out() {
     assert_eq!(others.len(), 9, "{report:?}");
     assert!(group.len() == 1 || !report.unlimited.is_empty(), "{report:?}");
     assert_eq!(report.missing, [""; 0]);
+}
+
+/// A plan of a process that starts a program.
+fn starting(without: &[Layer]) -> Plan {
+    let guest = Guest { program: "/bin/sh".into(), scratch: 1 << 20, memory: 1 << 30 };
+    let readable = ["/bin", "/lib", "/usr"].map(std::path::PathBuf::from).to_vec();
+    let without = without.iter().copied().collect();
+    Plan { without, readable, threads: 48, guest: Some(guest), ..Plan::default() }
+}
+
+#[test]
+fn nothing_gets_out_of_a_program_that_is_started_either() {
+    let (report, found) = planned(starting(&[]));
+    assert_eq!((found, report.layers.len()), (BTreeSet::new(), 9));
+    // That it starts no process does not hang on limits and namespaces.
+    let processes = ["fork without end", "leave a daemon behind"].map(str::to_owned);
+    let (_, found) = planned(starting(&[Layer::Limits, Layer::Processes]));
+    assert_eq!(found, BTreeSet::new());
+    let (_, found) = planned(starting(&[Layer::Limits, Layer::Processes, Layer::Seccomp]));
+    assert!(processes.iter().all(|attempt| found.contains(attempt)), "{found:?}");
 }
 
 #[test]

@@ -119,7 +119,7 @@ impl Run<'_> {
         Outline(names.filter_map(|name| Some((name.clone(), said(name)?.clone()))).collect())
     }
 
-    /// The record of a module's certified verdict; `None` when two kernels have not been asked.
+    /// The record of a module's certified verdict; `None` when it has no export that both kernels accepted.
     pub(super) fn receipt(&self, name: &str) -> Result<Option<Receipt>, Failure> {
         let (Some(module), Some(artefact)) = (self.graph.get(name), self.artefacts.get(name)) else {
             return Ok(None);

@@ -34,6 +34,8 @@ pub(crate) struct Start {
     pub(crate) task: String,
     /// Requests at once in one worker.
     pub(crate) lanes: usize,
+    /// A worker has one request in its life.
+    pub(crate) alone: bool,
     /// Bytes of memory of one worker beside its requests'.
     pub(crate) own_memory: u64,
     /// Bytes of memory of one worker, whatever its requests may take.
@@ -118,6 +120,11 @@ impl Pool {
         let allowance = || Ok::<_, Failure>(Allowance { left: budget.left()?, memory: budget.memory });
         let (worker, mut lane) = self.lease(budget)?;
         match converse(&mut lane, ask, allowance()?, budget.until + GRACE, give, self.start.most_said) {
+            Ok(said) if self.start.alone => {
+                worker.process.end();
+                self.remove(&worker);
+                return conclude(said, budget);
+            }
             Ok(said) => {
                 // Under the lock of those who wait: none may look before and sleep after.
                 let workers = self.workers.lock();
@@ -182,11 +189,16 @@ impl Pool {
     /// Kills a worker of which one connection has broken, once.
     fn bury(&self, worker: &Arc<Worker>) {
         if !worker.dead.swap(true, Ordering::Relaxed) {
-            self.workers.lock().retain(|other| !Arc::ptr_eq(other, worker));
-            self.freed.notify_all();
+            self.remove(worker);
             let last = worker.process.last_words();
             tracing::warn!(last, "a worker died");
         }
+    }
+
+    /// Asks a worker no more.
+    fn remove(&self, worker: &Arc<Worker>) {
+        self.workers.lock().retain(|other| !Arc::ptr_eq(other, worker));
+        self.freed.notify_all();
     }
 }
 

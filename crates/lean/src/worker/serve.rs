@@ -13,8 +13,9 @@ use serde_bytes::ByteBuf;
 
 use super::wire::{Allowance, Ask, Done, Give, Needed, Opened, Say, Spent, Task};
 use crate::guests::{Guests, Store};
+use crate::host::Host;
+use crate::native::Confined;
 use crate::pipeline::{Budget, Failure};
-use crate::replay;
 
 /// Stack of a thread that serves a connection, in bytes: walks over deep terms take some.
 const STACK: usize = 16 << 20;
@@ -39,7 +40,11 @@ fn serve(mut entered: Entered) -> Result<()> {
         }
         Task::Guests { image, warm_bytes } => {
             let opened = Guests::open(&image, warm_bytes).map_err(|error| error.to_string());
-            open(entered, opened.map(|guests| (guests.identity(), Server::Guests(Box::new(guests)))))
+            open(entered, opened.map(Server::lean))
+        }
+        Task::Native(program) => {
+            let scratch = entered.scratch.clone().ok_or_else(|| "it has no place to write to".to_owned());
+            open(entered, scratch.map(|scratch| Server::lean(Confined { program, scratch })))
         }
         Task::Judge => open(entered, Ok((atlas_judge::JUDGE.to_owned(), Server::Judge(Judge::default())))),
     }
@@ -68,8 +73,15 @@ fn open(mut entered: Entered, opened: std::result::Result<(String, Server), Stri
 
 /// What answers requests.
 enum Server {
-    Guests(Box<Guests>),
+    Lean(Box<dyn Host>),
     Judge(Judge),
+}
+
+impl Server {
+    /// A Lean, with its identity.
+    fn lean(host: impl Host + 'static) -> (String, Self) {
+        (host.identity(), Self::Lean(Box::new(host)))
+    }
 }
 
 /// A connection to the parent, which has one request at a time on it.
@@ -92,15 +104,15 @@ impl Lane {
 
     fn answer(&self, server: &Server, ask: Ask, budget: &Budget) -> std::result::Result<Done, Failure> {
         Ok(match (ask, server) {
-            (Ask::Elaborate(elaborate), Server::Guests(guests)) => {
+            (Ask::Elaborate(elaborate), Server::Lean(lean)) => {
                 let asked = elaborate.asked();
-                Done::Elaborated(Box::new(guests.elaborate(&elaborate.work(&asked), self, budget)?))
+                Done::Elaborated(Box::new(lean.elaborate(&elaborate.work(&asked), self, budget)?))
             }
-            (Ask::Foundation(toolchain), Server::Guests(guests)) => {
-                Done::Foundation(ByteBuf::from(guests.foundation(&toolchain, self, budget)?))
+            (Ask::Foundation(toolchain), Server::Lean(lean)) => {
+                Done::Foundation(ByteBuf::from(lean.foundation(&toolchain, self, budget)?))
             }
-            (Ask::Replay { ground, export }, Server::Guests(guests)) => {
-                Done::Replayed(replay::replay(guests, &ground, &export, self, budget)?)
+            (Ask::Replay { ground, export }, Server::Lean(lean)) => {
+                Done::Replayed(lean.replay(&ground, &export, self, budget)?)
             }
             (Ask::Examine { ground, export, asked }, Server::Judge(judge)) => {
                 let mut parsed = false;

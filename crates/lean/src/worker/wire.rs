@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
 use crate::answer::Asked;
+use crate::native::Program;
 use crate::pipeline::{Below, Elaborated, Failure, Work};
 use crate::replay::Replayed;
 
@@ -18,6 +19,8 @@ use crate::replay::Replayed;
 pub(crate) enum Task {
     /// Runs guests of an image.
     Guests { image: std::path::PathBuf, warm_bytes: u64 },
+    /// Runs a native Lean, once.
+    Native(Program),
     /// Judges, with the second kernel.
     Judge,
     /// Tries to get out.

@@ -1,4 +1,4 @@
-//! The embedded Lean's engine: guests in workers. Nothing of what is checked runs in this process.
+//! The engine of both Leans: workers. Nothing of what is checked runs in this process.
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
@@ -15,10 +15,10 @@ use super::pool::{Pool, Start};
 use super::wire::{Ask, Done, Give, Needed, Task};
 use crate::Error;
 use crate::cache::Cache;
-use crate::embedded::EmbeddedOptions;
 use crate::key::Key;
 use crate::pipeline::{Budget, Elaborated, Engine, Failure, Work};
 use crate::replay::Replayed;
+use crate::source::is_toolchain;
 
 /// The environment variable that names the worker's program.
 const PROGRAM: &str = "ATLAS_LEAN_WORKER";
@@ -29,20 +29,41 @@ const LANES: usize = 8;
 /// Cores for each worker that elaborates; one worker uses many, but one's death takes what it was at with it.
 const CORES: usize = 4;
 const MOST_WORKERS: usize = 8;
+/// Threads of a worker that starts a Lean, and that Lean's.
+const GUEST_THREADS: u64 = 48;
 /// Threads of a worker beyond one for each request: its own, its clock's, and what canaries need.
 const THREADS: u64 = 16;
 /// Bytes of what a worker says of a module: its compiled form, its text, its diagnostics.
 const MOST_OF_A_MODULE: u64 = 256 << 20;
 /// Bytes of a toolchain's declarations as text.
 const MOST_OF_A_TOOLCHAIN: u64 = 2 << 30;
-/// Bytes of memory of a worker beside its requests' and warm guests: the image, or the toolchain's declarations as the judge has them.
-const OWN_MEMORY: u64 = 4 << 30;
 /// How long canaries may take.
 const CANARIES: Duration = Duration::from_secs(20);
 
+/// A Lean as its workers have it.
+pub(crate) struct Installed {
+    /// How verdicts name it.
+    pub(crate) name: String,
+    pub(crate) task: Task,
+    /// Threads are set here. With a guest, each request has a worker of its own.
+    pub(crate) plan: Plan,
+    /// Where its compiled library lies; `None` when it does not say.
+    pub(crate) library: Option<PathBuf>,
+    /// Installed packages: the directories of their compiled modules.
+    pub(crate) packages: Vec<PathBuf>,
+    /// Bytes of memory of one worker beside its requests', and of one worker at most.
+    pub(crate) own_memory: u64,
+    pub(crate) worker_bytes: u64,
+    /// Where its declarations are kept, else with what else is kept: in `cache`.
+    pub(crate) foundation: PathBuf,
+    pub(crate) cache: PathBuf,
+}
+
 /// The engine.
 pub(crate) struct Workers {
-    image: PathBuf,
+    name: String,
+    library: Option<PathBuf>,
+    packages: Vec<PathBuf>,
     identity: String,
     /// The toolchain's declarations, as text and frozen.
     kept: Cache,
@@ -56,36 +77,30 @@ pub(crate) struct Workers {
 
 impl Workers {
     /// Finds the worker's program, sends canaries, and starts a worker that elaborates.
-    pub(crate) fn open(options: &EmbeddedOptions) -> Result<Self, Error> {
+    pub(crate) fn open(lean: Installed) -> Result<Self, Error> {
         let program = program()?;
-        let image = &options.image;
-        let image = image.canonicalize().map_err(Error::io("find the Lean image", image))?;
-        let plan = Plan {
-            sandbox: options.sandbox,
-            readable: vec![image.clone()],
-            threads: THREADS + LANES as u64,
-            ..Plan::default()
-        };
-        let start = |task: Task, readable, most_said| -> Result<Start, Error> {
-            let plan = Plan { readable, ..plan.clone() };
+        let alone = lean.plan.guest.is_some();
+        let ours = Plan { sandbox: lean.plan.sandbox, threads: THREADS + LANES as u64, ..Plan::default() };
+        let plan = Plan { threads: if alone { GUEST_THREADS } else { ours.threads }, ..lean.plan };
+        let start = |task: &Task, plan: &Plan, alone, most_said| -> Result<Start, Error> {
+            let lanes = if alone { 1 } else { LANES };
             Ok(Start {
                 program: program.clone(),
-                plan,
+                plan: plan.clone(),
                 task: task.text()?,
-                lanes: LANES,
-                own_memory: OWN_MEMORY.saturating_add(options.warm_bytes),
-                most_memory: options.worker_bytes,
+                lanes,
+                alone,
+                own_memory: lean.own_memory,
+                most_memory: lean.worker_bytes,
                 most_said,
             })
         };
-        let guests = |most_said| {
-            let task = Task::Guests { image: image.clone(), warm_bytes: options.warm_bytes };
-            start(task, vec![image.clone()], most_said)
-        };
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let elaborate = Pool::new(guests(MOST_OF_A_MODULE)?, (cores / CORES).clamp(1, MOST_WORKERS));
-        let clean = Pool::new(guests(MOST_OF_A_TOOLCHAIN)?, 1);
-        let judge = Pool::new(start(Task::Judge, vec![], MOST_OF_A_TOOLCHAIN)?, 1);
+        let (elaborating, clean) =
+            if alone { (cores, cores) } else { ((cores / CORES).clamp(1, MOST_WORKERS), 1) };
+        let elaborate = Pool::new(start(&lean.task, &plan, alone, MOST_OF_A_MODULE)?, elaborating);
+        let clean = Pool::new(start(&lean.task, &plan, alone, MOST_OF_A_TOOLCHAIN)?, clean);
+        let judge = Pool::new(start(&Task::Judge, &ours, false, MOST_OF_A_TOOLCHAIN)?, 1);
         // Side by side: most of either's time is the system's.
         let (found, identity) = std::thread::scope(|scope| {
             let canaries = scope.spawn(|| {
@@ -109,13 +124,10 @@ impl Workers {
             tracing::info!(unlimited = ?report.unlimited, "no control group limits Lean's workers; see docs/sandbox.md");
         }
         // An image that only its owner may write to need not be one's own.
-        let kept = Cache::open(&options.foundation).or_else(|_| Cache::open(&options.cache))?;
-        Ok(Self { image, identity: identity?, kept, elaborate, clean, judge, cpu_us: AtomicU64::new(0) })
-    }
-
-    /// The text of the index of the toolchain's declarations.
-    pub(crate) fn index(&self) -> Result<String, Error> {
-        Ok(atlas_lean_wasm::index(&self.image)?)
+        let kept = Cache::open(&lean.foundation).or_else(|_| Cache::open(&lean.cache))?;
+        let Installed { name, library, packages, .. } = lean;
+        let (identity, cpu_us) = (identity?, AtomicU64::new(0));
+        Ok(Self { name, library, packages, identity, kept, elaborate, clean, judge, cpu_us })
     }
 
     /// Processor time that requests have taken in workers.
@@ -185,11 +197,13 @@ impl Engine for Workers {
     }
 
     fn name(&self) -> String {
-        atlas_lean_wasm::TOOLCHAIN.to_owned()
+        self.name.clone()
     }
 
     fn has_module(&self, name: &str) -> bool {
-        self.image.join("library").join(format!("{}.olean", name.replace('.', "/"))).exists()
+        let file = format!("{}.olean", name.replace('.', "/"));
+        let known = self.library.iter().chain(&self.packages).any(|folder| folder.join(&file).exists());
+        known || self.library.is_none() && is_toolchain(name)
     }
 
     fn examine(

