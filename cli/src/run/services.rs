@@ -82,6 +82,11 @@ impl Services {
             // A landing may rebuild a whole library behind other certifications.
             patience_s: 1_800,
             receipt_keys: Some(directory.keys().join(atlas_judge::RING_FILE)),
+            policy: atlas_merge_coordinator::Policy {
+                toolchain: Some(lean.name()),
+                axioms: spec.verifiers.axioms.iter().map(|axiom| axiom.name().to_owned()).collect(),
+                ..atlas_merge_coordinator::Policy::default()
+            },
             metrics: metrics.clone(),
             readiness: readiness.clone(),
         };

@@ -19,7 +19,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::host::MergeExecutor;
-use crate::machine::{MergeQueue, View};
+use crate::machine::{MergeQueue, Policy, ReceiptCounts, View};
 use crate::receipts::Keys;
 use crate::tree::Trees;
 
@@ -51,6 +51,9 @@ pub struct Options {
     /// changed, is no verdict. Without a ring signatures are left to those who read the receipts.
     #[serde(default)]
     pub receipt_keys: Option<PathBuf>,
+    /// What certified verdicts must be made with. Modules of `main` with receipts of another policy are certified again.
+    #[serde(default)]
+    pub policy: Policy,
     /// The process's metrics.
     #[serde(skip)]
     pub metrics: Metrics,
@@ -103,6 +106,7 @@ pub async fn run(options: Options, bus: Bus, shutdown: CancellationToken) -> Res
         window: (options.window_min, options.window_max),
         patience: Duration::from_secs(options.patience_s),
         view,
+        policy: options.policy,
         keys,
         stored: Mutex::default(),
     };
@@ -132,6 +136,7 @@ struct Gauges {
     landed: Gauge<u64, AtomicU64>,
     incidents: Gauge<u64, AtomicU64>,
     open: Gauge,
+    receipts: Family<Vec<(&'static str, &'static str)>, Gauge>,
     refused: Family<Vec<(&'static str, String)>, Gauge<u64, AtomicU64>>,
 }
 
@@ -145,6 +150,7 @@ impl Gauges {
             incidents: metrics.register("merge_incidents", "Contradictions between kernels, ever"),
             open: metrics
                 .register("merge_incidents_open", "Of those, not cleared by a person: nothing lands"),
+            receipts: metrics.register("merge_receipts", "Receipts of modules of main, by standing"),
             refused: metrics.register("merge_refused", "Submissions refused by kind"),
         }
     }
@@ -157,6 +163,13 @@ impl Gauges {
         self.landed.set(view.landed);
         self.incidents.set(view.incidents.len() as u64);
         self.open.set(count(view.open_incidents().count()));
+        let ReceiptCounts { current, renewing, undecided, .. } = view.receipts;
+        let lapsed = view.lapsed.len();
+        for (standing, receipts) in
+            [("current", current), ("renewing", renewing), ("undecided", undecided), ("lapsed", lapsed)]
+        {
+            self.receipts.get_or_create(&vec![("standing", standing)]).set(count(receipts));
+        }
         for (kind, refused) in &view.refused {
             self.refused.get_or_create(&vec![("kind", kind.clone())]).set(*refused);
         }

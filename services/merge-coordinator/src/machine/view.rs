@@ -3,10 +3,10 @@
 use std::collections::VecDeque;
 
 use atlas_domain::RunId;
-use atlas_proto::{MergeOutcome, merge_outcome};
+use atlas_proto::{MergeOutcome, MergePolicy, merge_outcome};
 use serde::{Deserialize, Serialize};
 
-use super::{Entry, Frozen, Incident, MergeQueue, Totals};
+use super::{Entry, Frozen, Incident, Lapsed, MergeQueue, ReceiptCounts, Totals};
 
 /// Outcomes that the status shows.
 const RECENT: usize = 20;
@@ -57,6 +57,12 @@ pub struct View {
     pub check_ms: u64,
     /// Contradictions between kernels; while one is not cleared, nothing lands.
     pub incidents: Vec<Incident>,
+    /// How the receipts of `main` stand.
+    pub receipts: ReceiptCounts,
+    /// Modules of `main` that do not certify any more: nothing lands on them.
+    pub lapsed: Vec<Lapsed>,
+    /// What certified verdicts must have been made with; `null` before the queue is told.
+    pub policy: Option<MergePolicy>,
     /// Frozen statements.
     pub frozen: usize,
     /// The commit of `main`; empty: none yet.
@@ -134,6 +140,11 @@ impl MergeQueue {
         &self.receipts
     }
 
+    /// Modules of `main` that do not certify any more under the present policy.
+    pub fn lapsed(&self) -> impl Iterator<Item = &Lapsed> {
+        self.renewals.lapsed()
+    }
+
     /// Totals since the run began.
     pub fn totals(&self) -> &Totals {
         &self.totals
@@ -164,6 +175,9 @@ impl MergeQueue {
             retried: self.totals.retried,
             check_ms: self.view.lean_ms.checked_div(self.view.accepted).unwrap_or(0),
             incidents: self.incidents().cloned().collect(),
+            receipts: self.renewals.counts(),
+            lapsed: self.lapsed().cloned().collect(),
+            policy: self.renewals.policy().map(|told| told.message.clone()),
             frozen: self.registry.len(),
             head: self.head.clone(),
             recent: self.view.recent.iter().cloned().collect(),

@@ -12,7 +12,7 @@ use atlas_bus::Bus;
 use atlas_domain::{ActorId, ActorKind, RunId};
 use atlas_judge::{KernelVerdict, KeyRing, Receipt, SigningKey};
 use atlas_library::layout;
-use atlas_merge_coordinator::{Options, run};
+use atlas_merge_coordinator::{Options, Policy, run};
 use atlas_proto::letter::Letter as Written;
 use atlas_proto::{
     CheckReply, CheckRequest, DeclarationFacts, Diagnostic, Expectation, FileChange, Letter, MergeOutcome,
@@ -180,6 +180,8 @@ pub struct Stage {
     life: Life,
     /// The key ring that the coordinator goes by.
     keys: Option<PathBuf>,
+    /// The policy that it goes by from its next start on, and the judge that the script is.
+    pub policy: Policy,
 }
 
 impl Stage {
@@ -222,6 +224,7 @@ impl Stage {
             script,
             life: Life::new(),
             keys,
+            policy: Policy { judge: Some("script 1".to_owned()), ..Policy::default() },
         };
         stage.start();
         stage
@@ -241,6 +244,7 @@ impl Stage {
             window_max: 8,
             patience_s: 60,
             receipt_keys: self.keys.clone(),
+            policy: self.policy.clone(),
             metrics: Default::default(),
             readiness: Default::default(),
         };
