@@ -181,7 +181,11 @@ pub(crate) fn foreign_axioms(axioms: &[String], allowed: &[&str]) -> Option<Stri
         .collect();
     let word = if foreign.len() == 1 { "the axiom" } else { "the axioms" };
     let allowed: Vec<String> = allowed.iter().map(|axiom| format!("`{axiom}`")).collect();
-    let allowed = if allowed.is_empty() { "none is allowed".to_owned() } else { format!("outside of {}", allowed.join(", ")) };
+    let allowed = if allowed.is_empty() {
+        "none is allowed".to_owned()
+    } else {
+        format!("outside of {}", allowed.join(", "))
+    };
     (!foreign.is_empty()).then(|| format!("{word} {}, {allowed}", foreign.join(", ")))
 }
 

@@ -44,8 +44,7 @@ impl MergeQueue {
                             let (kind, reason) = ("policy".to_owned(), lapsed.refusal());
                             return Some(Event::Blocked(MergeBlocked { candidate, kind, reason }));
                         }
-                        let key =
-                            check_key(&assembly.content, &expected, &stated, &self.renewals.digest());
+                        let key = check_key(&assembly.content, &expected, &stated, &self.renewals.digest());
                         let check = assembly.footprint.check;
                         let source = |module| assembly.sources.get(module).cloned().unwrap_or_default();
                         Event::Assembled(MergeAssembled {

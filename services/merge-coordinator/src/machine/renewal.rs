@@ -17,7 +17,9 @@ use serde::{Deserialize, Serialize};
 
 use super::answer::check_key;
 use super::policy::Told;
-use super::{ATTEMPTS, Candidate, Check, Effect, Footprint, MergeQueue, Standing, check_id, receipts, verdict};
+use super::{
+    ATTEMPTS, Candidate, Check, Effect, Footprint, MergeQueue, Standing, check_id, receipts, verdict,
+};
 
 /// Modules that are certified again at once, at most: what a submission that comes in may have to wait for.
 const AT_ONCE: usize = 2;
@@ -178,9 +180,8 @@ impl Renewals {
 
     /// Modules whose stale receipts nothing has been done about.
     fn unsurveyed(&self) -> impl Iterator<Item = &String> {
-        let open = |module: &&String| {
-            !self.questions.contains_key(*module) && !self.lapsed.contains_key(*module)
-        };
+        let open =
+            |module: &&String| !self.questions.contains_key(*module) && !self.lapsed.contains_key(*module);
         self.stale.keys().filter(open)
     }
 
@@ -201,7 +202,11 @@ impl Renewals {
         let undecided = || self.questions.values().filter(|question| question.is_undecided());
         let settled = self.lapsed.len() + undecided().count();
         ReceiptCounts {
-            current: self.held.iter().filter(|(module, held)| held.is_some() && !self.stale.contains_key(*module)).count(),
+            current: self
+                .held
+                .iter()
+                .filter(|(module, held)| held.is_some() && !self.stale.contains_key(*module))
+                .count(),
             renewing: self.stale.len().saturating_sub(settled),
             undecided: undecided().count(),
             fault: undecided().next().map(|question| question.fault.clone()).unwrap_or_default(),
@@ -307,10 +312,7 @@ impl MergeQueue {
             None => undecided.iter().min_by_key(|(_, question)| question.check.attempt),
         };
         let (module, question) = next?;
-        Some(Event::Renewing(MergeRenewing {
-            module: (*module).clone(),
-            attempt: question.check.attempt,
-        }))
+        Some(Event::Renewing(MergeRenewing { module: (*module).clone(), attempt: question.check.attempt }))
     }
 
     fn waits_for_verifier(&self, candidate: &Candidate) -> bool {
@@ -345,7 +347,9 @@ impl MergeQueue {
         let verdict = verdict::verdict(key, reply, check, &self.known, told.verdicts());
         let cause = match verdict.kind.as_str() {
             "" => match receipts::certified(&verdict).values().next() {
-                Some(receipt) => told.misses(receipt).map(|why| format!("the verifier's new receipt is stale: {why}")),
+                Some(receipt) => {
+                    told.misses(receipt).map(|why| format!("the verifier's new receipt is stale: {why}"))
+                }
                 None => Some("the verifier accepted it without a receipt".to_owned()),
             },
             "environment" => Some(verdict.reason.clone()),
@@ -366,7 +370,9 @@ impl MergeQueue {
             }
             return;
         }
-        let Some(module) = self.renewals.asked(&verdict.key).map(|(module, _)| module.clone()) else { return };
+        let Some(module) = self.renewals.asked(&verdict.key).map(|(module, _)| module.clone()) else {
+            return;
+        };
         self.renewals.questions.remove(&module);
         let (kind, reason) = (verdict.kind.clone(), verdict.reason.clone());
         let lapsed = Lapsed { module: module.clone(), kind, reason, since_ms: time_ms };
@@ -391,7 +397,8 @@ impl MergeQueue {
     pub(super) fn fold_renewed(&mut self, renewed: &MergeRenewed) {
         let Some(ModuleReceipt { module, sha256 }) = &renewed.receipt else { return };
         let Some(question) = self.renewals.questions.remove(module) else { return };
-        let certified = question.check.verdict.map(|verdict| receipts::certified(&verdict)).unwrap_or_default();
+        let certified =
+            question.check.verdict.map(|verdict| receipts::certified(&verdict)).unwrap_or_default();
         if let Some(receipt) = certified.get(module) {
             Arc::make_mut(&mut self.renewals.held).insert(module.clone(), Some(receipt.clone()));
             Arc::make_mut(&mut self.receipts).insert(module.clone(), sha256.clone());

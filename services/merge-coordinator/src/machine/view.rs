@@ -140,6 +140,11 @@ impl MergeQueue {
         &self.receipts
     }
 
+    /// How the receipts of `main` stand.
+    pub fn receipt_counts(&self) -> ReceiptCounts {
+        self.renewals.counts()
+    }
+
     /// Modules of `main` that do not certify any more under the present policy.
     pub fn lapsed(&self) -> impl Iterator<Item = &Lapsed> {
         self.renewals.lapsed()
@@ -175,7 +180,7 @@ impl MergeQueue {
             retried: self.totals.retried,
             check_ms: self.view.lean_ms.checked_div(self.view.accepted).unwrap_or(0),
             incidents: self.incidents().cloned().collect(),
-            receipts: self.renewals.counts(),
+            receipts: self.receipt_counts(),
             lapsed: self.lapsed().cloned().collect(),
             policy: self.renewals.policy().map(|told| told.message.clone()),
             frozen: self.registry.len(),
