@@ -113,7 +113,7 @@ impl Progress {
 
     /// How the receipts of the library stand, in words; `None`: it has none.
     pub fn receipts(&self) -> Option<String> {
-        receipts(&self.merge.receipts, self.merge.lapsed.len())
+        receipts(&self.merge.receipts)
     }
 
     /// Submissions that were sent back.
@@ -123,13 +123,13 @@ impl Progress {
 }
 
 /// How receipts stand, in words; `None`: there is none.
-pub fn receipts(counts: &ReceiptCounts, lapsed: usize) -> Option<String> {
+pub fn receipts(counts: &ReceiptCounts) -> Option<String> {
     let of = |count: usize, what: &str| (count > 0).then(|| format!("{count} {what}"));
     let parts = [
         of(counts.current, "current"),
         of(counts.renewing, "being certified again"),
         of(counts.undecided, "not judged again so far"),
-        of(lapsed, "no longer certified"),
+        of(counts.lapsed, "no longer certified"),
     ];
     let parts: Vec<String> = parts.into_iter().flatten().collect();
     (!parts.is_empty()).then(|| parts.join(", "))

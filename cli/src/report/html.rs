@@ -196,11 +196,12 @@ fn tiles(report: &Report) -> Vec<Tile> {
         count(report.landings),
         format!("{} with receipts", count(report.landings_with_receipts)),
     ));
-    let (receipts, lapsed) = (&report.receipts, report.lapsed.len());
-    let stale = receipts.renewing + receipts.undecided + lapsed;
-    if stale > 0 {
-        let note = format!("{lapsed} no longer certified, {} to be certified again", stale - lapsed);
-        tiles.push(tile("Receipts", format!("{} of {}", receipts.current, receipts.current + stale), note));
+    let receipts = &report.receipts;
+    let again = receipts.renewing + receipts.undecided;
+    if again + receipts.lapsed > 0 {
+        let all = receipts.current + again + receipts.lapsed;
+        let note = format!("{} no longer certified, {again} to be certified again", receipts.lapsed);
+        tiles.push(tile("Receipts", format!("{} of {all} current", receipts.current), note));
     }
     tiles.push(tile(
         "Time",

@@ -309,7 +309,7 @@ impl Report {
             usd(self.usage.cost_microdollars as f64 / 1e6),
             duration(self.elapsed_ms),
         ));
-        if let Some(receipts) = crate::progress::receipts(&self.receipts, self.lapsed.len()) {
+        if let Some(receipts) = crate::progress::receipts(&self.receipts) {
             text.push_str(&format!("receipts: {receipts}\n"));
         }
         for Lapsed { module, reason, .. } in &self.lapsed {

@@ -83,6 +83,11 @@ pub enum Error {
     /// The key ring cannot be read.
     #[error("the keys of receipts cannot be had: {0}")]
     Keys(#[from] KeyError),
+    /// The policy allows what no judge does.
+    #[error(
+        "the policy allows the axiom `{0}`; a library may rest on `propext`, `Classical.choice` and `Quot.sound` only"
+    )]
+    Axiom(String),
     /// The host of the merge queue failed.
     #[error(transparent)]
     Host(#[from] atlas_actor::Error),
@@ -91,8 +96,12 @@ pub enum Error {
 /// Hosts the merge queue of `options.run` until `shutdown`.
 ///
 /// # Errors
-/// [`Error`]: the repository or the host of the queue failed.
+/// [`Error`]: the policy cannot be met, the repository or the host of the queue failed.
 pub async fn run(options: Options, bus: Bus, shutdown: CancellationToken) -> Result<(), Error> {
+    let unknown = |axiom: &&String| !atlas_judge::AXIOMS.contains(&axiom.as_str());
+    if let Some(axiom) = options.policy.axioms.iter().find(unknown) {
+        return Err(Error::Axiom(axiom.clone()));
+    }
     options.readiness.waiting(STATUS, "the repository is not open yet");
     let repository = Repository::open_or_init(&options.repository)?;
     let keys = options.receipt_keys.map(Keys::open).transpose()?;
@@ -163,8 +172,7 @@ impl Gauges {
         self.landed.set(view.landed);
         self.incidents.set(view.incidents.len() as u64);
         self.open.set(count(view.open_incidents().count()));
-        let ReceiptCounts { current, renewing, undecided, .. } = view.receipts;
-        let lapsed = view.lapsed.len();
+        let ReceiptCounts { current, renewing, undecided, lapsed, .. } = view.receipts;
         for (standing, receipts) in
             [("current", current), ("renewing", renewing), ("undecided", undecided), ("lapsed", lapsed)]
         {

@@ -106,6 +106,8 @@ pub struct ReceiptCounts {
     pub undecided: usize,
     /// Why one of those was not.
     pub fault: String,
+    /// Of modules that do not certify any more.
+    pub lapsed: usize,
     /// Made anew since the run began.
     pub renewed: u64,
 }
@@ -186,11 +188,11 @@ impl Renewals {
     }
 
     /// The question of this key, with its module.
-    fn asked(&self, key: &str) -> Option<(&String, &Question)> {
+    fn question(&self, key: &str) -> Option<(&String, &Question)> {
         self.questions.iter().find(|(_, question)| question.key == key)
     }
 
-    fn asked_mut(&mut self, key: &str) -> Option<&mut Question> {
+    fn question_mut(&mut self, key: &str) -> Option<&mut Question> {
         self.questions.values_mut().find(|question| question.key == key)
     }
 
@@ -209,6 +211,7 @@ impl Renewals {
                 .count(),
             renewing: self.stale.len().saturating_sub(settled),
             undecided: undecided().count(),
+            lapsed: self.lapsed.len(),
             fault: undecided().next().map(|question| question.fault.clone()).unwrap_or_default(),
             renewed: self.renewed,
         }
@@ -220,12 +223,12 @@ impl MergeQueue {
     pub(super) fn open_check(&self, key: &str) -> Option<&Check> {
         let of_candidate = self.checks.get(key);
         of_candidate
-            .or_else(|| Some(&self.renewals.asked(key).filter(|(_, question)| question.asked)?.1.check))
+            .or_else(|| Some(&self.renewals.question(key)?.1.check))
             .filter(|check| check.verdict.is_none())
     }
 
     pub(super) fn is_renewal(&self, key: &str) -> bool {
-        self.renewals.asked(key).is_some()
+        self.renewals.question(key).is_some()
     }
 
     /// The module on which a candidate of this footprint would stand and that is not certified any more.
@@ -334,7 +337,7 @@ impl MergeQueue {
 
     /// A question that judged nothing goes back behind those that have not been asked.
     pub(super) fn fold_renewal_retried(&mut self, key: &str, attempt: u32, cause: &str) {
-        if let Some(question) = self.renewals.asked_mut(key) {
+        if let Some(question) = self.renewals.question_mut(key) {
             question.asked = false;
             question.check.attempt = attempt;
             cause.clone_into(&mut question.fault);
@@ -365,12 +368,14 @@ impl MergeQueue {
 
     pub(super) fn fold_renewal_verdict(&mut self, verdict: &MergeVerdict, time_ms: u64) {
         if verdict.kind.is_empty() {
-            if let Some(question) = self.renewals.asked_mut(&verdict.key) {
+            if let Some(question) = self.renewals.question_mut(&verdict.key) {
+                // It may be a late answer to a question that was given up.
+                question.asked = true;
                 question.check.verdict = Some(Arc::new(verdict.clone()));
             }
             return;
         }
-        let Some(module) = self.renewals.asked(&verdict.key).map(|(module, _)| module.clone()) else {
+        let Some(module) = self.renewals.question(&verdict.key).map(|(module, _)| module.clone()) else {
             return;
         };
         self.renewals.questions.remove(&module);

@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Entry, Frozen, Incident, Lapsed, MergeQueue, ReceiptCounts, Totals};
 
+/// Modules that do not certify any more that the status shows.
+const LAPSED: usize = 20;
 /// Outcomes that the status shows.
 const RECENT: usize = 20;
 
@@ -59,7 +61,7 @@ pub struct View {
     pub incidents: Vec<Incident>,
     /// How the receipts of `main` stand.
     pub receipts: ReceiptCounts,
-    /// Modules of `main` that do not certify any more: nothing lands on them.
+    /// Modules of `main` that do not certify any more: nothing lands on them. The first of them; `receipts` counts all.
     pub lapsed: Vec<Lapsed>,
     /// What certified verdicts must have been made with; `null` before the queue is told.
     pub policy: Option<MergePolicy>,
@@ -181,7 +183,7 @@ impl MergeQueue {
             check_ms: self.view.lean_ms.checked_div(self.view.accepted).unwrap_or(0),
             incidents: self.incidents().cloned().collect(),
             receipts: self.receipt_counts(),
-            lapsed: self.lapsed().cloned().collect(),
+            lapsed: self.lapsed().take(LAPSED).cloned().collect(),
             policy: self.renewals.policy().map(|told| told.message.clone()),
             frozen: self.registry.len(),
             head: self.head.clone(),
