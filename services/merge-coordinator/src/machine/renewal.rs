@@ -88,7 +88,8 @@ pub(super) struct Renewals {
     serial: u64,
     /// Every module of `main`, with its receipt if it was certified with one.
     held: Arc<BTreeMap<String, Option<Arc<Receipt>>>>,
-    stale: Arc<BTreeMap<String, String>>,
+    /// Those whose receipt is not enough any more.
+    stale: Arc<BTreeSet<String>>,
     questions: BTreeMap<String, Question>,
     lapsed: BTreeMap<String, Lapsed>,
     renewed: u64,
@@ -127,20 +128,19 @@ impl Renewals {
         self.policy.as_ref().map(|told| told.verdicts().clone()).unwrap_or_default()
     }
 
-    /// Why a module's receipt is stale; `None`: it is not, or nobody asks.
-    fn staleness(&self, module: &str) -> Option<String> {
-        let told = self.policy.as_ref()?;
-        match self.held.get(module)? {
-            Some(receipt) => told.misses(receipt),
-            None => receipts::are_demanded_of(&told.message.toolchain).then(|| "it has none".to_owned()),
+    /// Whether a module's receipt is not enough, or is missing where it is demanded.
+    fn is_stale(&self, module: &str) -> bool {
+        let (Some(told), Some(held)) = (&self.policy, self.held.get(module)) else { return false };
+        match held {
+            Some(receipt) => told.misses(receipt).is_some(),
+            None => receipts::are_demanded_of(&told.message.toolchain),
         }
     }
 
     fn restale(&mut self, module: &str) {
-        match self.staleness(module) {
-            Some(why) => Arc::make_mut(&mut self.stale).insert(module.to_owned(), why),
-            None => Arc::make_mut(&mut self.stale).remove(module),
-        };
+        let stale = self.is_stale(module);
+        let modules = Arc::make_mut(&mut self.stale);
+        if stale { modules.insert(module.to_owned()) } else { modules.remove(module) };
     }
 
     /// A landing concerned these modules; those in `check` are on `main` now, each with its receipt or without one.
@@ -174,17 +174,16 @@ impl Renewals {
             self.questions.clear();
             self.lapsed.clear();
         }
-        let stale = self.held.keys().filter_map(|module| Some((module.clone(), self.staleness(module)?)));
-        self.stale = Arc::new(stale.collect());
-        self.questions.retain(|module, _| self.stale.contains_key(module));
-        self.lapsed.retain(|module, _| self.stale.contains_key(module));
+        self.stale = Arc::new(self.held.keys().filter(|module| self.is_stale(module)).cloned().collect());
+        self.questions.retain(|module, _| self.stale.contains(module));
+        self.lapsed.retain(|module, _| self.stale.contains(module));
     }
 
     /// Modules whose stale receipts nothing has been done about.
     fn unsurveyed(&self) -> impl Iterator<Item = &String> {
         let open =
             |module: &&String| !self.questions.contains_key(*module) && !self.lapsed.contains_key(*module);
-        self.stale.keys().filter(open)
+        self.stale.iter().filter(open)
     }
 
     /// The question of this key, with its module.
@@ -207,7 +206,7 @@ impl Renewals {
             current: self
                 .held
                 .iter()
-                .filter(|(module, held)| held.is_some() && !self.stale.contains_key(*module))
+                .filter(|(module, held)| held.is_some() && !self.stale.contains(*module))
                 .count(),
             renewing: self.stale.len().saturating_sub(settled),
             undecided: undecided().count(),
