@@ -135,7 +135,7 @@ fn any_policy(random: &mut StdRng) -> Policy {
 }
 
 /// Each module of `main` has a receipt of the policy of today or is told to have lapsed, by what it rests on; each was asked about once
-/// for a policy, and only while no submission waited for the verifier.
+/// for a policy, and only while no submission waited for the verifier. Nothing has landed under a policy of yesterday.
 fn assert_certified_again(simulation: &Simulation, seed: u64) {
     let (world, view) = (&simulation.world, simulation.machine.view());
     let modules: BTreeSet<&String> =
@@ -179,9 +179,29 @@ fn assert_certified_again(simulation: &Simulation, seed: u64) {
                     "seed {seed}: judged twice"
                 );
             }
+            Event::Renewed(renewed) => {
+                let module = &renewed.receipt.as_ref().unwrap().module;
+                let kept = effects().find_map(|effect| match effect {
+                    Effect::Keep { module: of, receipt } if of == *module => Some(receipt),
+                    _ => None,
+                });
+                assert_eq!(kept.unwrap().judge, machine.view().policy.unwrap().judge, "seed {seed}");
+            }
             _ => {}
         }
         machine.apply(event, *time_ms);
+        // What begins to land is of the policy of the moment and stands on nothing that has lapsed.
+        if let Some(Event::Chosen(_)) = &event.event {
+            let landing = machine.effects().into_iter().find_map(|(_, effect)| match effect {
+                Effect::Land { assembly, verdict, .. } => Some((assembly, verdict)),
+                _ => None,
+            });
+            let (assembly, verdict) = landing.unwrap();
+            let judge = machine.view().policy.unwrap().judge;
+            assert!(verdict.receipts.iter().all(|receipt| receipt.judge == judge), "seed {seed}: {judge}");
+            let mut lapsed = machine.lapsed();
+            assert!(lapsed.all(|lapsed| !assembly.footprint.below.contains(&lapsed.module)), "seed {seed}");
+        }
     }
 }
 
