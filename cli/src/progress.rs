@@ -9,8 +9,9 @@ use atlas_agent_runner::{Document as Agents, Failure};
 use atlas_bus::StatusKey;
 use atlas_domain::{TargetState, Usage};
 use atlas_lean_verifier::Document as Verifier;
-use atlas_merge_coordinator::View as Merge;
+use atlas_merge_coordinator::{ReceiptCounts, View as Merge};
 use atlas_planner::{Status, TargetStatus};
+use atlas_proto::MergePolicy;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -103,10 +104,35 @@ impl Progress {
         self.planner.landings.max(self.merge.landed)
     }
 
+    /// Whether the library was certified under this policy as far as it could be; keys aside.
+    pub fn is_certified_by(&self, policy: &MergePolicy) -> bool {
+        let told = self.merge.policy.as_ref();
+        told.is_some_and(|told| MergePolicy { keys: Vec::new(), ..told.clone() } == *policy)
+            && self.merge.receipts.renewing == 0
+    }
+
+    /// How the receipts of the library stand, in words; `None`: it has none.
+    pub fn receipts(&self) -> Option<String> {
+        receipts(&self.merge.receipts)
+    }
+
     /// Submissions that were sent back.
     pub fn refusals(&self) -> u64 {
         self.merge.refused.values().sum()
     }
+}
+
+/// How receipts stand, in words; `None`: there is none.
+pub fn receipts(counts: &ReceiptCounts) -> Option<String> {
+    let of = |count: usize, what: &str| (count > 0).then(|| format!("{count} {what}"));
+    let parts = [
+        of(counts.current, "current"),
+        of(counts.renewing, "being certified again"),
+        of(counts.undecided, "not judged again so far"),
+        of(counts.lapsed, "no longer certified"),
+    ];
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    (!parts.is_empty()).then(|| parts.join(", "))
 }
 
 /// Replaces `document` field by field, so that one field of an unexpected shape does not hide the others.
@@ -186,6 +212,13 @@ pub enum Change {
         /// Its id.
         incident: String,
     },
+    /// A module of the library does not certify any more under the present policy.
+    Lapsed {
+        /// The module.
+        module: String,
+        /// Why.
+        reason: String,
+    },
     /// A person's answer has arrived.
     Answered {
         /// The target that it was about.
@@ -212,6 +245,11 @@ pub fn changes(before: &Progress, after: &Progress) -> Vec<Change> {
             _ => {}
         }
     }
+    let known: Vec<&str> = before.merge.lapsed.iter().map(|lapsed| lapsed.module.as_str()).collect();
+    let new = after.merge.lapsed.iter().filter(|lapsed| !known.contains(&lapsed.module.as_str()));
+    changes.extend(
+        new.map(|lapsed| Change::Lapsed { module: lapsed.module.clone(), reason: lapsed.reason.clone() }),
+    );
     let (before, after) = (&before.planner, &after.planner);
     if before.phase != after.phase && !after.phase.is_empty() {
         changes.push(Change::Phase { phase: after.phase.clone() });

@@ -25,8 +25,7 @@ pub async fn status(args: &StatusArgs) -> Result<Exit> {
                 print::line(report.summary(true));
             }
         }
-        let stopped = report.open_incidents().next().is_some();
-        return Ok(if stopped { Exit::Incident } else { Exit::Done });
+        return Ok(exit(report.open_incidents().next().is_some(), !report.lapsed.is_empty()));
     }
     let attached = Attached::to(&directory).await?;
     let documents = attached.bus.read_status(&attached.run).await;
@@ -38,8 +37,8 @@ pub async fn status(args: &StatusArgs) -> Result<Exit> {
     for (service, document) in &documents {
         progress.absorb(service, document);
     }
-    let stopped = progress.merge.open_incidents().next().is_some();
-    let exit = if stopped { Exit::Incident } else { Exit::Done };
+    let merge = &progress.merge;
+    let exit = exit(merge.open_incidents().next().is_some(), !merge.lapsed.is_empty());
     if args.output.output == Output::Json {
         print::json(&json!({ "run": run, "at_work": at_work, "services": documents }))?;
         return Ok(exit);
@@ -52,6 +51,15 @@ pub async fn status(args: &StatusArgs) -> Result<Exit> {
     print::line(format!("{} is {phase}", styled(STRONG, &run)));
     print::line(text(&progress));
     Ok(exit)
+}
+
+/// What a run's standing asks of a person.
+fn exit(stopped: bool, lapsed: bool) -> Exit {
+    match (stopped, lapsed) {
+        (true, _) => Exit::Incident,
+        (false, true) => Exit::Open,
+        (false, false) => Exit::Done,
+    }
 }
 
 /// The whole standing of a run as text.
@@ -82,6 +90,19 @@ fn text(progress: &Progress) -> String {
         progress.refusals(),
         merge.queue
     ));
+    if let Some(receipts) = progress.receipts() {
+        lines.push(format!("receipts   {receipts}"));
+    }
+    if !merge.receipts.fault.is_empty() {
+        lines.push(format!("           asked again: {}", merge.receipts.fault));
+    }
+    for lapsed in &merge.lapsed {
+        let what = styled(WRONG, "no longer certified");
+        lines.push(format!(
+            "           {}: {what} under the present policy: {}",
+            lapsed.module, lapsed.reason
+        ));
+    }
     for incident in merge.open_incidents() {
         lines.push(format!("{} {}: {}", styled(WRONG, "incident"), incident.id, incident.what));
         lines.push(format!("           nothing lands: atlas incident clear {} \"…\"", incident.id));

@@ -4,6 +4,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use askama::Template;
 use atlas_domain::{TargetState, Usage};
+use atlas_merge_coordinator::Lapsed;
 
 use super::{Attempt, Report, Tag, Target, TargetReceipt, lean, prose};
 use crate::format::{commit, count, date, duration, percent, usd};
@@ -150,6 +151,10 @@ fn lead(report: &Report) -> String {
     if report.open_incidents().next().is_some() {
         lead.push_str(" Two kernels contradict each other, and nothing lands until a person has looked: atlas incident list.");
     }
+    for lapsed in &report.lapsed {
+        let Lapsed { module, reason, .. } = lapsed;
+        lead.push_str(&format!(" {module} is no longer certified under the present policy: {reason}."));
+    }
     // Of a run that settled every target, the outcome says no more than the counts.
     if let Some(outcome) = report.outcome.as_deref().filter(|_| totals.open > 0) {
         let mut letters = outcome.chars();
@@ -191,6 +196,13 @@ fn tiles(report: &Report) -> Vec<Tile> {
         count(report.landings),
         format!("{} with receipts", count(report.landings_with_receipts)),
     ));
+    let receipts = &report.receipts;
+    let again = receipts.renewing + receipts.undecided;
+    if again + receipts.lapsed > 0 {
+        let all = receipts.current + again + receipts.lapsed;
+        let note = format!("{} no longer certified, {again} to be certified again", receipts.lapsed);
+        tiles.push(tile("Receipts", format!("{} of {all} current", receipts.current), note));
+    }
     tiles.push(tile(
         "Time",
         duration(report.elapsed_ms),

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use atlas_domain::{TargetState, Usage};
-use atlas_merge_coordinator::Incident;
+use atlas_merge_coordinator::{Incident, Lapsed, ReceiptCounts};
 use serde::{Deserialize, Serialize};
 
 use crate::failure::{Failure, Result};
@@ -61,11 +61,10 @@ pub struct Report {
     pub landings: u64,
     /// Of those, with signed receipts of what was certified.
     pub landings_with_receipts: u64,
-    /// Of the receipts of what is in the library now: those that were made with another judge or toolchain than this program has, or
-    /// are too little for another reason.
-    pub receipts_stale: u64,
-    /// Those that are not.
-    pub receipts_current: u64,
+    /// How the receipts of what is in the library now stand.
+    pub receipts: ReceiptCounts,
+    /// Modules of the library that do not certify any more under the policy that the run ended with.
+    pub lapsed: Vec<Lapsed>,
     /// Contradictions between kernels; while one is not cleared, nothing lands.
     pub incidents: Vec<Incident>,
     /// The library's newest commit.
@@ -198,7 +197,7 @@ pub struct Target {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct TargetReceipt {
-    /// SHA-256 of its file; the landing's commit names it.
+    /// SHA-256 of its file; the landing's commit names it, unless it was made anew since.
     pub sha256: String,
     /// Its file, from the report's folder.
     pub file: String,
@@ -310,12 +309,11 @@ impl Report {
             usd(self.usage.cost_microdollars as f64 / 1e6),
             duration(self.elapsed_ms),
         ));
-        if self.receipts_stale > 0 {
-            let (stale, all) = (self.receipts_stale, self.receipts_stale + self.receipts_current);
-            text.push_str(&format!(
-                "{stale} of {} stale: made with another judge or toolchain; `atlas certify --library` makes new ones\n",
-                plural(all as usize, "receipt")
-            ));
+        if let Some(receipts) = crate::progress::receipts(&self.receipts) {
+            text.push_str(&format!("receipts: {receipts}\n"));
+        }
+        for Lapsed { module, reason, .. } in &self.lapsed {
+            text.push_str(&format!("{module}: no longer certified under the present policy: {reason}\n"));
         }
         for Incident { id, what, .. } in self.open_incidents() {
             text.push_str(&format!(

@@ -204,6 +204,7 @@ impl AtWork {
         let id = format!("{}.spec.{}", self.run, now_ms());
         self.bus.send(&ActorId::singleton(&self.run, ActorKind::Plan), letter, &id).await.map_err(fault)?;
         let mut services = Services::start(args, input, directory, &self.bus, &self.run, self.lean.clone());
+        let verdicts = services::policy(input, &*self.lean).message();
         let mut replies = replies::Replies::new(recordings, args.record.as_deref())?;
         let mut interrupts = Interrupts::new()?;
         let mut tick = tokio::time::interval(TICK);
@@ -254,7 +255,8 @@ impl AtWork {
                         break Err(failure);
                     }
                     view.update(&self.progress);
-                    if let Some((since, finished)) = &finished && since.elapsed() >= SETTLED && replies.settled() {
+                    let settled = replies.settled() && self.progress.is_certified_by(&verdicts);
+                    if let Some((since, finished)) = &finished && since.elapsed() >= SETTLED && settled {
                         break Ok(End::Finished(finished.clone()));
                     }
                     let stopped = self.progress.merge.open_incidents().next().is_some();
@@ -393,7 +395,10 @@ fn say_end(
 ) -> Result<Exit> {
     let exit = match &ended {
         Ok(End::Incident) => Exit::Incident,
-        Ok(End::Finished(finished)) => exit_of(finished),
+        Ok(End::Finished(finished)) => match (exit_of(finished), &report) {
+            (Exit::Done, Ok(report)) if !report.lapsed.is_empty() => Exit::Open,
+            (exit, _) => exit,
+        },
         Ok(End::Stopped) => Exit::Interrupted,
         Err(failure) => failure.exit,
     };
@@ -420,9 +425,9 @@ fn say_end(
         }
     }
     let ended = ended?;
-    report?;
+    let lapsed = !report?.lapsed.is_empty();
     if !view.is_json()
-        && let Some(text) = how_to_go_on(exit, &ended, &command(args))
+        && let Some(text) = how_to_go_on(exit, &ended, lapsed, &command(args))
     {
         print::line(text);
     }
@@ -445,13 +450,16 @@ fn exit_of(finished: &Finished) -> Exit {
     }
 }
 
-fn how_to_go_on(exit: Exit, ended: &End, command: &str) -> Option<String> {
+fn how_to_go_on(exit: Exit, ended: &End, lapsed: bool, command: &str) -> Option<String> {
     Some(match (exit, ended) {
         (_, End::Stopped) => format!("stopped; go on with: {command}"),
         (_, End::Incident) => format!(
             "two kernels contradict each other: read `atlas incident list`, then `atlas incident clear`, and go on with: {command}"
         ),
         (Exit::Limit, _) => format!("raise `spec.budget` in the AtlasRun and go on with: {command}"),
+        (Exit::Open, _) if lapsed => format!(
+            "nothing lands on a module that is no longer certified: take back what has changed (`spec.verifiers.axioms`, or the version of Atlas) and go on with: {command}"
+        ),
         (Exit::Open, _) => format!(
             "answer what is asked with `atlas reply`, or raise `spec.agents.attemptsPerTask`, and go on with: {command}"
         ),

@@ -6,7 +6,7 @@ use atlas_agent_runner::Agent;
 use atlas_agent_runner::machine::Doing;
 use atlas_bus::Bus;
 use atlas_domain::{ActorId, ActorKind, RunId, Standing, TargetState, Usage};
-use atlas_judge::{JUDGE, KeyRing, Policy, RING_FILE, Receipt};
+use atlas_judge::{KeyRing, RING_FILE, Receipt};
 use atlas_library::layout;
 use atlas_merge_coordinator::{MergeQueue, export_receipts};
 use atlas_planner::{AttemptStatus, Finished, Planner, TargetStatus};
@@ -15,7 +15,7 @@ use bytes::Bytes;
 use prost::Message as _;
 
 use crate::directory::{Directory, Identity};
-use crate::failure::{Failure, Result};
+use crate::failure::{Exit, Failure, Result};
 use crate::input::Input;
 use crate::progress::Progress;
 use crate::report::{Attempt, Chapter, Cpu, Escalation, Refusal, Report, Tag, Target, TargetReceipt, ways};
@@ -47,6 +47,7 @@ pub async fn conclude(
     let modules = modules(bus, planner.head()).await?;
     let mut report = report(&planner, &modules, input, identity, progress);
     receipts(bus, run, directory, &mut report).await?;
+    report.count();
     report.outcome = finished.map(|finished| finished.reason.clone());
     let told = Told::read(bus, run).await?;
     report.refusals = told.refusals;
@@ -58,7 +59,10 @@ pub async fn conclude(
             escalation.question.clone_from(asked);
         }
     }
-    report.exit_code = finished.map(|finished| finished.exit_code);
+    report.exit_code = finished.map(|finished| match finished.exit_code {
+        0 if !report.lapsed.is_empty() => Exit::Open as u8,
+        code => code,
+    });
     Ok(report)
 }
 
@@ -77,16 +81,26 @@ async fn receipts(bus: &Bus, run: &RunId, directory: &Directory, report: &mut Re
     report.landings = queue.totals().landed;
     report.landings_with_receipts = queue.totals().receipted;
     report.incidents = queue.incidents().cloned().collect();
-    let toolchain = Some(report.toolchain.clone()).filter(|name| !name.is_empty());
-    let policy = Policy { judge: Some(JUDGE.to_owned()), toolchain, ..Policy::default() };
-    let stale = exported.values().filter(|receipt| !policy.misses(receipt).is_empty()).count();
-    report.receipts_stale = stale as u64;
-    report.receipts_current = (exported.len() - stale) as u64;
+    report.receipts = queue.receipt_counts();
+    report.lapsed = queue.lapsed().cloned().collect();
     for target in &mut report.targets {
+        if let Some(lapsed) = report.lapsed.iter().find(|lapsed| lapsed.module == target.module) {
+            lapse(target, &lapsed.reason);
+            continue;
+        }
         let found = exported.get(&target.module).zip(queue.receipts().get(&target.module));
         target.receipt = found.and_then(|(receipt, sha256)| of_target(target, receipt, sha256));
     }
     Ok(())
+}
+
+/// A target of a module that does not certify any more is not certified.
+fn lapse(target: &mut Target, reason: &str) {
+    if target.state == TargetState::Certified {
+        target.state = TargetState::Proved;
+    }
+    let reason = format!("{} is no longer certified under the present policy: {reason}", target.module);
+    target.reason.get_or_insert(reason);
 }
 
 /// What a module's receipt says of a target that is settled in it.
@@ -136,7 +150,7 @@ fn report(
         usage += *of_role;
     }
     let budget = status.budget;
-    let mut report = Report {
+    Report {
         run: identity.run.to_string(),
         title: identity.title.clone(),
         chapters: input
@@ -164,9 +178,7 @@ fn report(
         started_ms: status.started_ms,
         elapsed_ms: status.updated_ms.saturating_sub(status.started_ms),
         ..Report::default()
-    };
-    report.count();
-    report
+    }
 }
 
 fn target(planner: &Planner, modules: &HashMap<String, Bytes>, status: &TargetStatus) -> Target {

@@ -10,6 +10,7 @@ use atlas_api::Provider;
 use atlas_bus::Bus;
 use atlas_domain::RunId;
 use atlas_lean::Toolchain;
+use atlas_merge_coordinator::Policy;
 use atlas_telemetry::{Metrics, Readiness};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -19,6 +20,16 @@ use crate::directory::Directory;
 use crate::failure::Failure;
 use crate::input::Input;
 use crate::run::PARTITIONS;
+
+/// What certified verdicts of this run must be made with.
+pub fn policy(input: &Input, lean: &dyn Toolchain) -> Policy {
+    let axioms = input.loaded.run.spec.verifiers.axioms.iter();
+    Policy {
+        toolchain: Some(lean.name()),
+        axioms: axioms.map(|axiom| axiom.name().to_owned()).collect(),
+        ..Policy::default()
+    }
+}
 
 /// The services of a run at work.
 pub struct Services {
@@ -82,6 +93,7 @@ impl Services {
             // A landing may rebuild a whole library behind other certifications.
             patience_s: 1_800,
             receipt_keys: Some(directory.keys().join(atlas_judge::RING_FILE)),
+            policy: policy(input, &*lean),
             metrics: metrics.clone(),
             readiness: readiness.clone(),
         };

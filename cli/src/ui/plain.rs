@@ -95,6 +95,9 @@ pub fn describe(change: &Change) -> Option<String> {
             styled(WRONG, "incident")
         ),
         Change::Cleared { incident } => format!("incident {incident}: cleared; landings go on"),
+        Change::Lapsed { module, reason } => {
+            format!("{module}: {} under the present policy: {reason}", styled(WRONG, "no longer certified"))
+        }
         Change::Answered { target } => format!("{target}: answered"),
     })
 }
@@ -120,6 +123,9 @@ pub fn standing(progress: &Progress, left_ms: Option<u64>) -> String {
         0 => format!("{} landings", progress.landings()),
         open => format!("{} landings, stopped by {}", progress.landings(), plural(open, "incident")),
     });
+    if progress.merge.receipts.renewing > 0 {
+        parts.push(format!("{} being certified again", plural(progress.merge.receipts.renewing, "module")));
+    }
     if let Some(left) = left_ms {
         parts.push(format!("about {} left", duration(left)));
     }

@@ -9,5 +9,6 @@ mod dominoes;
 mod kills;
 mod numbers;
 mod outcome;
+mod policy;
 mod start;
 mod switches;

@@ -33,12 +33,13 @@ pub fn gate(checked: &[Checked<'_>], request: &CheckRequest) -> Vec<Reason> {
     let mut reasons = vec![];
     let mut refuse = |module: &str, why: String| reasons.push(Reason { module: module.to_owned(), why });
     let stated = Stated::of(request);
+    let allowed = allowed_axioms(request);
     for Checked { module, declarations, refusals } in checked {
         for Refusal { declaration, why } in *refusals {
             refuse(module, format!("`{declaration}`: {why}"));
         }
         for facts in *declarations {
-            if let Some(foreign) = foreign_axioms(&facts.axioms) {
+            if let Some(foreign) = foreign_axioms(&facts.axioms, &allowed) {
                 refuse(module, format!("`{}` rests on {foreign}", facts.name));
             }
             // Without expectations nothing is to land: then `sorry` is a fact among others and told as such.
@@ -163,16 +164,29 @@ fn meet(expectation: &Expectation, facts: &DeclarationFacts) -> Vec<String> {
     reasons
 }
 
-/// The axioms among these that no library may rest on, in words: `sorry` is not one of them, for whose it may be depends.
-pub(crate) fn foreign_axioms(axioms: &[String]) -> Option<String> {
+/// What the declarations of a request may rest on: of the axioms that the judge knows, those that it asks for.
+pub fn allowed_axioms(request: &CheckRequest) -> Vec<&'static str> {
+    let asked = |axiom: &&str| {
+        request.axioms.as_ref().is_none_or(|asked| asked.names.iter().any(|name| name.as_str() == *axiom))
+    };
+    AXIOMS.into_iter().filter(asked).collect()
+}
+
+/// The axioms among these that are not allowed, in words: `sorry` is not one of them, for whose it may be depends.
+pub(crate) fn foreign_axioms(axioms: &[String], allowed: &[&str]) -> Option<String> {
     let foreign: Vec<String> = axioms
         .iter()
-        .filter(|axiom| !AXIOMS.contains(&axiom.as_str()) && axiom.as_str() != SORRY)
+        .filter(|axiom| !allowed.contains(&axiom.as_str()) && axiom.as_str() != SORRY)
         .map(|axiom| format!("`{axiom}`"))
         .collect();
     let word = if foreign.len() == 1 { "the axiom" } else { "the axioms" };
-    let allowed = AXIOMS.map(|axiom| format!("`{axiom}`")).join(", ");
-    (!foreign.is_empty()).then(|| format!("{word} {}, outside of {allowed}", foreign.join(", ")))
+    let allowed: Vec<String> = allowed.iter().map(|axiom| format!("`{axiom}`")).collect();
+    let allowed = if allowed.is_empty() {
+        "none is allowed".to_owned()
+    } else {
+        format!("outside of {}", allowed.join(", "))
+    };
+    (!foreign.is_empty()).then(|| format!("{word} {}, {allowed}", foreign.join(", ")))
 }
 
 fn article(kind: &str) -> String {
@@ -246,6 +260,25 @@ mod tests {
         }
         let may = Expectation { may_sorry: true, ..expected("h") };
         assert!(verdict(facts("N.a", "theorem", "h", &[SORRY]), may).is_empty());
+    }
+
+    #[test]
+    fn a_request_allows_fewer_axioms_and_never_more() {
+        let told = |axioms: &[&str], rests_on: &str| {
+            let names = axioms.iter().map(|&name| name.to_owned()).collect();
+            let axioms = Some(atlas_proto::Axioms { names });
+            let declarations = [facts("N.a", "theorem", "h", &[rests_on])];
+            let checked = Checked { module: "N.A", declarations: &declarations, refusals: &[] };
+            let reasons = gate(&[checked], &CheckRequest { axioms, ..CheckRequest::default() });
+            reasons.into_iter().map(|reason| reason.why).collect::<Vec<_>>()
+        };
+        assert!(told(&["propext"], "propext").is_empty());
+        assert_eq!(
+            told(&["propext"], "Quot.sound"),
+            ["`N.a` rests on the axiom `Quot.sound`, outside of `propext`"]
+        );
+        assert_eq!(told(&[], "propext"), ["`N.a` rests on the axiom `propext`, none is allowed"]);
+        assert_eq!(told(&["Lean.ofReduceBool"], "Lean.ofReduceBool").len(), 1);
     }
 
     /// A theorem that inherits `sorry`.

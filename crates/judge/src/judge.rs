@@ -21,6 +21,7 @@ use crate::gate::foreign_axioms;
 use crate::kernels::{Spoken, Word};
 use crate::library::{TOOLCHAIN_AXIOMS, TooLarge};
 use crate::names::is_auxiliary_text;
+use crate::receipt::AXIOMS;
 use crate::tags::{self, Tag};
 
 /// Names the code that judges, in receipts and in keys of verdicts; another version may judge otherwise.
@@ -365,7 +366,7 @@ impl Examination<'_> {
                 refuse("another declaration has a name that prints alike");
             }
             let axioms = library.axioms(name)?;
-            if let Some(foreign) = foreign_axioms(&axioms) {
+            if let Some(foreign) = foreign_axioms(&axioms, &AXIOMS) {
                 refuse(&format!("it rests on {foreign}"));
             }
             if let Some(grown) = self.grown {

@@ -40,7 +40,7 @@ mod verify;
 pub mod tags;
 
 pub use facts::{Facts, LibraryFacts};
-pub use gate::{Checked, Reason, gate};
+pub use gate::{Checked, Reason, allowed_axioms, gate};
 pub use judge::{Bound, Fetch, Ground, Groundless, JUDGE, Judge, Judged, KERNEL, Refusal, Wanted};
 pub use kernels::{Settled, Spoken, Word, settle};
 pub use library::{Kind, TOOLCHAIN_AXIOMS, TooLarge};

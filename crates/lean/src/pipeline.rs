@@ -246,7 +246,7 @@ impl Pipeline {
         if asked.certified && !refused && request.snippet.is_none() {
             run.keep_outlines(request)?;
             for name in &request.check {
-                reply.receipts.extend(run.receipt(name)?);
+                reply.receipts.extend(run.receipt(request, name)?);
             }
         }
         Ok(reply)

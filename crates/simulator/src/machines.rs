@@ -285,6 +285,11 @@ impl Modelled for MergeQueue {
                 let after = until_ms.saturating_sub(net.now_ms(me.process)) * MS;
                 vec![Stage::Wait(after), end(|_| Some(Command::Waited))]
             }
+            Effect::WatchPolicy { known: None } => {
+                vec![end(|_| Some(Command::Policy(merge::Policy::default().message())))]
+            }
+            // The modelled Lean gives no receipts that could become stale.
+            Effect::WatchPolicy { .. } | Effect::Survey { .. } | Effect::Keep { .. } => vec![Stage::Never],
         }
     }
 }

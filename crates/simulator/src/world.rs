@@ -123,7 +123,7 @@ impl World {
     fn footprint(&self, added: &[String]) -> Footprint {
         let modules = added.iter().filter_map(|id| self.offered.get(id)).map(|o| o.module.clone());
         let writes: BTreeSet<String> = modules.filter(|module| !module.is_empty()).collect();
-        Footprint { check: writes.clone(), reads: writes.clone(), writes }
+        Footprint { check: writes.clone(), reads: writes.clone(), writes, ..Footprint::default() }
     }
 
     /// Puts a candidate together.

@@ -33,4 +33,4 @@ pub use problem::{Problem, Problems, nearest};
 pub use quantity::Quantity;
 pub use run::{API_VERSION, AtlasRun, AtlasRunSpec, KIND, Metadata, Training};
 pub use schema::json_schema;
-pub use verifiers::Verifiers;
+pub use verifiers::{Axiom, Verifiers};

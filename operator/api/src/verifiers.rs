@@ -22,6 +22,9 @@ pub struct Verifiers {
     pub memory: Quantity,
     /// The most memory that a verifier keeps for results and module data.
     pub cache: Quantity,
+    /// The axioms that declarations of the library may rest on: all of Lean's three, or fewer. When this changes, what is in the library is
+    /// certified again.
+    pub axioms: Vec<Axiom>,
 }
 
 impl Default for Verifiers {
@@ -32,6 +35,32 @@ impl Default for Verifiers {
             deadline: Duration::from_secs(120),
             memory: Quantity::gibibytes(2),
             cache: Quantity::gibibytes(1),
+            axioms: vec![Axiom::Propext, Axiom::Choice, Axiom::QuotSound],
+        }
+    }
+}
+
+/// An axiom that mathematics rests on in Lean.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Axiom {
+    /// Propositions that follow from each other are equal.
+    #[serde(rename = "propext")]
+    Propext,
+    /// From a type that is not empty an element can be chosen.
+    #[serde(rename = "Classical.choice")]
+    Choice,
+    /// Related elements are equal in the quotient.
+    #[serde(rename = "Quot.sound")]
+    QuotSound,
+}
+
+impl Axiom {
+    /// Its Lean name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Propext => "propext",
+            Self::Choice => "Classical.choice",
+            Self::QuotSound => "Quot.sound",
         }
     }
 }

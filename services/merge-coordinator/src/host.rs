@@ -9,14 +9,14 @@ use atlas_bus::Bus;
 use atlas_domain::{ActorId, ActorKind, RunId};
 use atlas_library::RepositoryError;
 use atlas_proto::letter::Letter as Written;
-use atlas_proto::{CheckLevel, CheckRequest, Expectation, Letter, ModuleSource};
+use atlas_proto::{Axioms, CheckLevel, CheckRequest, Expectation, Letter, MergePolicy, ModuleSource};
 use atlas_telemetry::trace;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 use tracing::Instrument as _;
 
-use crate::machine::{Assembly, Command, Effect, MergeQueue, View};
+use crate::machine::{Assembly, Command, Effect, MergeQueue, Policy, View};
 use crate::receipts::{self, Keys};
 use crate::tree::{Obstacle, Trees};
 
@@ -24,6 +24,8 @@ use crate::tree::{Obstacle, Trees};
 const CERTIFY: &str = "certify";
 /// Least pause before an effect is tried again.
 const PAUSE: Duration = Duration::from_millis(500);
+/// How often the key ring's file is looked at.
+const POLICY_TICK: Duration = Duration::from_secs(10);
 
 pub(crate) struct MergeExecutor {
     pub bus: Bus,
@@ -34,6 +36,8 @@ pub(crate) struct MergeExecutor {
     /// How long a certification may stay without an answer.
     pub patience: Duration,
     pub view: watch::Sender<Option<View>>,
+    /// What certified verdicts must be made with, whoever signs them.
+    pub policy: Policy,
     /// Whose receipts count.
     pub keys: Option<Keys>,
     /// Digests of files that this process knows to be in the object store.
@@ -49,6 +53,8 @@ struct Question {
     check: Vec<String>,
     expectations: Arc<Vec<Expectation>>,
     stated: Arc<Vec<String>>,
+    axioms: Option<Axioms>,
+    pause: Duration,
 }
 
 impl Executor<MergeQueue> for MergeExecutor {
@@ -88,11 +94,24 @@ impl Executor<MergeQueue> for MergeExecutor {
                     Err(Obstacle::Git(error)) => return Err(git(&error)),
                 }))
             }
-            Effect::Certify { id, key, attempt, tree, check, expectations, stated, traceparents } => {
+            Effect::Certify {
+                id,
+                key,
+                attempt,
+                tree,
+                check,
+                expectations,
+                stated,
+                axioms,
+                pause_ms,
+                traceparents,
+            } => {
                 let spans = trace::shared(traceparents.iter().map(String::as_str), || {
                     tracing::info_span!("certify", otel.name = "ask for a certificate", attempt)
                 });
-                let question = Question { id, key, attempt, tree, check, expectations, stated };
+                let pause = Duration::from_millis(pause_ms);
+                let question =
+                    Question { id, key, attempt, tree, check, expectations, stated, axioms, pause };
                 let span = spans.first().cloned().unwrap_or_else(tracing::Span::none);
                 self.certify(question).instrument(span).await
             }
@@ -136,6 +155,23 @@ impl Executor<MergeQueue> for MergeExecutor {
                 tokio::time::sleep(Duration::from_millis(until_ms.saturating_sub(unix_ms()))).await;
                 Ok(Some(Command::Waited))
             }
+            Effect::WatchPolicy { known } => loop {
+                let now = self.policy_now().map_err(retry)?;
+                if known.as_ref() != Some(&now) {
+                    break Ok(Some(Command::Policy(now)));
+                }
+                tokio::time::sleep(POLICY_TICK).await;
+            },
+            Effect::Survey { head, modules } => {
+                let of = head.clone();
+                let surveyed = self.blocking(move |trees| trees.survey(&of, &modules)).await?;
+                let (tree, modules) = surveyed.map_err(obstacle)?;
+                Ok(Some(Command::Surveyed { head, tree, modules }))
+            }
+            Effect::Keep { module, receipt } => {
+                let digests = receipts::store(&self.bus, &[receipt]).await.map_err(retry)?;
+                Ok(digests.into_iter().next().map(|sha256| Command::Kept { module, sha256 }))
+            }
         }
     }
 
@@ -163,15 +199,22 @@ fn land(
 }
 
 impl MergeExecutor {
+    /// The policy as it is now, with the keys of the ring's file.
+    fn policy_now(&self) -> Result<MergePolicy, String> {
+        let mut policy = self.policy.message();
+        if let Some(keys) = &self.keys {
+            policy.keys = keys.now().map_err(|error| error.to_string())?;
+        }
+        Ok(policy)
+    }
+
     /// Asks the verifier; its answer comes as a letter. Only when none comes in all the time that one may take does this end.
     async fn certify(&self, question: Question) -> Result<Option<Command>, EffectError> {
-        let Question { id, key, attempt, tree, check, expectations, stated } = question;
+        let Question { id, key, attempt, tree, check, expectations, stated, axioms, pause } = question;
+        tokio::time::sleep(pause).await;
         let (of, names) = (tree.clone(), check.clone());
         let closure = self.blocking(move |trees| trees.closure(&of, &names)).await?;
-        let closure = closure.map_err(|obstacle| match obstacle {
-            Obstacle::Blocked { reason, .. } => retry(reason),
-            Obstacle::Git(error) => git(&error),
-        })?;
+        let closure = closure.map_err(obstacle)?;
         self.store(tree).await?;
         let request = CheckRequest {
             id,
@@ -184,6 +227,7 @@ impl MergeExecutor {
             check,
             expectations: expectations.as_ref().clone(),
             stated: stated.as_ref().clone(),
+            axioms,
             reply_to: ActorId::singleton(&self.run, ActorKind::Merge).to_string(),
             ..CheckRequest::default()
         };
@@ -229,6 +273,13 @@ impl MergeExecutor {
         let span = tracing::Span::current();
         let done = tokio::task::spawn_blocking(move || span.in_scope(|| work(&trees))).await;
         done.map_err(|error| retry(format!("a git operation's thread died: {error}")))
+    }
+}
+
+fn obstacle(obstacle: Obstacle) -> EffectError {
+    match obstacle {
+        Obstacle::Blocked { reason, .. } => retry(reason),
+        Obstacle::Git(error) => git(&error),
     }
 }
 

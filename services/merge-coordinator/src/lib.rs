@@ -14,8 +14,8 @@ mod tree;
 
 pub use export::{ExportError, Exported, export};
 pub use machine::{
-    Assembly, Candidate, Check, Command, Effect, Footprint, Frozen, Incident, MergeQueue, RecentLanding,
-    Registry, SKELETON, Sources, Standing, Totals, View,
+    Assembly, Candidate, Check, Command, Effect, Footprint, Frozen, Incident, Lapsed, MergeQueue, Policy,
+    ReceiptCounts, RecentLanding, Registry, SKELETON, Sources, Standing, Totals, View,
 };
 pub use receipts::{ReceiptsError, export_receipts};
 pub use service::{Error, Options, STATUS, run};

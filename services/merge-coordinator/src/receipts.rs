@@ -5,8 +5,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use atlas_bus::Bus;
-use atlas_judge::{Invalid, KeyError, KeyRing, RING_FILE, Receipt, verify_signature};
-use atlas_proto::{CheckReply, Outcome};
+use atlas_judge::{Invalid, KeyError, KeyRing, RING_FILE, Receipt, RingKey, verify_signature};
+use atlas_proto::{CheckReply, Outcome, merge_policy};
 use bytes::Bytes;
 use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
@@ -43,6 +43,18 @@ impl Keys {
             toolchain: reply.toolchain,
             ..CheckReply::default()
         }
+    }
+
+    /// The keys that the ring's file has now.
+    pub(crate) fn now(&self) -> Result<Vec<merge_policy::Key>, KeyError> {
+        let now = KeyRing::read(&self.file)?;
+        let key = |key: &RingKey| merge_policy::Key {
+            id: key.public.id(),
+            until_ms: key.until_ms.unwrap_or_default(),
+        };
+        let keys = now.keys().iter().map(key).collect();
+        *self.ring.lock() = now;
+        Ok(keys)
     }
 
     fn verify(&self, receipt: &Receipt) -> Result<(), Invalid> {

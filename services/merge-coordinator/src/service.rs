@@ -19,7 +19,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::host::MergeExecutor;
-use crate::machine::{MergeQueue, View};
+use crate::machine::{MergeQueue, Policy, ReceiptCounts, View};
 use crate::receipts::Keys;
 use crate::tree::Trees;
 
@@ -51,6 +51,9 @@ pub struct Options {
     /// changed, is no verdict. Without a ring signatures are left to those who read the receipts.
     #[serde(default)]
     pub receipt_keys: Option<PathBuf>,
+    /// What certified verdicts must be made with. Modules of `main` with receipts of another policy are certified again.
+    #[serde(default)]
+    pub policy: Policy,
     /// The process's metrics.
     #[serde(skip)]
     pub metrics: Metrics,
@@ -80,6 +83,11 @@ pub enum Error {
     /// The key ring cannot be read.
     #[error("the keys of receipts cannot be had: {0}")]
     Keys(#[from] KeyError),
+    /// The policy allows what no judge does.
+    #[error(
+        "the policy allows the axiom `{0}`; a library may rest on `propext`, `Classical.choice` and `Quot.sound` only"
+    )]
+    Axiom(String),
     /// The host of the merge queue failed.
     #[error(transparent)]
     Host(#[from] atlas_actor::Error),
@@ -88,8 +96,12 @@ pub enum Error {
 /// Hosts the merge queue of `options.run` until `shutdown`.
 ///
 /// # Errors
-/// [`Error`]: the repository or the host of the queue failed.
+/// [`Error`]: the policy cannot be met, the repository or the host of the queue failed.
 pub async fn run(options: Options, bus: Bus, shutdown: CancellationToken) -> Result<(), Error> {
+    let unknown = |axiom: &&String| !atlas_judge::AXIOMS.contains(&axiom.as_str());
+    if let Some(axiom) = options.policy.axioms.iter().find(unknown) {
+        return Err(Error::Axiom(axiom.clone()));
+    }
     options.readiness.waiting(STATUS, "the repository is not open yet");
     let repository = Repository::open_or_init(&options.repository)?;
     let keys = options.receipt_keys.map(Keys::open).transpose()?;
@@ -103,6 +115,7 @@ pub async fn run(options: Options, bus: Bus, shutdown: CancellationToken) -> Res
         window: (options.window_min, options.window_max),
         patience: Duration::from_secs(options.patience_s),
         view,
+        policy: options.policy,
         keys,
         stored: Mutex::default(),
     };
@@ -132,6 +145,7 @@ struct Gauges {
     landed: Gauge<u64, AtomicU64>,
     incidents: Gauge<u64, AtomicU64>,
     open: Gauge,
+    receipts: Family<Vec<(&'static str, &'static str)>, Gauge>,
     refused: Family<Vec<(&'static str, String)>, Gauge<u64, AtomicU64>>,
 }
 
@@ -145,6 +159,7 @@ impl Gauges {
             incidents: metrics.register("merge_incidents", "Contradictions between kernels, ever"),
             open: metrics
                 .register("merge_incidents_open", "Of those, not cleared by a person: nothing lands"),
+            receipts: metrics.register("merge_receipts", "Receipts of modules of main, by standing"),
             refused: metrics.register("merge_refused", "Submissions refused by kind"),
         }
     }
@@ -157,6 +172,12 @@ impl Gauges {
         self.landed.set(view.landed);
         self.incidents.set(view.incidents.len() as u64);
         self.open.set(count(view.open_incidents().count()));
+        let ReceiptCounts { current, renewing, undecided, lapsed, .. } = view.receipts;
+        for (standing, receipts) in
+            [("current", current), ("renewing", renewing), ("undecided", undecided), ("lapsed", lapsed)]
+        {
+            self.receipts.get_or_create(&vec![("standing", standing)]).set(count(receipts));
+        }
         for (kind, refused) in &view.refused {
             self.refused.get_or_create(&vec![("kind", kind.clone())]).set(*refused);
         }

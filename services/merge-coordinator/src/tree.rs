@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use atlas_library::layout::{self, ImportGraph};
 use atlas_library::{CommitText, LibraryPath, Merged, Repository, RepositoryError};
-use atlas_proto::{FileChange, MergeRequest};
+use atlas_proto::{FileChange, MergeRequest, merge_surveyed};
 use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
 
@@ -13,6 +13,8 @@ use crate::machine::{Assembly, Footprint, SKELETON, Sources};
 
 /// Titles of earlier landings that a conflict names.
 const MAX_OTHERS: usize = 3;
+/// Names of modules that a survey holds at most, some 40 bytes each: it is one event of the journal.
+const MAX_SURVEYED: usize = 10_000;
 /// The trailer by which a landing is found again.
 const SUBMISSION: &str = "Atlas-Submission";
 /// The trailers that name the receipts of what was certified for a landing, one for each module.
@@ -178,8 +180,10 @@ impl Trees {
         };
         let check: BTreeSet<String> = present(graph.downstream(writes.iter().map(String::as_str)));
         let reads: BTreeSet<String> = present(graph.closure(check.iter().map(String::as_str)));
+        let mut below: BTreeSet<String> = present(graph.closure(writes.iter().map(String::as_str)));
+        below.retain(|module| !writes.contains(module));
         let content = digest(&check, &reads, &new);
-        Ok((Footprint { writes, check, reads }, content))
+        Ok((Footprint { writes, check, reads, below }, content))
     }
 
     /// The import closure of `check` in a tree: module, SHA-256 of its source.
@@ -195,6 +199,45 @@ impl Trees {
             .into_iter()
             .filter_map(|module| digests.get(&module).cloned().map(|digest| (module, digest)))
             .collect())
+    }
+
+    /// What certifying these modules of a commit again takes, those below first; as many as one event may hold, at least one. And the
+    /// commit's tree.
+    pub(crate) fn survey(
+        &self,
+        head: &str,
+        wanted: &BTreeSet<String>,
+    ) -> Result<(String, Vec<merge_surveyed::Module>), Obstacle> {
+        let tree = self.repository.tree(head)?;
+        let modules = self.modules(&tree)?;
+        let graph = self.graph(&modules)?;
+        let sources = self.sources(&tree, wanted)?;
+        let mut depths: HashMap<String, u32> = HashMap::new();
+        // The graph has no circles: that was found out when it was built.
+        for module in graph.order().unwrap_or_default() {
+            let below = graph.imports(&module).filter_map(|import| depths.get(import)).max();
+            depths.insert(module.clone(), below.map_or(0, |depth| depth + 1));
+        }
+        let mut lowest: Vec<(u32, &String)> =
+            wanted.iter().filter_map(|module| Some((*depths.get(module)?, module))).collect();
+        lowest.sort();
+        let mut surveyed: Vec<merge_surveyed::Module> = Vec::new();
+        let mut names = 0;
+        for (depth, module) in lowest {
+            let reads = graph.closure([module.as_str()]);
+            names += reads.len();
+            if names > MAX_SURVEYED && !surveyed.is_empty() {
+                break;
+            }
+            surveyed.push(merge_surveyed::Module {
+                module: module.clone(),
+                source: sources.get(module).cloned().unwrap_or_default(),
+                content: digest(&BTreeSet::from([module.clone()]), &reads, &modules),
+                reads: reads.into_iter().collect(),
+                depth,
+            });
+        }
+        Ok((tree, surveyed))
     }
 
     /// Bytes of a tree's files whose digest is not in `known`.

@@ -1,11 +1,12 @@
-//! The merge queue under random submissions, conflicts, breaks, faults, redelivered letters and crashes at any point.
+//! The merge queue under random submissions, conflicts, breaks, faults, changes of policy, redelivered letters and crashes at any point.
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeSet;
 
 use atlas_actor::Machine as _;
 use atlas_merge_coordinator::bench::{Simulation, Truth, actor, request};
-use atlas_merge_coordinator::{Command, Effect, MergeQueue, SKELETON};
+use atlas_merge_coordinator::{Command, Effect, MergeQueue, Policy, SKELETON};
+use atlas_proto::merge_event::Event;
 use atlas_proto::{ClearIncident, MergeOutcome, merge_outcome};
 use proptest::prelude::*;
 use rand::rngs::StdRng;
@@ -41,6 +42,16 @@ fn truth(random: &mut StdRng, submissions: usize) -> Truth {
         }
         let module = if alike { "N.A" } else { modules.choose(random).unwrap() };
         truth.writes.insert(id, vec![module.to_owned()]);
+    }
+    for at in 0..submissions {
+        if random.random_bool(0.1) {
+            truth.axioms.insert(name(at), atlas_judge::AXIOMS.choose(random).unwrap().to_string());
+        }
+    }
+    for module in MODULES {
+        if random.random_bool(0.1) {
+            truth.faults.insert(module.to_owned(), random.random_range(1..6));
+        }
     }
     // Lean sees a clash only where both are elaborated, git a conflict only in one file.
     let meet = |(one, other): &(String, String)| truth.writes[one] == truth.writes[other];
@@ -86,7 +97,7 @@ impl Chaos {
             let letter = self.letters.choose(&mut self.random).unwrap().clone();
             self.tell(letter, true);
         }
-        let effects = self.simulation.machine.effects();
+        let effects = self.simulation.effects();
         let Some((_, effect)) = effects.choose(&mut self.random) else { return false };
         let command = match effect {
             Effect::Certify { id, tree, check, .. } => {
@@ -116,10 +127,90 @@ fn kind(outcome: &MergeOutcome) -> &str {
     }
 }
 
-fn run(seed: u64, chaos: bool) {
+/// Another judge, other axioms.
+fn any_policy(random: &mut StdRng) -> Policy {
+    let judge = Some(format!("judge {}", random.random_range(1..4)));
+    let axioms = atlas_judge::AXIOMS.into_iter().filter(|_| random.random_bool(0.7));
+    Policy { judge, axioms: axioms.map(str::to_owned).collect(), ..Policy::default() }
+}
+
+/// Each module of `main` has a receipt of the policy of today or is told to have lapsed, by what it rests on; each was asked about once
+/// for a policy, and only while no submission waited for the verifier. Nothing has landed under a policy of yesterday.
+fn assert_certified_again(simulation: &Simulation, seed: u64) {
+    let (world, view) = (&simulation.world, simulation.machine.view());
+    let modules: BTreeSet<&String> =
+        simulation.machine.receipts().keys().chain(view.lapsed.iter().map(|lapsed| &lapsed.module)).collect();
+    for module in &modules {
+        let foreign = world.foreign_axiom(&world.main, &[(*module).clone()]);
+        let lapsed = view.lapsed.iter().find(|lapsed| lapsed.module == **module);
+        assert_eq!(foreign.is_some(), lapsed.is_some(), "seed {seed}: {module} {foreign:?} {lapsed:?}");
+        assert!(lapsed.is_none_or(|lapsed| lapsed.reason.contains(foreign.unwrap().as_str())));
+    }
+    let receipts = &view.receipts;
+    assert_eq!((receipts.renewing, receipts.undecided), (0, 0), "seed {seed}: {receipts:?}");
+    assert_eq!(receipts.current, modules.len() - view.lapsed.len(), "seed {seed}");
+    assert_eq!(view.policy, Some(world.policy.message()), "seed {seed}");
+
+    let mut machine = MergeQueue::new(&actor());
+    let (mut judged, mut policies) = (BTreeSet::new(), 0);
+    for (time_ms, event) in &simulation.journal {
+        let effects = || machine.effects().into_iter().map(|(_, effect)| effect);
+        match event.event.as_ref().unwrap() {
+            Event::Policy(_) => policies += 1,
+            Event::Renewing(_) => assert!(
+                effects().all(|effect| match effect {
+                    Effect::Assemble { .. } => false,
+                    Effect::Certify { traceparents, .. } => traceparents.is_empty(),
+                    _ => true,
+                }),
+                "seed {seed}: a submission waits"
+            ),
+            Event::Verdict(verdict) => {
+                let again = effects().find_map(|effect| match effect {
+                    Effect::Certify { key, check, traceparents, .. }
+                        if key == verdict.key && traceparents.is_empty() =>
+                    {
+                        Some(check)
+                    }
+                    _ => None,
+                });
+                assert!(
+                    again.is_none_or(|module| judged.insert((policies, verdict.key.clone(), module))),
+                    "seed {seed}: judged twice"
+                );
+            }
+            Event::Renewed(renewed) => {
+                let module = &renewed.receipt.as_ref().unwrap().module;
+                let kept = effects().find_map(|effect| match effect {
+                    Effect::Keep { module: of, receipt } if of == *module => Some(receipt),
+                    _ => None,
+                });
+                assert_eq!(kept.unwrap().judge, machine.view().policy.unwrap().judge, "seed {seed}");
+            }
+            _ => {}
+        }
+        machine.apply(event, *time_ms);
+        // What begins to land is of the policy of the moment and stands on nothing that has lapsed.
+        if let Some(Event::Chosen(_)) = &event.event {
+            let landing = machine.effects().into_iter().find_map(|(_, effect)| match effect {
+                Effect::Land { assembly, verdict, .. } => Some((assembly, verdict)),
+                _ => None,
+            });
+            let (assembly, verdict) = landing.unwrap();
+            let judge = machine.view().policy.unwrap().judge;
+            assert!(verdict.receipts.iter().all(|receipt| receipt.judge == judge), "seed {seed}: {judge}");
+            let mut lapsed = machine.lapsed();
+            assert!(lapsed.all(|lapsed| !assembly.footprint.below.contains(&lapsed.module)), "seed {seed}");
+        }
+    }
+}
+
+/// `policies`: how often the policy changes, at most.
+fn run(seed: u64, chaos: bool, mut policies: u32) {
     let mut random = StdRng::seed_from_u64(seed);
     let submissions = random.random_range(1..25);
-    let truth = truth(&mut random, submissions);
+    let mut truth = truth(&mut random, submissions);
+    truth.receipts = policies > 0;
     let window = (1, random.random_range(1..10));
     let simulation = Simulation::new(truth, window);
     let truth = simulation.world.truth.clone();
@@ -140,11 +231,20 @@ fn run(seed: u64, chaos: bool) {
                 to_send.pop();
             }
         }
+        // A skeleton that is refused is the run's end.
+        let laid_out = !chaos_run.simulation.world.main.is_empty();
+        if policies > 0 && laid_out && chaos_run.random.random_bool(0.02) {
+            policies -= 1;
+            chaos_run.simulation.world.policy = any_policy(&mut chaos_run.random);
+        }
         steps += 1;
         assert!(steps < 50_000, "seed {seed}: no end: {:?}", chaos_run.simulation.machine.view());
         if !chaos_run.step(chaos) && to_send.is_empty() {
             break;
         }
+    }
+    if truth.receipts {
+        assert_certified_again(&chaos_run.simulation, seed);
     }
     let world = &chaos_run.simulation.world;
     let machine = &chaos_run.simulation.machine;
@@ -166,7 +266,11 @@ fn run(seed: u64, chaos: bool) {
         let flaky = truth.faults.contains_key(&id);
         match kind {
             "landed" => assert!(!truth.bad.contains(&id) && !truth.forbidden.contains(&id)),
-            "policy" => assert!(truth.forbidden.contains(&id), "seed {seed}: {id}"),
+            "policy" if reason(&outcomes[0]).contains("is no longer certified") => assert!(truth.receipts),
+            "policy" => assert!(truth.forbidden.contains(&id), "seed {seed}: {id}: {}", reason(&outcomes[0])),
+            // Of another policy than the verifier's: either was just told.
+            "axioms" => assert!(truth.receipts, "seed {seed}: {id}"),
+            "environment" if truth.receipts => {}
             "conflict" => {
                 assert!(met(&truth.conflicts), "seed {seed}: {id} conflicts with nothing that landed")
             }
@@ -180,17 +284,29 @@ fn run(seed: u64, chaos: bool) {
     }
 }
 
+fn reason(outcome: &MergeOutcome) -> &str {
+    match outcome.result.as_ref().unwrap() {
+        merge_outcome::Result::Landed(_) => "",
+        merge_outcome::Result::Refused(refused) => &refused.reason,
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
 
     #[test]
     fn each_ends_once_for_its_own_fault_and_main_always_builds(seed in any::<u64>()) {
-        run(seed, false);
+        run(seed, false, 0);
     }
 
     #[test]
     fn crashes_and_redelivered_letters_change_nothing(seed in any::<u64>()) {
-        run(seed, true);
+        run(seed, true, 0);
+    }
+
+    #[test]
+    fn whatever_policies_come_all_of_main_is_certified_under_the_last_or_said_not_to_be(seed in any::<u64>()) {
+        run(seed, true, 4);
     }
 }
 
@@ -198,7 +314,7 @@ proptest! {
 fn settle(simulation: &mut Simulation, silent: &str) {
     loop {
         // As on real machines: git takes milliseconds, Lean seconds.
-        let effects = simulation.machine.effects();
+        let effects = simulation.effects();
         let quick = |effect: &Effect| !matches!(effect, Effect::Certify { .. } | Effect::Wait { .. });
         let asked = |effect: &Effect| matches!(effect, Effect::Certify { tree, .. } if silent.is_empty() || !tree.contains(silent));
         let next = effects
@@ -353,4 +469,49 @@ fn nothing_lands_while_a_contradiction_of_kernels_is_not_cleared_and_all_that_is
     assert_eq!(chaos.simulation.machine.waiting(), 0);
     assert!([name(2), name(3)].iter().all(|good| chaos.simulation.world.main.contains(good)));
     assert_eq!(chaos.simulation.machine.view().open_incidents().count(), 0);
+}
+
+#[test]
+fn a_module_that_rests_on_an_axiom_of_yesterday_is_named_and_carries_nothing_new() {
+    let writes = [("odd", "N.A"), ("good", "N.B"), ("above", "N.Top"), ("over", "N.Top"), ("beside", "N.B")];
+    let truth = Truth {
+        writes: writes.map(|(id, module)| (id.to_owned(), vec![module.to_owned()])).into(),
+        axioms: [("odd".to_owned(), "Classical.choice".to_owned())].into(),
+        receipts: true,
+        ..Truth::default()
+    };
+    let mut simulation = simulation(truth, &["odd", "good", "above"]);
+    settle(&mut simulation, "");
+    assert_eq!(simulation.world.main.len(), 4);
+    let before = simulation.machine.receipts().clone();
+    assert_eq!(simulation.machine.view().receipts.current, 3);
+
+    let narrow = ["propext".to_owned(), "Quot.sound".to_owned()];
+    let wide = std::mem::replace(&mut simulation.world.policy.axioms, narrow.into());
+    settle(&mut simulation, "");
+    let view = simulation.machine.view();
+    let [lapsed] = &view.lapsed[..] else { panic!("{view:?}") };
+    assert_eq!((lapsed.module.as_str(), lapsed.kind.as_str()), ("N.A", "axioms"));
+    assert!(lapsed.reason.contains("`Classical.choice`"), "{lapsed:?}");
+    assert_eq!((view.receipts.current, view.receipts.renewed), (2, 2));
+    let after = simulation.machine.receipts();
+    assert_eq!(after["N.A"], before["N.A"], "its receipt stays what it was");
+    assert!(["N.B", "N.Top"].iter().all(|module| after[*module] != before[*module]));
+
+    // What imports it is refused with the reason; what only others import beside it lands.
+    simulation.submit("over");
+    simulation.submit("beside");
+    settle(&mut simulation, "");
+    let refused = &simulation.world.outcomes["over"][0];
+    assert_eq!(kind(refused), "policy");
+    assert!(reason(refused).starts_with("N.A, which it imports, is no longer certified"), "{refused:?}");
+    assert!(reason(refused).contains("`Classical.choice`"), "{refused:?}");
+    assert_eq!(kind(&simulation.world.outcomes["beside"][0]), "landed");
+
+    // Allowed again, its receipt is enough again.
+    simulation.world.policy.axioms = wide;
+    settle(&mut simulation, "");
+    let view = simulation.machine.view();
+    assert_eq!((view.lapsed.len(), view.receipts.current, view.receipts.renewing), (0, 3, 0));
+    assert_eq!(simulation.machine.receipts()["N.A"], before["N.A"]);
 }

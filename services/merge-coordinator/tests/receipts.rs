@@ -9,7 +9,9 @@ use atlas_domain::{ActorId, ActorKind};
 use atlas_judge::{KeyRing, Policy, RING_FILE, Receipt, SigningKey, verify};
 use atlas_library::layout;
 use atlas_merge_coordinator::{MergeQueue, export_receipts};
-use atlas_proto::{FileChange, MergeRequest, Submission};
+use atlas_proto::merge_event::Event;
+use atlas_proto::{FileChange, MergeEvent, MergeRequest, Submission};
+use prost::Message as _;
 use sha2::{Digest as _, Sha256};
 
 use stage::{Stage, assert_contains, change, landed, refused};
@@ -142,5 +144,114 @@ async fn nothing_lands_on_a_receipt_that_is_missing_or_does_not_hold() {
 
     stage.send(change("good", &base, "N/A.lean", text, "good")).await;
     landed(&stage.outcome().await);
+    stage.shutdown.cancel();
+}
+
+/// What the queue has journaled.
+async fn events(stage: &Stage) -> Vec<Event> {
+    let merge = ActorId::singleton(&stage.run, ActorKind::Merge);
+    let records = stage.bus.records(&merge).await.unwrap();
+    let events = records.iter().flat_map(|(_, record)| &record.events);
+    events.filter_map(|bytes| MergeEvent::decode(bytes.as_slice()).unwrap().event).collect()
+}
+
+/// The modules of which a receipt was made anew, in order, since the policy was told for the last time.
+async fn renewed(stage: &Stage) -> Vec<String> {
+    let events = events(stage).await;
+    let told = events.iter().rposition(|event| matches!(event, Event::Policy(_))).unwrap();
+    let renewed = events[told..].iter().filter_map(|event| match event {
+        Event::Renewed(renewed) => Some(renewed.receipt.clone().unwrap().module),
+        _ => None,
+    });
+    renewed.collect()
+}
+
+/// The receipts of what is on `main`, as the queue has them: each is to be had, holds under the policy, and is of the source there.
+async fn current(stage: &Stage, keys: &KeyRing) -> BTreeMap<String, Receipt> {
+    let merge = ActorId::singleton(&stage.run, ActorKind::Merge);
+    let queue: MergeQueue = atlas_actor::replay(&stage.bus, &merge).await.unwrap();
+    let axioms = stage.policy.axioms.clone();
+    let policy = Policy { judge: stage.policy.judge.clone(), axioms, ..Policy::default() };
+    let mut receipts = BTreeMap::new();
+    for (module, sha256) in queue.receipts() {
+        let receipt = Receipt::from_json(&stage.bus.receipt(sha256).await.unwrap()).unwrap();
+        let source = stage.git(&["show", &format!("main:{}", layout::module_path(module))]);
+        assert_eq!(receipt.source_sha256, hex::encode(Sha256::digest(source)), "{module}");
+        if verify(&receipt, keys, &policy).is_ok() {
+            receipts.insert(module.clone(), receipt);
+        }
+    }
+    receipts
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_certified_under_another_policy_is_certified_again_and_what_is_not_is_named() {
+    let mut stage = Stage::signing(&key()).await;
+    let base = stage.lay_out().await;
+    // Each rests on the one before; only N.A itself on an axiom.
+    let text = "theorem a True := sorry\n-- RESTS ON Classical.choice";
+    let text = layout::with_region(&stage.text(&base, "N/A.lean").await, "t0", text).unwrap();
+    stage.send(change("a", &base, "N/A.lean", text, "a")).await;
+    let mut head = landed(&stage.outcome().await).to_owned();
+    for (id, below) in [("c", "N.A"), ("d", "N.C")] {
+        let text = format!("module\n\npublic import {below}\n\ntheorem {id} True := sorry\n");
+        let path = format!("N/{}.lean", id.to_uppercase());
+        stage.send(change(id, &head, &path, text, id)).await;
+        head = landed(&stage.outcome().await).to_owned();
+    }
+
+    // Another judge; the coordinator is killed at the second question.
+    stage.policy.judge = Some("script 2".to_owned());
+    while stage.questions.try_recv().is_ok() {}
+    stage.kill_and_restart().await;
+    stage.questions.recv().await.unwrap();
+    stage.questions.recv().await.unwrap();
+    stage.kill_and_restart().await;
+    let judge = |view: &atlas_merge_coordinator::View| view.policy.clone().unwrap_or_default().judge;
+    let view = stage.view(|view| judge(view) == "script 2" && view.receipts.current == 4).await;
+    assert_eq!((view.receipts.renewing, view.lapsed.len()), (0, 0), "{view:?}");
+    assert_eq!(names(&current(&stage, &ring()).await), ["N.A", "N.B", "N.C", "N.D"]);
+    // One receipt a module, in the order of imports. The commits name those that they landed with.
+    let order = renewed(&stage).await;
+    let mut once = order.clone();
+    once.sort();
+    assert_eq!(once, ["N.A", "N.B", "N.C", "N.D"]);
+    let at = |module: &str| order.iter().position(|renewed| renewed == module).unwrap();
+    assert!(at("N.A") < at("N.C") && at("N.C") < at("N.D"), "{order:?}");
+    assert_eq!(receipts_of(&stage, &head).await["N.D"].judge, "script 1");
+
+    // Fewer axioms: N.A is named, and what imports it does not land; the rest does.
+    stage.policy.axioms.remove("Classical.choice");
+    stage.kill_and_restart().await;
+    let view = stage.view(|view| !view.lapsed.is_empty() && view.receipts.current == 3).await;
+    let [lapsed] = &view.lapsed[..] else { panic!("{view:?}") };
+    assert_eq!((lapsed.module.as_str(), lapsed.kind.as_str()), ("N.A", "axioms"));
+    assert_contains(&lapsed.reason, "it rests on the axiom `Classical.choice`");
+    assert_eq!(names(&current(&stage, &ring()).await), ["N.B", "N.C", "N.D"]);
+    let asked = events(&stage).await.iter().filter(|event| matches!(event, Event::Renewing(_))).count();
+    stage.kill_and_restart().await;
+    let above = "module\n\npublic import N.D\n\ntheorem e True := sorry\n";
+    stage.send(change("e", &head, "N/E.lean", above.to_owned(), "e")).await;
+    let outcome = stage.outcome().await;
+    let (kind, reason) = refused(&outcome);
+    assert_eq!(kind, "policy");
+    assert_contains(reason, "N.A, which it imports, is no longer certified under the present policy: ");
+    assert_contains(reason, "`Classical.choice`");
+    let beside = "module\n\npublic import N.B\n\ntheorem f True := sorry\n";
+    stage.send(change("f", &head, "N/F.lean", beside.to_owned(), "f")).await;
+    landed(&stage.outcome().await);
+    let again = events(&stage).await.iter().filter(|event| matches!(event, Event::Renewing(_))).count();
+    assert_eq!(again, asked, "a policy asks of a module once, whoever starts again");
+
+    // All axioms again, and the key is taken out of the ring: everything is signed anew.
+    let other = SigningKey::from_seed(&[8; 32]);
+    stage.policy.axioms.insert("Classical.choice".to_owned());
+    stage.change_key(&other);
+    stage.kill_and_restart().await;
+    let view = stage.view(|view| view.receipts.current == 5 && view.lapsed.is_empty()).await;
+    assert_eq!(view.receipts.renewing, 0, "{view:?}");
+    let mut keys = KeyRing::default();
+    keys.rotate(other.public(), 0);
+    assert_eq!(names(&current(&stage, &keys).await), ["N.A", "N.B", "N.C", "N.D", "N.F"]);
     stage.shutdown.cancel();
 }

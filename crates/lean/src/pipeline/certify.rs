@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use atlas_judge::{AXIOMS, Ground, JUDGE, Outline, Refusal, Settled, settle};
+use atlas_judge::{Ground, JUDGE, Outline, Refusal, Settled, allowed_axioms, settle};
 use atlas_proto::{CheckRequest, DeclarationFacts, Diagnostic, Expectation, Receipt, receipt};
 use sha2::{Digest as _, Sha256};
 
@@ -120,7 +120,7 @@ impl Run<'_> {
     }
 
     /// The record of a module's certified verdict; `None` when it has no export that both kernels accepted.
-    pub(super) fn receipt(&self, name: &str) -> Result<Option<Receipt>, Failure> {
+    pub(super) fn receipt(&self, request: &CheckRequest, name: &str) -> Result<Option<Receipt>, Failure> {
         let (Some(module), Some(artefact)) = (self.graph.get(name), self.artefacts.get(name)) else {
             return Ok(None);
         };
@@ -146,7 +146,7 @@ impl Run<'_> {
             export_sha256: export,
             declarations: artefact.declarations.iter().map(certified).collect(),
             kernels: artefact.kernels.clone(),
-            allowed_axioms: AXIOMS.map(str::to_owned).to_vec(),
+            allowed_axioms: allowed_axioms(request).into_iter().map(str::to_owned).collect(),
             judge: JUDGE.to_owned(),
             made_ms: now.as_millis().try_into().unwrap_or(u64::MAX),
             ..Receipt::default()

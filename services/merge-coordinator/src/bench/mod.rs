@@ -238,7 +238,6 @@ impl Clocked {
     fn settle(&mut self, simulation: &mut Simulation) {
         loop {
             let instant = simulation
-                .machine
                 .effects()
                 .into_iter()
                 .find(|(_, effect)| !matches!(effect, Effect::Certify { .. } | Effect::Wait { .. }));
@@ -247,7 +246,7 @@ impl Clocked {
                 simulation.tell(command);
             }
         }
-        for (key, effect) in simulation.machine.effects() {
+        for (key, effect) in simulation.effects() {
             if !self.begun.insert(key.clone()) {
                 continue;
             }

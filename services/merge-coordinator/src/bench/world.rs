@@ -7,10 +7,12 @@ use atlas_actor::Machine;
 use atlas_domain::{ActorId, ActorKind, RunId};
 use atlas_proto::{
     CheckReply, DeclarationFacts, Diagnostic, Expectation, MergeEvent, MergeOutcome, MergeRequest, Outcome,
-    Severity, Submission,
+    Receipt, Severity, Submission, merge_surveyed, receipt::KernelVerdict,
 };
 
-use crate::machine::{Assembly, Command, Effect, Footprint, MergeQueue, SKELETON, name_hash, submission_of};
+use crate::machine::{
+    Assembly, Command, Effect, Footprint, MergeQueue, Policy, SKELETON, name_hash, submission_of,
+};
 
 /// The module that imports all others.
 const TOP: &str = "N.Top";
@@ -30,8 +32,12 @@ pub struct Truth {
     pub forbidden: BTreeSet<String>,
     /// The modules that each writes; `N.A` where none is given. Where any writes `N.Top`, it imports all others.
     pub writes: BTreeMap<String, Vec<String>>,
-    /// How often checks of a submission alone fail for no fault of its own.
+    /// How often checks of a submission alone, or of a module that is certified again, fail for no fault of their own.
     pub faults: BTreeMap<String, u32>,
+    /// Rest on this axiom.
+    pub axioms: BTreeMap<String, String>,
+    /// Accepted verdicts bring receipts.
+    pub receipts: bool,
 }
 
 impl Truth {
@@ -60,6 +66,8 @@ pub struct World {
     pub main: Vec<String>,
     /// Builds begun.
     pub builds: u64,
+    /// What the verifier certifies with, and the host asks for.
+    pub policy: Policy,
     /// Outcomes as the planner got them, by submission; a second of one submission is an error.
     pub outcomes: BTreeMap<String, Vec<MergeOutcome>>,
     places: HashMap<String, usize>,
@@ -73,6 +81,13 @@ struct Tree {
     base: usize,
     added: Vec<String>,
     modules: BTreeMap<String, u64>,
+}
+
+impl Tree {
+    /// A digest's form.
+    fn source(&self, module: &str) -> String {
+        format!("{:064x}", self.modules.get(module).copied().unwrap_or_default())
+    }
 }
 
 impl World {
@@ -131,8 +146,12 @@ impl World {
     fn footprint(&self, added: &[String]) -> Footprint {
         let writes: BTreeSet<String> = added.iter().flat_map(|id| self.truth.written(id)).collect();
         let all = || self.truth.writes.values().flatten().cloned();
-        let mut footprint = Footprint { check: writes.clone(), reads: writes.clone(), writes };
+        let mut footprint =
+            Footprint { check: writes.clone(), reads: writes.clone(), writes, ..Footprint::default() };
         if all().any(|module| module == TOP) {
+            if footprint.writes.contains(TOP) {
+                footprint.below = all().filter(|module| !footprint.writes.contains(module)).collect();
+            }
             footprint.check.insert(TOP.to_owned());
             footprint.reads.extend(all());
         }
@@ -167,10 +186,64 @@ impl World {
         let tree = self.tree(base, &added);
         let name = format!("{base}+{added:?}");
         let content = Self::content(&tree, &footprint);
+        let sources = footprint.check.iter().map(|module| (module.clone(), tree.source(module))).collect();
         self.trees.insert(name.clone(), tree);
         Command::Assembled {
             candidate,
-            assembly: Assembly { tree: name, footprint, content, ..Assembly::default() },
+            assembly: Assembly { tree: name, footprint, content, sources, ..Assembly::default() },
+        }
+    }
+
+    /// Looks at modules of `main` that are to be certified again, as git would.
+    pub fn survey(&mut self, head: &str, wanted: &BTreeSet<String>) -> Command {
+        let base = Self::length(head);
+        let tree = self.tree(base, &[]);
+        let name = format!("{base}+[]");
+        let mut modules: Vec<merge_surveyed::Module> = wanted
+            .iter()
+            .map(|module| {
+                let check = BTreeSet::from([module.clone()]);
+                let mut reads = check.clone();
+                if module == TOP {
+                    reads.extend(tree.modules.keys().cloned());
+                }
+                let footprint = Footprint { check, reads, ..Footprint::default() };
+                merge_surveyed::Module {
+                    module: module.clone(),
+                    source: tree.source(module),
+                    content: Self::content(&tree, &footprint),
+                    reads: footprint.reads.into_iter().collect(),
+                    depth: u32::from(module == TOP),
+                }
+            })
+            .collect();
+        modules.sort_by_key(|module| module.depth);
+        self.trees.insert(name.clone(), tree);
+        Command::Surveyed { head: head.to_owned(), tree: name, modules }
+    }
+
+    /// The axiom behind one of these modules that the policy does not allow.
+    pub fn foreign_axiom(&self, tree: &[String], check: &[String]) -> Option<&String> {
+        let written = |id: &str| self.truth.written(id).iter().any(|module| check.contains(module));
+        let behind = tree.iter().filter(|id| written(id)).filter_map(|id| self.truth.axioms.get(id));
+        behind.into_iter().find(|axiom| !self.policy.axioms.contains(*axiom))
+    }
+
+    fn receipt(&self, tree: &Tree, module: &str) -> Receipt {
+        let kernel = |kernel: &str| KernelVerdict { kernel: kernel.to_owned(), ..KernelVerdict::default() };
+        Receipt {
+            version: atlas_judge::VERSION,
+            toolchain: self.policy.toolchain.clone().unwrap_or_else(|| "simulated".to_owned()),
+            module: module.to_owned(),
+            source_sha256: tree.source(module),
+            export_sha256: tree.source(module),
+            kernels: vec![kernel("one"), kernel("two")],
+            allowed_axioms: self.policy.axioms.iter().cloned().collect(),
+            judge: self.policy.judge.clone().unwrap_or_else(|| "simulated".to_owned()),
+            key: "00".repeat(32),
+            // Nobody looks at signatures here: the host does.
+            signature: vec![0; 64],
+            ..Receipt::default()
         }
     }
 
@@ -178,8 +251,8 @@ impl World {
     pub fn check(&mut self, id: &str, tree: &str, check: &[String]) -> CheckReply {
         let mut reply = CheckReply { id: id.to_owned(), ..CheckReply::default() };
         let Some(tree) = self.trees.get(tree).cloned() else { return reply };
-        if let Some(last) = tree.added.last()
-            && let Some(left) = self.truth.faults.get_mut(last)
+        if let Some(about) = tree.added.last().or(check.first())
+            && let Some(left) = self.truth.faults.get_mut(about)
             && *left > 0
         {
             *left -= 1;
@@ -187,8 +260,18 @@ impl World {
             "disk full".clone_into(&mut reply.fault);
             return reply;
         }
-        if self.builds(&tree, Some(check)) {
+        let mut whole = self.main[..tree.base.min(self.main.len())].to_vec();
+        whole.extend(tree.added.iter().cloned());
+        if let Some(axiom) = self.foreign_axiom(&whole, check) {
+            reply.set_outcome(Outcome::Rejected);
+            let message = format!("it rests on the axiom `{axiom}`");
+            let severity = Severity::Error.into();
+            reply.diagnostics.push(Diagnostic { severity, message, ..Diagnostic::default() });
+        } else if self.builds(&tree, Some(check)) {
             reply.set_outcome(Outcome::Accepted);
+            if self.truth.receipts {
+                reply.receipts = check.iter().map(|module| self.receipt(&tree, module)).collect();
+            }
             let facts = |id: &String| DeclarationFacts {
                 name: format!("N.{id}"),
                 module: self.truth.written(id).swap_remove(0),
@@ -259,6 +342,8 @@ impl Simulation {
             journal: Vec::new(),
         };
         simulation.tell(Command::Opened { package: "N".to_owned(), window });
+        let policy = simulation.world.policy.message();
+        simulation.tell(Command::Policy(policy));
         simulation
     }
 
@@ -275,6 +360,14 @@ impl Simulation {
         self.tell(Command::Request(request(id)));
     }
 
+    /// The effects that are not done: the watch on the policy is one only while that differs.
+    pub fn effects(&self) -> Vec<(String, Effect)> {
+        let mut effects = self.machine.effects();
+        let policy = Some(self.world.policy.message());
+        effects.retain(|(_, effect)| !matches!(effect, Effect::WatchPolicy { known } if *known == policy));
+        effects
+    }
+
     /// Does one effect that takes no time; `None`: it takes a build or a wait.
     pub fn act(&mut self, effect: &Effect) -> Option<Command> {
         match effect {
@@ -289,6 +382,12 @@ impl Simulation {
                 let submission = outcome.submission.clone();
                 self.world.outcomes.entry(submission.clone()).or_default().push(outcome.as_ref().clone());
                 Some(Command::Reported { submission })
+            }
+            Effect::WatchPolicy { .. } => Some(Command::Policy(self.world.policy.message())),
+            Effect::Survey { head, modules } => Some(self.world.survey(head, modules)),
+            Effect::Keep { module, receipt } => {
+                let digest = name_hash(&format!("{receipt:?}"));
+                Some(Command::Kept { module: module.clone(), sha256: format!("{digest:064x}") })
             }
             Effect::Certify { .. } | Effect::Wait { .. } => None,
         }

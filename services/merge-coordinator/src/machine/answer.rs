@@ -40,7 +40,11 @@ impl MergeQueue {
                 match self.registry.expectations(&assembly.footprint.check, &requests) {
                     Ok(expected) => {
                         let stated = self.registry.stated(&assembly.footprint.reads, &requests);
-                        let key = check_key(&assembly.content, &expected, &stated);
+                        if let Some(lapsed) = self.lapsed_below(&assembly.footprint) {
+                            let (kind, reason) = ("policy".to_owned(), lapsed.refusal());
+                            return Some(Event::Blocked(MergeBlocked { candidate, kind, reason }));
+                        }
+                        let key = check_key(&assembly.content, &expected, &stated, &self.renewals.digest());
                         let check = assembly.footprint.check;
                         let source = |module| assembly.sources.get(module).cloned().unwrap_or_default();
                         Event::Assembled(MergeAssembled {
@@ -50,6 +54,7 @@ impl MergeQueue {
                             writes: assembly.footprint.writes.into_iter().collect(),
                             check: check.into_iter().collect(),
                             reads: assembly.footprint.reads.into_iter().collect(),
+                            below: assembly.footprint.below.into_iter().collect(),
                             content: assembly.content,
                             key,
                         })
@@ -66,15 +71,18 @@ impl MergeQueue {
             Command::Checked(reply) => {
                 let id = reply.id.clone();
                 let (key, attempt) = parse_check_id(&id);
-                let check = self.checks.get(key).filter(|check| check.verdict.is_none())?;
+                let check = self.open_check(key)?;
                 if !verdict::is_judgement(reply.outcome()) {
                     // A late answer to the first question says nothing of the second.
                     return (attempt == check.attempt).then(|| self.faulted(key, check, reply));
                 }
-                Event::Verdict(verdict::verdict(key, reply, check, &self.known))
+                if self.is_renewal(key) {
+                    return self.judged_again(key, check, reply);
+                }
+                Event::Verdict(verdict::verdict(key, reply, check, &self.known, &self.renewals.asked_for()))
             }
             Command::Silent { key, attempt, seconds } => {
-                let check = self.checks.get(&key).filter(|c| c.verdict.is_none() && c.attempt == attempt)?;
+                let check = self.open_check(&key).filter(|check| check.attempt == attempt)?;
                 let fault = format!("no verifier answered within {seconds} s");
                 let reply = CheckReply { id: key.clone(), fault, ..CheckReply::default() };
                 self.faulted(&key, check, reply)
@@ -96,13 +104,20 @@ impl MergeQueue {
                 Event::Cleared(clear)
             }
             Command::Waited => return None,
+            Command::Policy(policy) => {
+                let known = self.renewals.policy().is_some_and(|told| told.message == policy);
+                (!known).then_some(Event::Policy(policy))?
+            }
+            Command::Surveyed { head, tree, modules } => self.surveyed(head, tree, modules)?,
+            Command::Kept { module, sha256 } => self.renewed(module, sha256)?,
         })
     }
 
     /// A check that judged nothing: asked again, or at its end.
     fn faulted(&self, key: &str, check: &Check, reply: CheckReply) -> Event {
         let cause = verdict::fault(&reply);
-        if check.attempt < ATTEMPTS {
+        // What is on `main` is asked about until it is judged.
+        if check.attempt < ATTEMPTS || self.is_renewal(key) {
             return Event::Retried(MergeRetried { key: key.to_owned(), attempt: check.attempt + 1, cause });
         }
         Event::Verdict(MergeVerdict {
@@ -182,8 +197,13 @@ impl MergeQueue {
     }
 }
 
-/// The id of a check: what it rests on and what is expected, so that the same question has the same name.
-fn check_key(content: &str, expectations: &[Expectation], stated: &[String]) -> String {
+/// The id of a check: what it rests on, what is expected and under which policy, so that the same question has the same name.
+pub(super) fn check_key(
+    content: &str,
+    expectations: &[Expectation],
+    stated: &[String],
+    policy: &str,
+) -> String {
     use prost::Message as _;
     let mut digest = Sha256::new();
     digest.update(content.as_bytes());
@@ -193,6 +213,7 @@ fn check_key(content: &str, expectations: &[Expectation], stated: &[String]) -> 
     for name in stated {
         digest.update(format!("stated {name}\n"));
     }
+    digest.update(format!("policy {policy}\n"));
     hex::encode(digest.finalize())
 }
 

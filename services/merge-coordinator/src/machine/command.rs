@@ -1,8 +1,12 @@
 //! What the machine is told, and what it wants done.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use atlas_proto::{CheckReply, ClearIncident, Expectation, MergeOutcome, MergeRequest, MergeVerdict};
+use atlas_proto::{
+    Axioms, CheckReply, ClearIncident, Expectation, MergeOutcome, MergePolicy, MergeRequest, MergeVerdict,
+    Receipt, merge_surveyed,
+};
 
 use super::Assembly;
 
@@ -68,6 +72,24 @@ pub enum Command {
     Clear(ClearIncident),
     /// A submission that waits for an older one has waited long enough.
     Waited,
+    /// What certified verdicts must be made with from now on.
+    Policy(MergePolicy),
+    /// What certifying modules of `main` again takes.
+    Surveyed {
+        /// The commit that was looked at.
+        head: String,
+        /// Its tree.
+        tree: String,
+        /// Those that come first, each after those that it imports.
+        modules: Vec<merge_surveyed::Module>,
+    },
+    /// The new receipt of a module is stored.
+    Kept {
+        /// The module.
+        module: String,
+        /// SHA-256 of the receipt's file.
+        sha256: String,
+    },
 }
 
 /// What the machine wants done.
@@ -100,6 +122,10 @@ pub enum Effect {
         expectations: Arc<Vec<Expectation>>,
         /// Stated theorems whose `sorry` proofs may inherit.
         stated: Arc<Vec<String>>,
+        /// What declarations may rest on; `None`: Lean's three axioms.
+        axioms: Option<Axioms>,
+        /// To wait before it is asked: of a module that is certified again and could not be judged before.
+        pause_ms: u64,
         /// The submissions' traces, newest submission first: the check is chiefly about that one.
         traceparents: Vec<String>,
     },
@@ -127,5 +153,24 @@ pub enum Effect {
     Wait {
         /// Unix ms.
         until_ms: u64,
+    },
+    /// Say when the policy is another; a result is [`Command::Policy`].
+    WatchPolicy {
+        /// The one that the queue goes by; `None`: it was told none.
+        known: Option<MergePolicy>,
+    },
+    /// Look how modules of `main` that are to be certified again import each other.
+    Survey {
+        /// Where `main` is.
+        head: String,
+        /// Which.
+        modules: BTreeSet<String>,
+    },
+    /// Store the new receipt of a module.
+    Keep {
+        /// The module.
+        module: String,
+        /// Its receipt, alone.
+        receipt: Receipt,
     },
 }

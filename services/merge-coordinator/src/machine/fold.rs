@@ -10,7 +10,7 @@ use super::candidate::{Fate, Sources};
 use super::verdict::name_hash;
 use super::{
     Assembly, CAUTION, Candidate, Check, Chosen, Entry, Footprint, Landing, MergeQueue, REMEMBERED_CHECKS,
-    Standing, Window, submission_of,
+    Standing, Window, receipts, submission_of,
 };
 
 impl MergeQueue {
@@ -59,6 +59,9 @@ impl MergeQueue {
                 }
             }
             Event::Verdict(verdict) => self.fold_verdict(verdict, time_ms),
+            Event::Retried(retried) if self.is_renewal(&retried.key) => {
+                self.fold_renewal_retried(&retried.key, retried.attempt, &retried.cause);
+            }
             Event::Retried(retried) => {
                 self.totals.retried += 1;
                 self.window.singles = (self.window.singles / 2).max(self.window.min);
@@ -83,6 +86,10 @@ impl MergeQueue {
                 self.unreported.remove(&reported.submission);
             }
             Event::Cleared(cleared) => self.fold_cleared(cleared),
+            Event::Policy(policy) => self.fold_policy(policy),
+            Event::Surveyed(surveyed) => self.fold_surveyed(surveyed, time_ms),
+            Event::Renewing(renewing) => self.fold_renewing(renewing, time_ms),
+            Event::Renewed(renewed) => self.fold_renewed(renewed),
         }
         if self.chosen.is_none() {
             self.mark_suspects();
@@ -95,6 +102,7 @@ impl MergeQueue {
             writes: set(&assembled.writes),
             check: set(&assembled.check),
             reads: set(&assembled.reads),
+            below: set(&assembled.below),
         };
         let sources: Sources =
             assembled.check.iter().cloned().zip(assembled.sources.iter().cloned()).collect();
@@ -144,6 +152,9 @@ impl MergeQueue {
 
     fn fold_verdict(&mut self, verdict: &MergeVerdict, time_ms: u64) {
         self.fold_incidents(verdict, time_ms);
+        if self.is_renewal(&verdict.key) {
+            return self.fold_renewal_verdict(verdict, time_ms);
+        }
         if verdict.kind == "environment" {
             self.window.singles = (self.window.singles / 2).max(self.window.min);
         }
@@ -179,12 +190,15 @@ impl MergeQueue {
         self.chosen = None;
         self.head.clone_from(&landed.head);
         let Some(candidate) = self.candidates.get(&landed.candidate) else { return };
-        let names = Arc::new(self.verdict_of(candidate).map(|v| v.names.clone()).unwrap_or_default());
+        let verdict = self.verdict_of(candidate);
+        let names = Arc::new(verdict.map(|v| v.names.clone()).unwrap_or_default());
+        let certified = verdict.map(receipts::certified).unwrap_or_default();
         let whole = match &candidate.standing {
             Standing::Assembled(assembly) => Arc::new(assembly.footprint.clone()),
             _ => Arc::default(),
         };
         self.fold_receipts(landed, &whole);
+        self.renewals.land(&whole, certified);
         let mut newest = 0;
         for outcome in &landed.outcomes {
             let Some(arrival) = self.waiting.remove(&outcome.submission) else { continue };

@@ -11,6 +11,8 @@ pub struct Footprint {
     pub check: BTreeSet<String>,
     /// `check` and all that it imports: what its verdict rests on.
     pub reads: BTreeSet<String>,
+    /// What `writes` imports, directly or not, without those themselves.
+    pub below: BTreeSet<String>,
 }
 
 impl Footprint {
@@ -31,7 +33,7 @@ mod tests {
 
     fn footprint(writes: &[&str], check: &[&str], reads: &[&str]) -> Footprint {
         let set = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
-        Footprint { writes: set(writes), check: set(check), reads: set(reads) }
+        Footprint { writes: set(writes), check: set(check), reads: set(reads), ..Footprint::default() }
     }
 
     #[test]

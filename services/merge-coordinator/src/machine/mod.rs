@@ -11,8 +11,10 @@ mod fold;
 mod footprint;
 mod incident;
 mod plan;
+mod policy;
 mod receipts;
 mod registry;
+mod renewal;
 mod verdict;
 mod view;
 
@@ -27,7 +29,9 @@ pub use candidate::{Assembly, Candidate, Check, Sources, Standing};
 pub use command::{Command, Effect};
 pub use footprint::Footprint;
 pub use incident::Incident;
+pub use policy::Policy;
 pub use registry::{Frozen, Registry};
+pub use renewal::{Lapsed, ReceiptCounts};
 pub(crate) use verdict::name_hash;
 pub use view::{RecentLanding, View};
 
@@ -155,6 +159,7 @@ pub struct MergeQueue {
     /// Where the receipt of each landed module is, by module: SHA-256 of its file.
     receipts: Arc<BTreeMap<String, String>>,
     incidents: BTreeMap<String, Incident>,
+    renewals: renewal::Renewals,
     totals: Totals,
     view: view::Memory,
 }
@@ -188,6 +193,7 @@ impl Machine for MergeQueue {
             known: Arc::default(),
             receipts: Arc::default(),
             incidents: BTreeMap::new(),
+            renewals: renewal::Renewals::default(),
             totals: Totals::default(),
             view: view::Memory::default(),
         }
@@ -237,6 +243,7 @@ impl Machine for MergeQueue {
         if let Some(effect) = self.land_effect() {
             effects.push(effect);
         }
+        effects.extend(self.renewal_effects());
         let mut asked = BTreeSet::new();
         for (&number, candidate) in &self.candidates {
             let requests =
@@ -264,6 +271,8 @@ impl Machine for MergeQueue {
                                 check: assembly.footprint.check.iter().cloned().collect(),
                                 expectations: check.expectations.clone(),
                                 stated: check.stated.clone(),
+                                axioms: self.axioms(),
+                                pause_ms: 0,
                                 traceparents: (candidate.submissions.iter().rev())
                                     .filter_map(|id| Some(self.request(id)?.traceparent.clone()))
                                     .collect(),

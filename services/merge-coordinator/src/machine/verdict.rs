@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use atlas_judge::{AXIOMS, SORRY};
+use atlas_judge::{AXIOMS, Policy, SORRY};
 use atlas_proto::{CheckReply, DeclarationFacts, Diagnostic, Expectation, MergeVerdict, Outcome, Severity};
 
 use super::{Check, Footprint, receipts};
@@ -27,11 +27,17 @@ pub fn name_hash(name: &str) -> u64 {
 }
 
 /// Reduces a reply to what the queue needs: of declarations, those that are expected and those that `known` lacks.
-pub fn verdict(key: &str, mut reply: CheckReply, check: &Check, known: &Known) -> MergeVerdict {
+pub fn verdict(
+    key: &str,
+    mut reply: CheckReply,
+    check: &Check,
+    known: &Known,
+    policy: &Policy,
+) -> MergeVerdict {
     let (footprint, expectations) = (&*check.footprint, &check.expectations[..]);
     let mut outcome = reply.outcome();
     let twice = (outcome == Outcome::Accepted).then(|| declared_twice(&reply, footprint, known)).flatten();
-    let founded = receipts::founded(&reply, &check.sources);
+    let founded = receipts::founded(&reply, &check.sources, policy);
     let (kind, reason) = match (outcome, twice, founded) {
         (Outcome::Accepted, Some(reason), _) => {
             outcome = Outcome::Rejected;
@@ -220,7 +226,7 @@ mod tests {
         let footprint = Footprint { writes, ..Footprint::default() };
         let check = Check { footprint: Arc::new(footprint), ..Check::default() };
         let known = known.iter().map(|(name, module)| (name_hash(name), Arc::from(*module))).collect();
-        verdict("key", reply, &check, &known)
+        verdict("key", reply, &check, &known, &Policy::default())
     }
 
     #[test]

@@ -3,11 +3,13 @@
 use std::collections::VecDeque;
 
 use atlas_domain::RunId;
-use atlas_proto::{MergeOutcome, merge_outcome};
+use atlas_proto::{MergeOutcome, MergePolicy, merge_outcome};
 use serde::{Deserialize, Serialize};
 
-use super::{Entry, Frozen, Incident, MergeQueue, Totals};
+use super::{Entry, Frozen, Incident, Lapsed, MergeQueue, ReceiptCounts, Totals};
 
+/// Modules that do not certify any more that the status shows.
+const LAPSED: usize = 20;
 /// Outcomes that the status shows.
 const RECENT: usize = 20;
 
@@ -57,6 +59,12 @@ pub struct View {
     pub check_ms: u64,
     /// Contradictions between kernels; while one is not cleared, nothing lands.
     pub incidents: Vec<Incident>,
+    /// How the receipts of `main` stand.
+    pub receipts: ReceiptCounts,
+    /// Modules of `main` that do not certify any more: nothing lands on them. The first of them; `receipts` counts all.
+    pub lapsed: Vec<Lapsed>,
+    /// What certified verdicts must have been made with; `null` before the queue is told.
+    pub policy: Option<MergePolicy>,
     /// Frozen statements.
     pub frozen: usize,
     /// The commit of `main`; empty: none yet.
@@ -134,6 +142,16 @@ impl MergeQueue {
         &self.receipts
     }
 
+    /// How the receipts of `main` stand.
+    pub fn receipt_counts(&self) -> ReceiptCounts {
+        self.renewals.counts()
+    }
+
+    /// Modules of `main` that do not certify any more under the present policy.
+    pub fn lapsed(&self) -> impl Iterator<Item = &Lapsed> {
+        self.renewals.lapsed()
+    }
+
     /// Totals since the run began.
     pub fn totals(&self) -> &Totals {
         &self.totals
@@ -164,6 +182,9 @@ impl MergeQueue {
             retried: self.totals.retried,
             check_ms: self.view.lean_ms.checked_div(self.view.accepted).unwrap_or(0),
             incidents: self.incidents().cloned().collect(),
+            receipts: self.receipt_counts(),
+            lapsed: self.lapsed().take(LAPSED).cloned().collect(),
+            policy: self.renewals.policy().map(|told| told.message.clone()),
             frozen: self.registry.len(),
             head: self.head.clone(),
             recent: self.view.recent.iter().cloned().collect(),

@@ -2,7 +2,7 @@
 #![allow(dead_code, clippy::unwrap_used, unreachable_pub)] // each test file uses a part of it
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,7 +12,7 @@ use atlas_bus::Bus;
 use atlas_domain::{ActorId, ActorKind, RunId};
 use atlas_judge::{KernelVerdict, KeyRing, Receipt, SigningKey};
 use atlas_library::layout;
-use atlas_merge_coordinator::{Options, run};
+use atlas_merge_coordinator::{Options, Policy, STATUS, View, run};
 use atlas_proto::letter::Letter as Written;
 use atlas_proto::{
     CheckReply, CheckRequest, DeclarationFacts, Diagnostic, Expectation, FileChange, Letter, MergeOutcome,
@@ -26,7 +26,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 /// What the script knows of Lean: `BAD` does not build, nor do `clash_a` and `clash_b` together; `theorem X S := …` declares
-/// `N.X` with statement `S`.
+/// `N.X` with statement `S`; what says `-- RESTS ON AXIOM` does.
 async fn verdict(bus: &Bus, request: &CheckRequest) -> CheckReply {
     let mut reply = CheckReply { id: request.id.clone(), ..CheckReply::default() };
     let mut errors = Vec::new();
@@ -42,6 +42,11 @@ async fn verdict(bus: &Bus, request: &CheckRequest) -> CheckReply {
         if text.contains("CONTRADICTED") {
             reply.incidents.push(format!("{}: one kernel rejects what the other accepts", module.name));
             errors.push((module.name.clone(), None, "one kernel rejects what the other accepts".to_owned()));
+        }
+        let allowed = allowed(request);
+        let behind = text.lines().filter_map(|line| line.strip_prefix("-- RESTS ON "));
+        for axiom in behind.filter(|axiom| !allowed.iter().any(|allowed| allowed == axiom)) {
+            errors.push((module.name.clone(), None, format!("it rests on the axiom `{axiom}`")));
         }
         for line in text.lines().filter_map(|line| line.strip_prefix("theorem ")) {
             let (name, rest) = line.split_once(' ').unwrap();
@@ -84,6 +89,12 @@ async fn verdict(bus: &Bus, request: &CheckRequest) -> CheckReply {
     reply
 }
 
+/// The axioms that a check allows.
+fn allowed(request: &CheckRequest) -> Vec<String> {
+    let asked = request.axioms.as_ref().map(|axioms| axioms.names.clone());
+    asked.unwrap_or_else(|| atlas_judge::AXIOMS.map(str::to_owned).to_vec())
+}
+
 async fn text_of(bus: &Bus, module: &ModuleSource) -> String {
     String::from_utf8(bus.file(&module.sha256).await.unwrap().to_vec()).unwrap()
 }
@@ -93,13 +104,20 @@ async fn text_of(bus: &Bus, module: &ModuleSource) -> String {
 struct Script {
     /// It signs receipts with it.
     key: Option<SigningKey>,
+    /// How it calls its judge.
+    judge: String,
     /// Where it says how many checks it has been asked, over all its lives.
     asking: mpsc::UnboundedSender<usize>,
     asked: Arc<AtomicUsize>,
 }
 
 /// One receipt for each checked module, but for modules that say what is to be wrong with theirs: `RECEIPT missing`, and so on.
-async fn receipts(bus: &Bus, request: &CheckRequest, key: &SigningKey) -> Vec<atlas_proto::Receipt> {
+async fn receipts(
+    bus: &Bus,
+    request: &CheckRequest,
+    key: &SigningKey,
+    judge: &str,
+) -> Vec<atlas_proto::Receipt> {
     let mut receipts = Vec::new();
     for module in request.modules.iter().filter(|module| request.check.contains(&module.name)) {
         let text = text_of(bus, module).await;
@@ -113,8 +131,8 @@ async fn receipts(bus: &Bus, request: &CheckRequest, key: &SigningKey) -> Vec<at
             kernels: ["one", "two"]
                 .map(|kernel| KernelVerdict { kernel: kernel.to_owned(), ..KernelVerdict::default() })
                 .to_vec(),
-            allowed_axioms: atlas_judge::AXIOMS.map(str::to_owned).to_vec(),
-            judge: "script 1".to_owned(),
+            allowed_axioms: allowed(request),
+            judge: judge.to_owned(),
             ..Receipt::default()
         };
         let mut signer = key.clone();
@@ -128,7 +146,7 @@ async fn receipts(bus: &Bus, request: &CheckRequest, key: &SigningKey) -> Vec<at
         }
         receipt = signer.sign(receipt);
         if wrong == "changed" {
-            receipt.judge = "script 2".to_owned();
+            receipt.judge.push('2');
         }
         receipts.push(receipt.into_message().unwrap());
         if wrong == "twice" {
@@ -180,6 +198,8 @@ pub struct Stage {
     life: Life,
     /// The key ring that the coordinator goes by.
     keys: Option<PathBuf>,
+    /// The policy that it goes by from its next start on, and the judge that the script is.
+    pub policy: Policy,
 }
 
 impl Stage {
@@ -199,17 +219,11 @@ impl Stage {
         let run = RunId::new("numbers").unwrap();
         let (asking, questions) = mpsc::unbounded_channel();
         let (ended, outcomes) = mpsc::unbounded_channel();
-        let script = Script { key, asking, asked: Arc::default() };
+        let script = Script { key, judge: String::new(), asking, asked: Arc::default() };
         tokio::spawn(plan(bus.clone(), run.clone(), ended));
         let folder = tempfile::tempdir().unwrap();
         let shutdown = CancellationToken::new();
-        let keys = script.key.as_ref().map(|key| {
-            let file = folder.path().join("keys.json");
-            let mut ring = KeyRing::default();
-            ring.rotate(key.public(), 0);
-            ring.write(&file).unwrap();
-            file
-        });
+        let keys = script.key.as_ref().map(|key| write_ring(folder.path(), key));
         let mut stage = Self {
             nats,
             bus,
@@ -222,6 +236,7 @@ impl Stage {
             script,
             life: Life::new(),
             keys,
+            policy: Policy { judge: Some("script 1".to_owned()), ..Policy::default() },
         };
         stage.start();
         stage
@@ -241,16 +256,38 @@ impl Stage {
             window_max: 8,
             patience_s: 60,
             receipt_keys: self.keys.clone(),
+            policy: self.policy.clone(),
             metrics: Default::default(),
             readiness: Default::default(),
         };
         let (nats, shutdown) = (self.nats.options("merge-coordinator"), self.shutdown.clone());
+        self.script.judge = self.policy.judge.clone().unwrap_or_default();
         let script = self.script.clone();
         self.coordinator = Some(self.life.spawn(async move {
             let bus = Bus::connect(&nats).await.unwrap();
             tokio::spawn(verify(bus.clone(), options.run.clone(), script));
             run(options, bus, shutdown).await.unwrap();
         }));
+    }
+
+    /// From the next start on the script signs with this key, and the ring has no other.
+    pub fn change_key(&mut self, key: &SigningKey) {
+        self.keys = Some(write_ring(self.folder.path(), key));
+        self.script.key = Some(key.clone());
+    }
+
+    /// What the coordinator tells of the queue, once it is so.
+    pub async fn view(&self, wanted: impl Fn(&View) -> bool) -> View {
+        let mut watch = self.bus.watch_status(&self.run).await.unwrap();
+        loop {
+            let (service, document) = watch.next().await.unwrap();
+            if service.ends_with(STATUS) {
+                let view: View = serde_json::from_value(document).unwrap();
+                if wanted(&view) {
+                    return view;
+                }
+            }
+        }
     }
 
     /// Ends the coordinator and the verifier wherever they are, as a kill does, and starts others.
@@ -298,6 +335,15 @@ impl Stage {
     }
 }
 
+/// A ring of one key.
+fn write_ring(folder: &Path, key: &SigningKey) -> PathBuf {
+    let file = folder.join("keys.json");
+    let mut ring = KeyRing::default();
+    ring.rotate(key.public(), 0);
+    ring.write(&file).unwrap();
+    file
+}
+
 async fn verify(bus: Bus, run: RunId, script: Script) {
     let merge = ActorId::singleton(&run, ActorKind::Merge);
     let mut queue = bus.work::<CheckRequest>(&run, "certify", 4).await.unwrap();
@@ -305,7 +351,7 @@ async fn verify(bus: Bus, run: RunId, script: Script) {
         let _ = script.asking.send(script.asked.fetch_add(1, Ordering::Relaxed) + 1);
         let mut reply = verdict(&bus, &work.message).await;
         if let Some(key) = &script.key {
-            reply.receipts = receipts(&bus, &work.message, key).await;
+            reply.receipts = receipts(&bus, &work.message, key, &script.judge).await;
         }
         let id = format!("certify:{}", reply.id);
         bus.send(&merge, Letter { letter: Some(Written::CheckReply(reply)) }, &id).await.unwrap();
