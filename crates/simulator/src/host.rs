@@ -107,11 +107,13 @@ impl<M: Modelled> Host<M> {
         for (partition, seat) in self.seats.iter().enumerate().filter(|(_, seat)| seat.held) {
             for (actor, live) in &seat.lives {
                 let name = net.actors.name(*actor);
-                let effects: Vec<&str> = live.effects.keys().map(AsRef::as_ref).collect();
+                let wanted = live.life.machine().effects();
+                let effects: Vec<&str> = wanted.iter().map(|(key, _)| key.as_str()).collect();
                 text.push_str(&format!(
-                    "\n{name} in {partition}: busy {}, {} letters, effects {effects:?}",
-                    live.busy,
-                    live.mailbox.len()
+                    "\n{name} in {partition}: {} letters wait, effects {effects:?}, {} of them under way{}",
+                    live.mailbox.len(),
+                    live.effects.len(),
+                    if live.busy { ", in the middle of a step" } else { "" },
                 ));
             }
         }
@@ -155,6 +157,7 @@ impl<M: Modelled> Host<M> {
     /// The partition is, or may be, another's.
     fn lose(&mut self, net: &mut Net, me: Addr, partition: u16) {
         self.drop_lives(net, partition);
+        net.ask(me, Op::Close(Self::place(partition)), self.cont(partition, What::Nothing));
         let what = self.cont(partition, What::Try);
         net.timer(me, TRY_AGAIN + u64::from(partition % 32) * 20 * MS, what);
     }
@@ -437,7 +440,8 @@ impl<M: Modelled> Host<M> {
         // As unbiased as the real host's choice.
         let effect_first = live.mailbox.is_empty() || (!live.ended.is_empty() && net.chance.hit(500));
         let number = live.number;
-        let given = match live.ended.pop_front().filter(|_| effect_first) {
+        // What is not taken now stays where it is: an end that is dropped here never happened.
+        let given = match effect_first.then(|| live.ended.pop_front()).flatten() {
             Some((key, command)) => Given::Ended { key, traceparent: String::new(), result: Ok(command) },
             None => match live.mailbox.pop_front() {
                 Some(delivered) => {

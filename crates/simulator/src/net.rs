@@ -89,6 +89,8 @@ pub enum Op {
     Sweep(Place),
     /// Have letters delivered from now on, for this tenure.
     Open { place: Place, tenure: u32 },
+    /// Have no more letters delivered.
+    Close(Place),
     /// Have so much work delivered.
     Pull { slots: usize },
     /// Put something into a queue.

@@ -17,6 +17,8 @@ const LETTER_WAIT: Micros = 15 * SECOND;
 const WORK_WAIT: Micros = 60 * SECOND;
 /// Letters that may be unacknowledged at once, by partition.
 pub const MAX_PENDING: usize = 4096;
+/// How long a request for deliveries stands that nobody takes back.
+const PULL: Micros = 30 * SECOND;
 /// How far back message ids are known.
 const DUPLICATES: Micros = 120 * SECOND;
 
@@ -47,6 +49,8 @@ struct Subscriber {
     addr: Addr,
     tenure: u32,
     slots: usize,
+    /// Until when it asks.
+    until: Micros,
 }
 
 #[derive(Debug, Default)]
@@ -95,11 +99,12 @@ impl Server {
         }
     }
 
-    /// It starts again: what is on disk is there, what was delivered is not known to be.
-    pub fn restart(&mut self, net: &mut Net) {
+    /// It starts again: what is on disk is there, what was delivered is not known to be, and nobody asks for anything until he asks again.
+    pub fn restart(&mut self) {
         let queues: Vec<Queue> = self.lines.keys().copied().collect();
         for queue in queues {
             let Some(line) = self.lines.get_mut(&queue) else { continue };
+            line.subscribers.clear();
             let out: Vec<u64> =
                 line.messages.iter().filter(|(_, m)| m.until.is_some()).map(|(number, _)| *number).collect();
             for number in out.into_iter().rev() {
@@ -109,7 +114,6 @@ impl Server {
                     line.out -= 1;
                 }
             }
-            self.deliver(net, queue);
         }
     }
 
@@ -177,18 +181,17 @@ impl Server {
                 Said::Journals(all.collect())
             }
             Op::Open { place, tenure } => {
-                let queue = Queue::Inbox(place);
-                let line = self.lines.entry(queue).or_default();
-                line.subscribers.retain(|subscriber| subscriber.addr.process != from.process);
-                line.subscribers.push(Subscriber { addr: from, tenure, slots: usize::MAX });
-                self.deliver(net, queue);
+                self.subscribe(net, Queue::Inbox(place), from, tenure, usize::MAX);
+                Said::Stored(0)
+            }
+            Op::Close(place) => {
+                if let Some(line) = self.lines.get_mut(&Queue::Inbox(place)) {
+                    line.subscribers.retain(|subscriber| subscriber.addr.process != from.process);
+                }
                 Said::Stored(0)
             }
             Op::Pull { slots } => {
-                let line = self.lines.entry(Queue::Certify).or_default();
-                line.subscribers.retain(|subscriber| subscriber.addr.process != from.process);
-                line.subscribers.push(Subscriber { addr: from, tenure: 0, slots });
-                self.deliver(net, Queue::Certify);
+                self.subscribe(net, Queue::Certify, from, 0, slots);
                 Said::Stored(0)
             }
             Op::Send { queue, body, id } => self.send(net, queue, body, id),
@@ -255,6 +258,14 @@ impl Server {
             }
             Op::Ledger(_) => Said::Unknown,
         }
+    }
+
+    fn subscribe(&mut self, net: &mut Net, queue: Queue, addr: Addr, tenure: u32, slots: usize) {
+        let until = net.clock.now() + PULL;
+        let line = self.lines.entry(queue).or_default();
+        line.subscribers.retain(|subscriber| subscriber.addr.process != addr.process);
+        line.subscribers.push(Subscriber { addr, tenure, slots, until });
+        self.deliver(net, queue);
     }
 
     fn append(&mut self, net: &mut Net, actor: ActorIx, record: Arc<Record>, after: Option<u64>) -> Said {
@@ -337,6 +348,8 @@ impl Server {
     /// Hands out what waits.
     fn deliver(&mut self, net: &mut Net, queue: Queue) {
         let Some(line) = self.lines.get_mut(&queue) else { return };
+        let now = net.clock.now();
+        line.subscribers.retain(|subscriber| subscriber.until > now);
         while line.out < MAX_PENDING && line.subscribers.iter().any(|subscriber| subscriber.slots > 0) {
             let Some(number) = line.waiting.pop_front() else { return };
             let Some(message) = line.messages.get_mut(&number) else { continue };
