@@ -30,7 +30,8 @@ const PAUSE: Micros = SECOND / 2;
 const MAX_DELIVERIES: u32 = 10;
 
 struct Running<M: Machine> {
-    run: u32,
+    /// Of what it waits for now: an answer to anything else comes too late.
+    ticket: u32,
     effect: M::Effect,
     stages: VecDeque<Stage<M::Command>>,
 }
@@ -68,7 +69,7 @@ struct Seat<M: Machine> {
 pub struct Host<M: Modelled> {
     seats: Vec<Seat<M>>,
     lives: u32,
-    runs: u32,
+    tickets: u32,
     tenures: u32,
 }
 
@@ -93,7 +94,7 @@ impl<M: Modelled> Host<M> {
             let after = net.chance.range(0, SECOND) + u64::from(partition % 32) * 20 * MS;
             net.timer(me, after, Cont { partition, tenure: 0, what: What::Try });
         }
-        Self { seats: (0..partitions).map(seat).collect(), lives: 0, runs: 0, tenures: 0 }
+        Self { seats: (0..partitions).map(seat).collect(), lives: 0, tickets: 0, tenures: 0 }
     }
 
     /// The machines that live here.
@@ -221,8 +222,8 @@ impl<M: Modelled> Host<M> {
             What::Swept => self.activate(net, me, partition, said),
             What::LoadFor(delivered) => self.loaded_for(net, me, partition, *delivered, said),
             What::Step(actor, number) => self.stepped(net, me, partition, (actor, number), said),
-            What::Stage(actor, number, key, run) => {
-                self.staged(net, me, partition, (actor, number, key, run), said)
+            What::Stage(actor, number, key, ticket) => {
+                self.staged(net, me, partition, (actor, number), (key, ticket), said)
             }
             _ => {}
         }
@@ -368,10 +369,7 @@ impl<M: Modelled> Host<M> {
         }
     }
 
-    fn deliver(&mut self, net: &mut Net, me: Addr, partition: u16, actor: ActorIx, mut delivered: Delivered) {
-        if net.sabotaged(Sabotage::IdempotencyKey) {
-            delivered.id = format!("{}#{}", delivered.id, net.number()).into();
-        }
+    fn deliver(&mut self, net: &mut Net, me: Addr, partition: u16, actor: ActorIx, delivered: Delivered) {
         let Some(live) = self.seats[usize::from(partition)].lives.get_mut(&actor) else { return };
         live.mailbox.push_back(delivered);
         if !live.busy {
@@ -446,7 +444,7 @@ impl<M: Modelled> Host<M> {
             None => match live.mailbox.pop_front() {
                 Some(delivered) => {
                     live.letters += 1;
-                    let given = read::<M>(&delivered);
+                    let given = read::<M>(net, &delivered);
                     live.letter = Some(delivered);
                     given
                 }
@@ -520,12 +518,16 @@ impl<M: Modelled> Host<M> {
             Step::Load => net.ask(me, Op::Read(actor), again),
             Step::Again => {
                 if let Some(delivered) = &live.letter {
-                    let given = read::<M>(delivered);
+                    let given = read::<M>(net, delivered);
                     self.give(net, me, partition, (actor, number), given);
                 }
             }
             Step::Ack => {
-                if let Some(delivered) = live.letter.take() {
+                let delivered = live.letter.take();
+                if !self.may_act(net, partition, Sabotage::LeaseAtAck) {
+                    return self.lose(net, me, partition);
+                }
+                if let Some(delivered) = delivered {
                     self.ack(net, me, partition, actor, &delivered, false);
                 }
                 self.give(net, me, partition, (actor, number), Given::Done);
@@ -614,7 +616,7 @@ impl<M: Modelled> Host<M> {
             let given = match next {
                 Next::Stored(sequence) => {
                     live.paid.remove(record.cause.as_str());
-                    let (actor, cause) = (net.actors.name(actor), record.cause.as_str().into());
+                    let (actor, cause) = (net.actors.name(actor), net.cause(&record));
                     net.note(Fact::Told { actor, sequence, cause });
                     Given::Stored(sequence)
                 }
@@ -654,32 +656,36 @@ impl<M: Modelled> Host<M> {
         effect: M::Effect,
     ) {
         let (actor, number) = of;
-        self.runs += 1;
-        let run = self.runs;
-        let seat = &mut self.seats[usize::from(partition)];
-        let holds = seat.term.holds(duration(net.clock.now())) || net.sabotaged(Sabotage::LeaseClock);
-        let epoch = seat.epoch;
-        let Some(live) = seat.lives.get_mut(&actor).filter(|live| live.number == number) else { return };
-        if !holds {
+        if !self.may_act(net, partition, Sabotage::LeaseClock) {
             return self.lose(net, me, partition);
         }
+        let seat = &mut self.seats[usize::from(partition)];
+        let epoch = seat.epoch;
+        let Some(live) = seat.lives.get_mut(&actor).filter(|live| live.number == number) else { return };
         let stages = M::stages(net, me, actor, &key, &effect).into();
-        live.effects.insert(key.clone(), Running { run, effect, stages });
+        live.effects.insert(key.clone(), Running { ticket: 0, effect, stages });
         let place = net.actors.place_name(Self::place(partition));
         let name = net.actors.name(actor);
         net.note(Fact::Begun { actor: name, place, key: key.clone(), epoch, process: me.process });
-        self.advance(net, me, partition, (actor, number, key, run));
+        self.advance(net, me, partition, (actor, number), key);
+    }
+
+    /// Whether the lease holds by this process's clock, unless looking at it is what is sabotaged.
+    fn may_act(&self, net: &Net, partition: u16, unless: Sabotage) -> bool {
+        self.seats[usize::from(partition)].term.holds(duration(net.clock.now())) || net.sabotaged(unless)
     }
 
     /// Does the next stage of an effect.
-    fn advance(&mut self, net: &mut Net, me: Addr, partition: u16, of: (ActorIx, u32, Rc<str>, u32)) {
-        let (actor, number, key, run) = of.clone();
+    fn advance(&mut self, net: &mut Net, me: Addr, partition: u16, of: (ActorIx, u32), key: Rc<str>) {
+        let (actor, number) = of;
+        let may_pay = self.may_act(net, partition, Sabotage::LeaseAtCall);
         let seat = &mut self.seats[usize::from(partition)];
-        let tenure = seat.tenure;
-        let epoch = seat.epoch;
+        let (tenure, epoch) = (seat.tenure, seat.epoch);
         let Some(live) = seat.lives.get_mut(&actor).filter(|live| live.number == number) else { return };
-        let Some(running) = live.effects.get_mut(&key).filter(|running| running.run == run) else { return };
-        let cont = Cont { partition, tenure, what: What::Stage(actor, number, key.clone(), run) };
+        let Some(running) = live.effects.get_mut(&key) else { return };
+        self.tickets += 1;
+        running.ticket = self.tickets;
+        let cont = Cont { partition, tenure, what: What::Stage(actor, number, key.clone(), running.ticket) };
         match running.stages.front_mut() {
             None | Some(Stage::Never) => {}
             Some(Stage::Ask(op)) => net.ask(me, op.clone(), cont),
@@ -690,13 +696,14 @@ impl<M: Modelled> Host<M> {
                 net.clock.plan(0, event);
             }
             Some(Stage::Wait(after)) => net.timer(me, *after, cont),
+            Some(Stage::Pay(_)) if !may_pay => self.lose(net, me, partition),
             Some(Stage::Pay(microdollars)) => {
                 let microdollars = *microdollars;
                 live.paid.insert(key.clone());
                 running.stages.pop_front();
-                let actor = net.actors.name(actor);
-                net.note(Fact::Paid { actor, key, epoch, microdollars });
-                self.advance(net, me, partition, of);
+                let (name, place) = (net.actors.name(actor), net.actors.place_name(Self::place(partition)));
+                net.note(Fact::Paid { actor: name, place, key: key.clone(), epoch, microdollars });
+                self.advance(net, me, partition, of, key);
             }
             Some(Stage::End(end)) => {
                 let command = end.take().and_then(|end| end(net));
@@ -711,11 +718,11 @@ impl<M: Modelled> Host<M> {
                     let command = act(net);
                     running.stages.push_back(Stage::End(Some(Box::new(move |_| command))));
                 }
-                self.advance(net, me, partition, of);
+                self.advance(net, me, partition, of, key);
             }
             Some(Stage::Denied(_)) => {
                 running.stages.pop_front();
-                self.advance(net, me, partition, of);
+                self.advance(net, me, partition, of, key);
             }
         }
     }
@@ -725,17 +732,20 @@ impl<M: Modelled> Host<M> {
         net: &mut Net,
         me: Addr,
         partition: u16,
-        of: (ActorIx, u32, Rc<str>, u32),
+        of: (ActorIx, u32),
+        (key, ticket): (Rc<str>, u32),
         said: Said,
     ) {
-        let (actor, number, key, run) = of.clone();
+        let (actor, number) = of;
         let seat = &mut self.seats[usize::from(partition)];
         let Some(live) = seat.lives.get_mut(&actor).filter(|live| live.number == number) else { return };
-        let Some(running) = live.effects.get_mut(&key).filter(|running| running.run == run) else { return };
+        let Some(running) = live.effects.get_mut(&key).filter(|running| running.ticket == ticket) else {
+            return;
+        };
         match said {
             Said::Unknown => {
                 running.stages = VecDeque::from([Stage::Wait(PAUSE), Stage::Never]);
-                self.advance(net, me, partition, of);
+                self.advance(net, me, partition, of, key);
             }
             Said::Denied(why) => {
                 running.stages.pop_front();
@@ -744,26 +754,31 @@ impl<M: Modelled> Host<M> {
                 if let Some(Stage::Denied(command)) = denied {
                     running.stages.push_back(Stage::End(Some(Box::new(move |_| Some(command(why))))));
                 }
-                self.advance(net, me, partition, of);
+                self.advance(net, me, partition, of, key);
             }
             _ if matches!(running.stages.get(1), Some(Stage::Never)) => {
                 // It failed, and the pause is over: from the beginning.
                 let effect = running.effect.clone();
                 live.effects.remove(&key);
-                self.begin(net, me, partition, (actor, number), key, effect);
+                self.begin(net, me, partition, of, key, effect);
             }
             _ => {
                 running.stages.pop_front();
-                self.advance(net, me, partition, of);
+                self.advance(net, me, partition, of, key);
             }
         }
     }
 }
 
-fn read<M: Modelled>(delivered: &Delivered) -> Given<M> {
+fn read<M: Modelled>(net: &mut Net, delivered: &Delivered) -> Given<M> {
     let command = match &delivered.body {
         Body::Letter(_, letter) => M::read(letter),
         _ => None,
     };
-    Given::Letter { id: delivered.id.to_string(), traceparent: String::new(), command }
+    let id = if net.sabotaged(Sabotage::IdempotencyKey) {
+        format!("{}#{}", delivered.id, net.number())
+    } else {
+        delivered.id.to_string()
+    };
+    Given::Letter { id, traceparent: String::new(), command }
 }

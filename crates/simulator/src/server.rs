@@ -140,7 +140,10 @@ impl Server {
             }
             let to = desks[net.chance.range(0, desks.len() as u64) as usize];
             let after = net.latency();
-            // Whoever asks gives up by itself; an answer that comes later finds another run of the effect.
+            // Whoever asks gives up by itself: the process that was asked may die, or stand still. What comes second finds that
+            // the effect waits for something else.
+            let wait = given_up.saturating_sub(net.clock.now());
+            net.clock.plan(wait, Event::Tell { to: from, cont: cont.clone(), said: Said::Unknown });
             let until = given_up.saturating_sub(SECOND);
             net.clock.plan(after, Event::Asked { to, command, asker: from, cont, until });
             return;
@@ -284,13 +287,8 @@ impl Server {
         if born {
             self.by_place.entry(net.actors.place(actor)).or_default().push(actor);
         }
-        let name = net.actors.name(actor);
-        net.note(Fact::Stored {
-            actor: name,
-            sequence: next,
-            cause: record.cause.as_str().into(),
-            epoch: record.epoch,
-        });
+        let (actor, cause) = (net.actors.name(actor), net.cause(&record));
+        net.note(Fact::Stored { actor, sequence: next, cause, epoch: record.epoch });
         Said::Stored(next)
     }
 
@@ -330,8 +328,9 @@ impl Server {
     }
 
     /// Puts a message in from outside of the simulated processes.
-    pub fn put(&mut self, net: &mut Net, queue: Queue, body: Body, id: Rc<str>) {
-        self.send(net, queue, body, id);
+    /// Whether it is stored.
+    pub fn put(&mut self, net: &mut Net, queue: Queue, body: Body, id: Rc<str>) -> bool {
+        matches!(self.send(net, queue, body, id), Said::Stored(_))
     }
 
     fn remove(&mut self, queue: Queue, number: u64) {
