@@ -5,6 +5,8 @@
 //!
 //! * a record is stored before its effects begin and before its letter is acknowledged;
 //! * a letter whose id, or an effect whose key, is in the journal is never acted on again;
+//! * a letter is acknowledged only while the lease holds: whoever has the partition then has read, or will read, what was
+//!   stored of it, and a host that stood still decides nothing away on the strength of what it remembers;
 //! * an append names the last record that was seen; after any but a plain success the actor is forgotten, the lease
 //!   asked for, and the journal read again.
 
@@ -39,7 +41,8 @@ pub enum Step<M: Machine> {
     Verify,
     /// Read the journal, or the archive: [`Given::Loaded`], [`Given::Unreadable`], or after a pause [`Given::Failed`].
     Load,
-    /// Acknowledge the letter at hand: [`Given::Done`].
+    /// Acknowledge the letter at hand if the lease holds: [`Given::Done`]. Else leave it, and the partition: it comes again, to
+    /// whoever has the partition now.
     Ack,
     /// Hand the letter at hand in again: [`Given::Letter`].
     Again,

@@ -5,7 +5,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use atlas_bus::{AppendError, Bus, Delivery, Hold, Lease};
+use atlas_bus::{AppendError, Bus, Delivery, Lease};
 use atlas_domain::ActorId;
 use atlas_proto::{Letter, Record};
 use atlas_telemetry::trace;
@@ -128,9 +128,10 @@ impl<M: Machine, E: Executor<M>> Live<M, E> {
             key: key.clone(),
             epoch: self.tenure.lease.epoch(),
             traceparent,
+            hold: self.tenure.lease.hold(),
         };
-        let (executor, hold) = (self.tenure.executor.clone(), self.tenure.lease.hold());
-        let task = perform::<M, E>(executor, hold, scope, effect, span.clone()).instrument(span);
+        let executor = self.tenure.executor.clone();
+        let task = perform::<M, E>(executor, scope, effect, span.clone()).instrument(span);
         let abort = self.effects.spawn(task);
         self.aborts.insert(key, abort);
     }
@@ -196,7 +197,9 @@ impl<M: Machine, E: Executor<M>> Live<M, E> {
                 None => Given::Done,
             },
             Step::Ack => {
-                if let Some((delivery, _)) = self.letter.take() {
+                if let Some((delivery, _)) = self.letter.take()
+                    && self.tenure.lease.hold().holds()
+                {
                     delivery.ack().await;
                 }
                 Given::Done
@@ -276,7 +279,6 @@ impl<M: Machine, E: Executor<M>> Live<M, E> {
 /// Runs an effect until it comes to a result.
 async fn perform<M: Machine, E: Executor<M>>(
     executor: Arc<E>,
-    hold: Hold,
     scope: Scope,
     effect: M::Effect,
     span: tracing::Span,
@@ -284,7 +286,7 @@ async fn perform<M: Machine, E: Executor<M>>(
     let mut pauses = pauses(EFFECT_PAUSE);
     let (key, traceparent) = (scope.key.clone(), scope.traceparent.clone());
     loop {
-        if !hold.holds() {
+        if !scope.holds() {
             // The partition is, or may be, another's: its tenure ends, and this with it.
             std::future::pending::<()>().await;
         }

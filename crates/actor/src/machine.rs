@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::time::Duration;
 
+use atlas_bus::Hold;
 use atlas_domain::{ActorId, ActorKind};
 use atlas_proto::Letter;
 
@@ -39,7 +40,7 @@ pub trait Machine: Send + Sync + Sized + 'static {
 }
 
 /// On whose behalf an effect runs.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Scope {
     /// The actor.
     pub actor: ActorId,
@@ -49,6 +50,16 @@ pub struct Scope {
     pub epoch: u64,
     /// W3C trace context of the effect's span; may be empty.
     pub traceparent: String,
+    pub(crate) hold: Hold,
+}
+
+impl Scope {
+    /// Whether the host may act for the actor now, by its own clock. An effect that has waited for anything asks again before
+    /// it does what cannot be taken back and is not idempotent by its key: the process may have stood still while it waited,
+    /// and the answer that it waited for be the first thing that it sees. After a no: [`EffectError::Retry`].
+    pub fn holds(&self) -> bool {
+        self.hold.holds()
+    }
 }
 
 /// Why an effect did not come to a result.

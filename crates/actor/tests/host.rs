@@ -9,7 +9,7 @@ use atlas_actor::{EffectError, replay};
 use atlas_bus::{AppendError, Bus};
 use atlas_proto::{CheckReply, Letter, Record, letter};
 use atlas_testkit::TestNats;
-use common::{Counter, TestHost, agent, run_id, say, spec, start};
+use common::{Counter, Stall, TestHost, agent, run_id, say, spec, start};
 use prost::Message as _;
 
 fn causes(records: &[(u64, Record)]) -> Vec<&str> {
@@ -166,6 +166,41 @@ async fn a_host_that_stops_hands_over_at_once() {
     second.effect().await.count();
     until_archived(&bus, "a").await;
     second.stop().await;
+}
+
+#[tokio::test]
+async fn an_effect_that_waited_finds_out_that_its_host_may_not_act_any_more() {
+    let mut nats = TestNats::start().await;
+    let bus = nats.bus_with(&spec()).await;
+    let mut host = TestHost::start(nats.options("host"), "host").await;
+    bus.send(&agent("a"), start(1), "start").await.unwrap();
+    let mut effect = host.effect().await;
+    assert!(effect.scope.holds());
+    // Nobody renews any more, as if the host stood still.
+    nats.kill().await;
+    effect.answer.closed().await;
+    assert!(!effect.scope.holds());
+    host.kill();
+}
+
+#[tokio::test]
+async fn a_host_that_stood_still_acknowledges_no_letter_that_another_must_take() {
+    let nats = TestNats::start().await;
+    let bus = nats.bus_with(&spec()).await;
+    let (stall, begun, go_on) = Stall::new();
+    let mut still = TestHost::start_with(nats.options("still"), "still", Some(stall)).await;
+    bus.send(&agent("a"), start(5), "start").await.unwrap();
+    let _under_way = still.effect().await;
+    bus.send(&agent("a"), say("stall"), "letter").await.unwrap();
+    begun.await.unwrap();
+    // Its lease runs out meanwhile; what it decides then, it decides of what it remembers.
+    let mut next = TestHost::start(nats.options("next"), "next").await;
+    let _again = next.effect().await;
+    go_on.send(()).unwrap();
+    let taken = next.until("a", |counter| counter.counts == ["letter"]);
+    tokio::time::timeout(Duration::from_secs(60), taken).await.unwrap();
+    still.kill();
+    next.kill();
 }
 
 #[tokio::test]

@@ -122,11 +122,9 @@ impl Desk {
 
     fn reply(&mut self, net: &mut Net, answers: Vec<(Addr, Cont, Said)>) {
         for (to, cont, said) in answers {
+            // Else the asker gives up by itself.
             if !net.lost(to.process) {
                 net.answer(to, cont, said, 0);
-            } else {
-                // The asker gives up by itself.
-                net.answer(to, cont, Said::Unknown, 15_000 * MS);
             }
         }
     }

@@ -52,7 +52,7 @@ pub enum Fact {
     /// A process began an effect.
     Begun { actor: Name, place: Name, key: Rc<str>, epoch: u64, process: usize },
     /// A model call was made, of which the provider keeps a bill.
-    Paid { actor: Name, key: Rc<str>, epoch: u64, microdollars: u64 },
+    Paid { actor: Name, place: Name, key: Rc<str>, epoch: u64, microdollars: u64 },
     /// A host was interrupted in the middle of an effect.
     Interrupted { actor: Name, key: Rc<str> },
     /// The server stored a record.
@@ -78,7 +78,7 @@ impl fmt::Display for Fact {
             Self::Begun { actor, key, epoch, process, .. } => {
                 write!(f, "p{process} began {actor} {key} epoch {epoch}")
             }
-            Self::Paid { actor, key, epoch, microdollars } => {
+            Self::Paid { actor, key, epoch, microdollars, .. } => {
                 write!(f, "paid {actor} {key} {microdollars} epoch {epoch}")
             }
             Self::Interrupted { actor, key } => write!(f, "interrupted {actor} {key}"),
@@ -109,7 +109,8 @@ pub struct Judge {
     violations: Vec<Violation>,
     epochs: HashMap<Name, u64>,
     written: HashMap<Name, u64>,
-    causes: HashMap<Name, HashSet<Rc<str>>>,
+    /// What acted on an actor, and under which lease that was stored.
+    causes: HashMap<Name, HashMap<Rc<str>, u64>>,
     passed: HashSet<(Name, Rc<str>)>,
     calls: HashMap<(Name, Rc<str>), Call>,
     told: HashMap<Name, Vec<u64>>,
@@ -147,9 +148,20 @@ impl Judge {
                     );
                 }
             }
-            Fact::Paid { actor, key, epoch, microdollars } => {
+            Fact::Paid { actor, place, key, epoch, microdollars } => {
+                let newest = self.epochs.get(&place).copied().unwrap_or(0);
+                if epoch < newest {
+                    self.broken(
+                        Promise::OneHost,
+                        at,
+                        format!("{key} of {actor} was paid under epoch {epoch} when {newest} had been won"),
+                    );
+                }
                 self.paid += microdollars;
-                let answered = self.causes.get(&actor).is_some_and(|causes| causes.contains(&key));
+                // An answer that a host stored when it had lost the partition already is one that whoever has it could not
+                // know: that host was interrupted.
+                let answered =
+                    self.causes.get(&actor).and_then(|causes| causes.get(&key)).is_some_and(|&by| by >= epoch);
                 let call = self.calls.entry((actor.clone(), key.clone())).or_default();
                 // Whoever made it before has lost the partition: its call counts as interrupted.
                 call.interrupted +=
@@ -197,14 +209,14 @@ impl Judge {
                         format!("{actor} was written under epoch {epoch} after {before}"),
                     );
                 }
-                if !self.causes.entry(actor.clone()).or_default().insert(cause.clone()) {
+                if self.causes.entry(actor.clone()).or_default().insert(cause.clone(), epoch).is_some() {
                     self.broken(Promise::TaskOnce, at, format!("{cause} acted on {actor} twice"));
                 }
             }
             Fact::Told { actor, sequence, .. } => self.told.entry(actor).or_default().push(sequence),
             Fact::Passed { actor, letter } => drop(self.passed.insert((actor, letter))),
             Fact::Acknowledged { actor, letter } => {
-                let stored = self.causes.get(&actor).is_some_and(|causes| causes.contains(&letter));
+                let stored = self.causes.get(&actor).is_some_and(|causes| causes.contains_key(&letter));
                 if !stored && !self.passed.contains(&(actor.clone(), letter.clone())) {
                     self.broken(
                         Promise::AcknowledgedSurvives,

@@ -15,8 +15,6 @@ use crate::judge::{Fact, Judge, Name};
 use crate::run::{Options, Sabotage};
 use crate::world::{Check, World};
 
-/// Partitions that agents lie in.
-pub const PARTITIONS: u16 = 64;
 /// How long a lease holds without renewal.
 pub const LEASE: Micros = 10 * SECOND;
 /// Unix time at which runs begin, milliseconds.
@@ -89,6 +87,8 @@ pub enum Op {
     Sweep(Place),
     /// Have letters delivered from now on, for this tenure.
     Open { place: Place, tenure: u32 },
+    /// Have no more letters delivered.
+    Close(Place),
     /// Have so much work delivered.
     Pull { slots: usize },
     /// Put something into a queue.
@@ -173,7 +173,7 @@ pub enum What {
     LoadFor(Box<Delivered>),
     /// A step of an actor's life.
     Step(ActorIx, u32),
-    /// A stage of an effect; the number of its run.
+    /// A stage of an effect; the ticket of what it waits for.
     Stage(ActorIx, u32, Rc<str>, u32),
     /// A certification: which.
     Verify(u64),
@@ -198,6 +198,8 @@ pub enum Event {
     Expire { queue: Queue, number: u64, delivery: u32 },
     /// A message is to be delivered again.
     Again { queue: Queue, number: u64 },
+    /// A person changes the run's limits; for the how manieth time.
+    Limits(u32),
     /// A lease ran out.
     Gone { place: Place, revision: u64 },
     /// A fault begins.
@@ -225,6 +227,7 @@ pub struct Weather {
 #[derive(Debug)]
 pub struct Actors {
     run: RunId,
+    partitions: u16,
     ids: Vec<ActorId>,
     names: Vec<Name>,
     places: Vec<Place>,
@@ -233,9 +236,10 @@ pub struct Actors {
 }
 
 impl Actors {
-    fn new(run: RunId) -> Self {
+    fn new(run: RunId, partitions: u16) -> Self {
         Self {
             run,
+            partitions,
             ids: Vec::new(),
             names: Vec::new(),
             places: Vec::new(),
@@ -252,7 +256,7 @@ impl Actors {
         let actor = ActorId { run: self.run.clone(), kind, id: id.to_owned() };
         let ix = self.ids.len() as ActorIx;
         self.names.push(format!("{kind}/{id}").into());
-        self.places.push((kind, actor.partition(PARTITIONS)));
+        self.places.push((kind, actor.partition(self.partitions)));
         self.ids.push(actor);
         self.known.insert((kind, id.to_owned()), ix);
         ix
@@ -322,7 +326,7 @@ impl Net {
             clock: Clock::default(),
             chance: Chance::new(options.seed),
             weather: Weather { cut: vec![0; processes], ..Weather::default() },
-            actors: Actors::new(run),
+            actors: Actors::new(run, options.partitions),
             world: World::new(&options),
             judge: Judge::default(),
             skew_ms: vec![0; processes],
@@ -365,6 +369,13 @@ impl Net {
     /// Whether a rule is broken on purpose.
     pub fn sabotaged(&self, rule: Sabotage) -> bool {
         self.options.sabotage == Some(rule)
+    }
+
+    /// What made a record: a letter by the id that its sender gave it, whatever a sabotaged host made of that, or an effect's key.
+    pub fn cause(&self, record: &Record) -> Rc<str> {
+        let cause = record.cause.as_str();
+        let sent = if self.sabotaged(Sabotage::IdempotencyKey) { cause.split('#').next() } else { None };
+        sent.unwrap_or(cause).into()
     }
 
     /// From one machine to another.

@@ -13,7 +13,7 @@ use atlas_proto::letter::Letter as Written;
 use crate::clock::{Micros, SECOND};
 use crate::desk::Desk;
 use crate::host::Host;
-use crate::net::{Addr, Body, Cont, Delivered, Event, Net, Op, PARTITIONS, Queue, Said, What};
+use crate::net::{Addr, Body, Cont, Delivered, Event, Net, Op, Queue, Said, What};
 use crate::world;
 
 /// Certifications that a verifier does at once.
@@ -90,7 +90,7 @@ impl Process {
         self.role = match self.kind {
             Kind::Planner => Role::Planner(Box::new(Host::start(net, me, 1)), Box::default()),
             Kind::Merger => Role::Merger(Box::new(Host::start(net, me, 1))),
-            Kind::Runner => Role::Runner(Box::new(Host::start(net, me, PARTITIONS))),
+            Kind::Runner => Role::Runner(Box::new(Host::start(net, me, net.options.partitions))),
             Kind::Verifier => Role::Verifier(BTreeMap::new()),
         };
         let first = net.chance.range(0, SECOND);

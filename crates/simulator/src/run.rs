@@ -32,12 +32,22 @@ pub enum Sabotage {
     AcknowledgementOrder,
     /// A host does not look at its clock before it begins an effect.
     LeaseClock,
+    /// A host does not look at its clock again before an effect that has begun pays for a model call.
+    LeaseAtCall,
+    /// A host does not look at its clock before it acknowledges a letter.
+    LeaseAtAck,
 }
 
 impl Sabotage {
     /// All of them.
-    pub const ALL: [Self; 4] =
-        [Self::Fencing, Self::IdempotencyKey, Self::AcknowledgementOrder, Self::LeaseClock];
+    pub const ALL: [Self; 6] = [
+        Self::Fencing,
+        Self::IdempotencyKey,
+        Self::AcknowledgementOrder,
+        Self::LeaseClock,
+        Self::LeaseAtCall,
+        Self::LeaseAtAck,
+    ];
 }
 
 /// What is simulated.
@@ -60,6 +70,10 @@ pub struct Options {
     pub only: Option<BTreeSet<usize>>,
     /// Model money, microdollars; 0: no limit.
     pub budget: u64,
+    /// Partitions that agents lie in.
+    pub partitions: u16,
+    /// How often a person changes the run's limits.
+    pub changes: u32,
     /// Processes: planners, merge coordinators, runners, verifiers.
     pub processes: (usize, usize, usize, usize),
     /// A rule to break.
@@ -78,19 +92,21 @@ impl Options {
             fault_count: 24,
             only: None,
             budget: 0,
+            partitions: 64,
+            changes: 4,
             processes: (2, 2, if agents < 100 { 3 } else { 8 }, (agents as usize / 64).clamp(2, 64)),
             sabotage: None,
         }
     }
 
-    /// A small run for tests: short attempts, a budget every third time.
+    /// A small run for tests: short attempts, few partitions, a budget every third time.
     pub fn small(seed: u64) -> Self {
         let mut chance = Chance::new(seed ^ 0x5ea1);
         let agents = chance.range(3, 24) as u32;
         let targets = chance.range(4, 16) as u32;
         let turns = chance.range(2, 8) as u32;
         let budget = if chance.hit(333) { CALL_MICRODOLLARS * chance.range(20, 300) } else { 0 };
-        Self { targets, turns, budget, ..Self::new(seed, agents) }
+        Self { targets, turns, budget, partitions: 8, ..Self::new(seed, agents) }
     }
 
     /// Whether a process serves the ledger.
@@ -210,35 +226,36 @@ impl Simulation {
         for target in &targets {
             net.world.target(target.id.as_str(), &target.module, target.kind.is_definition());
         }
-        let spec = RunSpec {
-            run: "simulated".to_owned(),
-            targets: targets.iter().map(Into::into).collect(),
-            package: "N".to_owned(),
-            policy: Some(Policy {
-                max_agents: options.agents,
-                racing: 2,
-                attempts_per_task: 8,
-                triage_limit: 2,
-                automation: true,
-                max_turns: options.turns * 2,
-                budget_microdollars: options.budget,
-                ..Policy::default()
-            }),
-            ..RunSpec::default()
-        };
+        let mut at = 0;
+        for change in 1..=options.changes {
+            at += net.chance.range(5 * SECOND, 40 * SECOND);
+            net.clock.plan(at, Event::Limits(change));
+        }
+        let targets = targets.iter().map(Into::into).collect();
+        let spec = RunSpec { package: "N".to_owned(), targets, ..limits(options, 0) };
         let planner = net.actors.singleton(ActorKind::Plan);
         self.letter(planner, Written::RunSpec(spec), "open");
     }
 
-    /// Puts a letter in, as the command line does: again and again until it is stored.
-    fn letter(&mut self, to: ActorIx, letter: Written, id: &str) {
-        let body = Body::Letter(to, Arc::new(Letter { letter: Some(letter) }));
-        self.put(to, body, id);
+    /// A person changes the limits, as the command line does: again and again until the letter is stored. An older change
+    /// that is delivered again after a newer one would undo it.
+    fn change(&mut self, number: u32) {
+        let planner = self.net.actors.singleton(ActorKind::Plan);
+        let spec = limits(&self.net.options, number);
+        if !self.letter(planner, Written::RunSpec(spec), &format!("limits/{number}")) {
+            self.net.clock.plan(SECOND, Event::Limits(number));
+        }
     }
 
-    fn put(&mut self, to: ActorIx, body: Body, id: &str) {
+    /// Puts a letter in; whether it is stored.
+    fn letter(&mut self, to: ActorIx, letter: Written, id: &str) -> bool {
+        let body = Body::Letter(to, Arc::new(Letter { letter: Some(letter) }));
+        self.put(to, body, id)
+    }
+
+    fn put(&mut self, to: ActorIx, body: Body, id: &str) -> bool {
         let queue = Queue::Inbox(self.net.actors.place(to));
-        self.server.put(&mut self.net, queue, body, id.into());
+        self.server.put(&mut self.net, queue, body, id.into())
     }
 
     fn run(mut self) -> Outcome {
@@ -334,6 +351,7 @@ impl Simulation {
             Event::Expire { queue, number, delivery } => server.expire(net, queue, number, delivery),
             Event::Again { queue, number } => server.again(net, queue, number),
             Event::Gone { place, revision } => server.free(net, place, revision),
+            Event::Limits(number) => self.change(number),
             Event::Fault(at) => self.fault(at),
             Event::Healed(at) => self.heal(at),
             _ => {}
@@ -369,7 +387,7 @@ impl Simulation {
                 self.net.skew_ms[who] += jump;
             }
             FaultKind::Poison => self.poison(bits),
-            FaultKind::ServerRestart => self.server.restart(&mut self.net),
+            FaultKind::ServerRestart => self.server.restart(),
         }
         self.net.clock.plan(lasts_us, Event::Healed(at));
     }
@@ -424,11 +442,27 @@ impl Simulation {
         };
         let id = format!("poison/{bits:x}");
         if bits >> 16 & 1 == 0 {
-            return self.put(to, Body::Garbage(to), &id);
+            self.put(to, Body::Garbage(to), &id);
+            return;
         }
         // Not the merge queue's question: the planner and agents take no answers of Lean.
         self.letter(to, Written::CheckReply(CheckReply::default()), &id);
     }
+}
+
+/// The run's limits after so many changes of them; the spec's other fields are only for the first letter.
+fn limits(options: &Options, changes: u32) -> RunSpec {
+    let policy = Policy {
+        max_agents: options.agents,
+        racing: 2,
+        attempts_per_task: 8,
+        triage_limit: 2,
+        automation: true,
+        max_turns: options.turns * 2 + changes,
+        budget_microdollars: options.budget,
+        ..Policy::default()
+    };
+    RunSpec { run: "simulated".to_owned(), policy: Some(policy), ..RunSpec::default() }
 }
 
 fn targets(options: &Options, chance: &mut Chance) -> Vec<Target> {

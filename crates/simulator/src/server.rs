@@ -17,6 +17,8 @@ const LETTER_WAIT: Micros = 15 * SECOND;
 const WORK_WAIT: Micros = 60 * SECOND;
 /// Letters that may be unacknowledged at once, by partition.
 pub const MAX_PENDING: usize = 4096;
+/// How long a request for deliveries stands that nobody takes back.
+const PULL: Micros = 30 * SECOND;
 /// How far back message ids are known.
 const DUPLICATES: Micros = 120 * SECOND;
 
@@ -47,6 +49,8 @@ struct Subscriber {
     addr: Addr,
     tenure: u32,
     slots: usize,
+    /// Until when it asks.
+    until: Micros,
 }
 
 #[derive(Debug, Default)]
@@ -95,11 +99,12 @@ impl Server {
         }
     }
 
-    /// It starts again: what is on disk is there, what was delivered is not known to be.
-    pub fn restart(&mut self, net: &mut Net) {
+    /// It starts again: what is on disk is there, what was delivered is not known to be, and nobody asks for anything until he asks again.
+    pub fn restart(&mut self) {
         let queues: Vec<Queue> = self.lines.keys().copied().collect();
         for queue in queues {
             let Some(line) = self.lines.get_mut(&queue) else { continue };
+            line.subscribers.clear();
             let out: Vec<u64> =
                 line.messages.iter().filter(|(_, m)| m.until.is_some()).map(|(number, _)| *number).collect();
             for number in out.into_iter().rev() {
@@ -109,7 +114,6 @@ impl Server {
                     line.out -= 1;
                 }
             }
-            self.deliver(net, queue);
         }
     }
 
@@ -136,7 +140,10 @@ impl Server {
             }
             let to = desks[net.chance.range(0, desks.len() as u64) as usize];
             let after = net.latency();
-            // Whoever asks gives up by itself; an answer that comes later finds another run of the effect.
+            // Whoever asks gives up by itself: the process that was asked may die, or stand still. What comes second finds that
+            // the effect waits for something else.
+            let wait = given_up.saturating_sub(net.clock.now());
+            net.clock.plan(wait, Event::Tell { to: from, cont: cont.clone(), said: Said::Unknown });
             let until = given_up.saturating_sub(SECOND);
             net.clock.plan(after, Event::Asked { to, command, asker: from, cont, until });
             return;
@@ -177,18 +184,17 @@ impl Server {
                 Said::Journals(all.collect())
             }
             Op::Open { place, tenure } => {
-                let queue = Queue::Inbox(place);
-                let line = self.lines.entry(queue).or_default();
-                line.subscribers.retain(|subscriber| subscriber.addr.process != from.process);
-                line.subscribers.push(Subscriber { addr: from, tenure, slots: usize::MAX });
-                self.deliver(net, queue);
+                self.subscribe(net, Queue::Inbox(place), from, tenure, usize::MAX);
+                Said::Stored(0)
+            }
+            Op::Close(place) => {
+                if let Some(line) = self.lines.get_mut(&Queue::Inbox(place)) {
+                    line.subscribers.retain(|subscriber| subscriber.addr.process != from.process);
+                }
                 Said::Stored(0)
             }
             Op::Pull { slots } => {
-                let line = self.lines.entry(Queue::Certify).or_default();
-                line.subscribers.retain(|subscriber| subscriber.addr.process != from.process);
-                line.subscribers.push(Subscriber { addr: from, tenure: 0, slots });
-                self.deliver(net, Queue::Certify);
+                self.subscribe(net, Queue::Certify, from, 0, slots);
                 Said::Stored(0)
             }
             Op::Send { queue, body, id } => self.send(net, queue, body, id),
@@ -257,6 +263,14 @@ impl Server {
         }
     }
 
+    fn subscribe(&mut self, net: &mut Net, queue: Queue, addr: Addr, tenure: u32, slots: usize) {
+        let until = net.clock.now() + PULL;
+        let line = self.lines.entry(queue).or_default();
+        line.subscribers.retain(|subscriber| subscriber.addr.process != addr.process);
+        line.subscribers.push(Subscriber { addr, tenure, slots, until });
+        self.deliver(net, queue);
+    }
+
     fn append(&mut self, net: &mut Net, actor: ActorIx, record: Arc<Record>, after: Option<u64>) -> Said {
         if net.weather.full_disk > 0 {
             return Said::Unknown;
@@ -273,13 +287,8 @@ impl Server {
         if born {
             self.by_place.entry(net.actors.place(actor)).or_default().push(actor);
         }
-        let name = net.actors.name(actor);
-        net.note(Fact::Stored {
-            actor: name,
-            sequence: next,
-            cause: record.cause.as_str().into(),
-            epoch: record.epoch,
-        });
+        let (actor, cause) = (net.actors.name(actor), net.cause(&record));
+        net.note(Fact::Stored { actor, sequence: next, cause, epoch: record.epoch });
         Said::Stored(next)
     }
 
@@ -319,8 +328,9 @@ impl Server {
     }
 
     /// Puts a message in from outside of the simulated processes.
-    pub fn put(&mut self, net: &mut Net, queue: Queue, body: Body, id: Rc<str>) {
-        self.send(net, queue, body, id);
+    /// Whether it is stored.
+    pub fn put(&mut self, net: &mut Net, queue: Queue, body: Body, id: Rc<str>) -> bool {
+        matches!(self.send(net, queue, body, id), Said::Stored(_))
     }
 
     fn remove(&mut self, queue: Queue, number: u64) {
@@ -337,6 +347,8 @@ impl Server {
     /// Hands out what waits.
     fn deliver(&mut self, net: &mut Net, queue: Queue) {
         let Some(line) = self.lines.get_mut(&queue) else { return };
+        let now = net.clock.now();
+        line.subscribers.retain(|subscriber| subscriber.until > now);
         while line.out < MAX_PENDING && line.subscribers.iter().any(|subscriber| subscriber.slots > 0) {
             let Some(number) = line.waiting.pop_front() else { return };
             let Some(message) = line.messages.get_mut(&number) else { continue };

@@ -3,11 +3,13 @@
 
 use std::collections::BTreeSet;
 
-use atlas_simulator::{FaultKind, Faults, Options, Outcome, Sabotage, shrink, simulate};
+use atlas_simulator::{FaultKind, Faults, Options, Outcome, Promise, Sabotage, shrink, simulate};
 
 /// Seeds that have found something: 0, 14, 17: an effect that was not begun because its host had slept was never begun, when the
-/// answer to a renewal kept the lease alive.
-const REGRESSIONS: [u64; 3] = [0, 14, 17];
+/// answer to a renewal kept the lease alive. 48: a host that had slept in the middle of an effect paid for a model call that
+/// another had made. 51, 64, 66, 124: a host that had slept in the middle of a letter acknowledged it, and nobody knew of the
+/// actor to which it had given birth. 10, 37, 41, 53, 58: the simulation itself lost the ends of effects, and letters.
+const REGRESSIONS: [u64; 13] = [0, 10, 14, 17, 37, 41, 48, 51, 53, 58, 64, 66, 124];
 
 /// Seeds of a test run; `ATLAS_SEEDS=FIRST..LAST` asks for others.
 fn seeds() -> std::ops::Range<u64> {
@@ -16,7 +18,7 @@ fn seeds() -> std::ops::Range<u64> {
         let (first, last) = text.split_once("..")?;
         Some(first.parse().ok()?..last.parse().ok()?)
     });
-    parsed.unwrap_or(0..200)
+    parsed.unwrap_or(200..260)
 }
 
 fn explain(options: &Options, outcome: Outcome) -> String {
@@ -25,7 +27,6 @@ fn explain(options: &Options, outcome: Outcome) -> String {
 }
 
 #[test]
-#[ignore = "open: seeds 10, 37, 41, 53 and 58 do not end; whether product or model is at fault is not known"]
 fn the_promise_holds_whatever_goes_wrong() {
     let mut seen: BTreeSet<FaultKind> = BTreeSet::new();
     let (mut landed, mut repeated) = (0, 0);
@@ -64,21 +65,48 @@ fn one_seed_is_one_history() {
     assert_ne!(other.history, simulate(&Options::small(5), None).history);
 }
 
+/// Some seed shows the broken rule, by breaking one of these lines, and holds when the rule is not broken.
+fn found_out(sabotage: Sabotage, by: &[Promise]) {
+    let broken = |seed| Options { sabotage: Some(sabotage), ..Options::small(seed) };
+    let found = (0..400).find_map(|seed| {
+        let violation = simulate(&broken(seed), None).violations.into_iter().next()?;
+        Some((seed, violation))
+    });
+    let (seed, violation) = found.unwrap_or_else(|| panic!("nobody noticed {sabotage:?}"));
+    assert!(by.contains(&violation.promise), "{violation:?}");
+    let sound = simulate(&Options::small(seed), None);
+    assert!(sound.violations.is_empty(), "without it too: {:?}", sound.violations);
+    println!("{sabotage:?}: seed {seed}: {}", violation.what);
+}
+
 #[test]
-#[ignore = "open: seed 10 fails without sabotage; only the fencing check is known to be found"]
-fn a_host_that_breaks_a_rule_is_found_out() {
-    for sabotage in Sabotage::ALL {
-        let broken = |seed| Options { sabotage: Some(sabotage), ..Options::small(seed) };
-        let found = (0..100).find(|&seed| !simulate(&broken(seed), None).violations.is_empty());
-        let seed = found.unwrap_or_else(|| panic!("nobody noticed {sabotage:?}"));
-        let sound = simulate(&Options::small(seed), None);
-        assert!(
-            sound.violations.is_empty(),
-            "seed {seed} fails without {sabotage:?} too: {:?}",
-            sound.violations
-        );
-        println!("{sabotage:?}: seed {seed}");
-    }
+fn a_host_that_appends_without_fencing_is_found_out() {
+    found_out(Sabotage::Fencing, &[Promise::TaskOnce, Promise::OneHost]);
+}
+
+#[test]
+fn a_host_that_does_not_know_a_letter_again_is_found_out() {
+    found_out(Sabotage::IdempotencyKey, &[Promise::TaskOnce]);
+}
+
+#[test]
+fn a_host_that_acknowledges_before_it_stores_is_found_out() {
+    found_out(Sabotage::AcknowledgementOrder, &[Promise::AcknowledgedSurvives]);
+}
+
+#[test]
+fn a_host_that_begins_effects_without_a_look_at_its_clock_is_found_out() {
+    found_out(Sabotage::LeaseClock, &[Promise::OneHost]);
+}
+
+#[test]
+fn a_host_that_pays_without_a_look_at_its_clock_is_found_out() {
+    found_out(Sabotage::LeaseAtCall, &[Promise::OneHost, Promise::PaidOnce]);
+}
+
+#[test]
+fn a_host_that_acknowledges_without_a_look_at_its_clock_is_found_out() {
+    found_out(Sabotage::LeaseAtAck, &[Promise::Progress]);
 }
 
 #[test]

@@ -74,7 +74,7 @@ impl AgentExecutor {
         }
     }
 
-    async fn call_model(&self, call: &CallModel) -> Done {
+    async fn call_model(&self, scope: &Scope, call: &CallModel) -> Done {
         let (task, setup, turn) = (&call.task, &call.setup, call.turn);
         self.settle(&task.run, call.settle.as_ref()).await?;
         let system = self.bus.file(&setup.system_sha256).await.map_err(|error| later(PAUSE, &error))?;
@@ -99,6 +99,10 @@ impl AgentExecutor {
         };
         if let Err(reason) = money::reserve(&self.bus, task, &id, estimate).await.map_err(unavailable)? {
             return Ok(Some(Command::Refused(BudgetRefused { turn, reason })));
+        }
+        if !scope.holds() {
+            let cause = "the agent's partition was lost before its model was asked".to_owned();
+            return Err(EffectError::Retry { after: PAUSE, cause });
         }
         let answer = self.models.call(&question).await;
         match answer {
@@ -178,7 +182,7 @@ impl Executor<Agent> for AgentExecutor {
                         .map(|done| Some(Command::Automated(done)))
                         .map_err(|fault| later(fault.retry_after(), &fault))
                 }
-                Effect::CallModel(call) => self.call_model(&call).await,
+                Effect::CallModel(call) => self.call_model(&scope, &call).await,
                 Effect::RunTools(work) => self.run_tools(&work).await,
                 Effect::SendReport { task, report, settle } => {
                     self.report(&scope, &task, *report, settle.as_ref()).await

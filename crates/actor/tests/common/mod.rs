@@ -1,7 +1,7 @@
 //! A small machine that counts, and an executor whose effects the test lets go one by one.
 #![allow(clippy::unwrap_used, dead_code, missing_docs)]
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use atlas_actor::{EffectError, Executor, HostOptions, Machine, Scope, host};
@@ -55,6 +55,30 @@ pub enum Command {
     Start(u32),
     Say(String),
     Counted(String),
+    /// Deciding takes until the test lets it go on, and comes to nothing.
+    Stall(Arc<Stall>),
+}
+
+/// What makes a host's only thread stand still in the middle of a decision.
+pub struct Stall {
+    begun: Mutex<Option<oneshot::Sender<()>>>,
+    go_on: Mutex<std::sync::mpsc::Receiver<()>>,
+}
+
+impl Stall {
+    /// With what tells that it has begun, and what ends it.
+    pub fn new() -> (Arc<Self>, oneshot::Receiver<()>, std::sync::mpsc::Sender<()>) {
+        let (begin, begun) = oneshot::channel();
+        let (go, go_on) = std::sync::mpsc::channel();
+        (Arc::new(Self { begun: Mutex::new(Some(begin)), go_on: Mutex::new(go_on) }), begun, go)
+    }
+
+    fn stall(&self) {
+        if let Some(begun) = self.begun.lock().unwrap().take() {
+            let _ = begun.send(());
+        }
+        let _ = self.go_on.lock().unwrap().recv();
+    }
 }
 
 /// Counts to its goal, one effect `count/N` at a time; letters count too. `cancel` drops the effect under way for good.
@@ -96,6 +120,10 @@ impl Machine for Counter {
             Command::Say(_) => counted("letter"),
             Command::Counted(by) => counted(&by),
             Command::Start(_) => Vec::new(),
+            Command::Stall(stall) => {
+                stall.stall();
+                Vec::new()
+            }
         }
     }
 
@@ -129,13 +157,18 @@ pub struct Hands {
     pub started: mpsc::UnboundedSender<Running>,
     /// Counts of the machine that was seen last, by actor and host.
     pub seen: watch::Sender<Vec<(String, Counter)>>,
+    /// What the letter `stall` does here; elsewhere it counts.
+    pub stall: Option<Arc<Stall>>,
 }
 
 impl Executor<Counter> for Hands {
     fn command(&self, letter: Letter) -> Option<Command> {
         match letter.letter? {
             letter::Letter::Task(task) => Some(Command::Start(task.max_turns)),
-            letter::Letter::HumanReply(reply) => Some(Command::Say(reply.text)),
+            letter::Letter::HumanReply(reply) => match (&self.stall, reply.text) {
+                (Some(stall), text) if text == "stall" => Some(Command::Stall(stall.clone())),
+                (_, text) => Some(Command::Say(text)),
+            },
             _ => None,
         }
     }
@@ -173,9 +206,14 @@ pub struct TestHost {
 impl TestHost {
     /// Its own runtime and connection, so that it can die like a process.
     pub async fn start(options: atlas_bus::Options, name: &str) -> Self {
+        Self::start_with(options, name, None).await
+    }
+
+    /// The same, with what the letter `stall` does there.
+    pub async fn start_with(options: atlas_bus::Options, name: &str, stall: Option<Arc<Stall>>) -> Self {
         let (started_sender, started) = mpsc::unbounded_channel();
         let (seen_sender, seen) = watch::channel(Vec::new());
-        let hands = Arc::new(Hands { started: started_sender, seen: seen_sender });
+        let hands = Arc::new(Hands { started: started_sender, seen: seen_sender, stall });
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let shutdown = CancellationToken::new();
