@@ -37,7 +37,14 @@ fn embedded() -> (String, [PathBuf; 2]) {
     assert!(tool.exists(), "build it first: cargo build -p atlas-lean-wasm");
     let image = image().canonicalize().unwrap();
     // What it would print of its folders is none of this machine's, and takes a cold start to say.
-    (format!("case \"$1\" in --print*) exit 1;; esac\nexec {} lean --image {} -- \"$@\"\n", tool.display(), image.display()), [tools, image])
+    (
+        format!(
+            "case \"$1\" in --print*) exit 1;; esac\nexec {} lean --image {} -- \"$@\"\n",
+            tool.display(),
+            image.display()
+        ),
+        [tools, image],
+    )
 }
 
 /// The embedded Lean behind a native command line.
@@ -115,7 +122,7 @@ fn taken_over(statement: &str) -> (tempfile::TempDir, Native) {
     let length = statement.len();
     let script = format!(
         r#"#!/bin/bash
-read -r command < exchange/request 2> exchange/none
+[ -e exchange/request ] && read -r command < exchange/request
 if [ "$command" != check ]; then
 {lean}fi
 cat_objects() {{ printf '%s\n' "$@"; }}
