@@ -329,7 +329,9 @@ mod tests {
                 _ => reserve(&format!("c{call}/1"), cost),
             };
             let mut ledger = ledger(200);
-            before.into_iter().for_each(|step| drop(run(&mut ledger, command(step))));
+            for step in before {
+                run(&mut ledger, command(step));
+            }
             let was = ledger.clone();
             let mut undos = Vec::new();
             for step in after {
