@@ -102,6 +102,21 @@ impl Bus {
         }
     }
 
+    /// The records of an actor's live journal whose sequence is greater than `after`, oldest first: what others have written since.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] for a record that does not parse.
+    pub async fn records_after(&self, actor: &ActorId, after: u64) -> Result<Vec<(u64, Record)>, Error> {
+        let subject = self.journal_subject(actor).await?;
+        let mut records = Vec::new();
+        self.read_after(JOURNAL, &subject, after, |stored| {
+            records.push((stored.sequence, decode(&stored)?));
+            Ok(())
+        })
+        .await?;
+        Ok(records)
+    }
+
     /// The ids of a run's actors of one kind, living and archived, in one partition or all.
     ///
     /// # Errors

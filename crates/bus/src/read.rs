@@ -44,9 +44,20 @@ impl Bus {
         &self,
         stream: &str,
         filter: &str,
+        visit: impl FnMut(Stored) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        self.read_after(stream, filter, 0, visit).await
+    }
+
+    /// The same of the messages whose sequence is greater than `after`.
+    pub(crate) async fn read_after(
+        &self,
+        stream: &str,
+        filter: &str,
+        after: u64,
         mut visit: impl FnMut(Stored) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        let mut next = 1;
+        let mut next = after + 1;
         let mut failures = 0;
         loop {
             let before = next;

@@ -4,11 +4,12 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use atlas_actor::{Journaled, Machine as _};
+use atlas_actor::Machine as _;
 use atlas_bus::append::{Append, Attempt, Next};
 use atlas_domain::ActorKind;
-use atlas_planner::{Ledger, LedgerCommand};
+use atlas_planner::{Ledger, LedgerCommand, LedgerUndo as Undo};
 use atlas_proto::{LedgerEvent, Record};
+use prost::Message as _;
 
 use crate::clock::{MS, Micros};
 use crate::net::{Addr, Cont, Net, Op, Said, What};
@@ -28,20 +29,38 @@ struct Question {
 enum Doing {
     Nothing,
     Loading,
-    Appending { append: Append, record: Arc<Record>, answers: Vec<(Addr, Cont, Said)>, batch: Vec<Question> },
+    Appending(Box<Appending>),
     Pausing,
+}
+
+struct Appending {
+    append: Append,
+    record: Arc<Record>,
+    answers: Vec<(Addr, Cont, Said)>,
+    batch: Vec<Question>,
+    undos: Vec<Undo>,
 }
 
 /// The ledger's desk.
 pub struct Desk {
-    ledger: Option<(Ledger, u64)>,
+    ledger: Ledger,
+    /// Up to which record the ledger is what the journal says.
+    last: u64,
+    /// Another process may have written since.
+    current: bool,
     queue: VecDeque<Question>,
     doing: Doing,
 }
 
 impl Default for Desk {
     fn default() -> Self {
-        Self { ledger: None, queue: VecDeque::new(), doing: Doing::Nothing }
+        Self {
+            ledger: Ledger::default(),
+            last: 0,
+            current: false,
+            queue: VecDeque::new(),
+            doing: Doing::Nothing,
+        }
     }
 }
 
@@ -71,20 +90,20 @@ impl Desk {
             return;
         }
         let actor = net.actors.singleton(ActorKind::Ledger);
-        // In place: after a failure it is read again.
-        let Some((ledger, last)) = &mut self.ledger else {
+        if !self.current {
             self.doing = Doing::Loading;
-            return net.ask(me, Op::Read(actor), cont());
-        };
-        let (now, now_ms, last) = (net.clock.now(), net.now_ms(me.process), *last);
+            return net.ask(me, Op::ReadAfter(actor, self.last), cont());
+        }
+        let (now, now_ms, last) = (net.clock.now(), net.now_ms(me.process), self.last);
         let take = self.queue.len().min(BATCH);
         let mut batch: Vec<Question> = self.queue.drain(..take).collect();
         // Settlements first: they make room.
         batch.sort_by_key(|question| matches!(question.command, LedgerCommand::Reserve(_)));
         let (mut events, mut answers, mut answered) = (Vec::<LedgerEvent>::new(), Vec::new(), Vec::new());
+        let mut undos = Vec::new();
         for question in batch {
             let refusal = match &question.command {
-                LedgerCommand::Reserve(reserve) => ledger.refusal(reserve, now_ms),
+                LedgerCommand::Reserve(reserve) => self.ledger.refusal(reserve, now_ms),
                 _ => None,
             };
             let said = match refusal {
@@ -94,8 +113,8 @@ impl Desk {
                 }
                 Some(refusal) => Said::Denied(refusal.reason),
                 None => {
-                    for event in ledger.decide(question.command.clone(), now_ms) {
-                        ledger.apply(&event, now_ms);
+                    for event in self.ledger.decide(question.command.clone(), now_ms) {
+                        undos.extend(self.ledger.foresee(&event));
                         events.push(event);
                     }
                     Said::Stored(0)
@@ -105,7 +124,7 @@ impl Desk {
             answered.push(question);
         }
         if events.is_empty() {
-            self.reply(net, answers);
+            self.reply(net, me, answers);
             return self.pause(net, me);
         }
         let record = Arc::new(Record {
@@ -115,15 +134,16 @@ impl Desk {
             events: events.iter().map(prost::Message::encode_to_vec).collect(),
             ..Record::default()
         });
+        let (append, batch) = (Append::default(), answered);
         self.doing =
-            Doing::Appending { append: Append::default(), record: record.clone(), answers, batch: answered };
+            Doing::Appending(Box::new(Appending { append, record: record.clone(), answers, batch, undos }));
         net.ask(me, Op::Append { actor, record, after: Some(last) }, cont());
     }
 
-    fn reply(&mut self, net: &mut Net, answers: Vec<(Addr, Cont, Said)>) {
+    fn reply(&mut self, net: &mut Net, me: Addr, answers: Vec<(Addr, Cont, Said)>) {
         for (to, cont, said) in answers {
-            // Else the asker gives up by itself.
-            if !net.lost(to.process) {
+            // Of another process: else the asker gives up by itself.
+            if to == me || !net.lost(to.process) {
                 net.answer(to, cont, said, 0);
             }
         }
@@ -143,51 +163,50 @@ impl Desk {
         let actor = net.actors.singleton(ActorKind::Ledger);
         match (std::mem::replace(&mut self.doing, Doing::Nothing), said) {
             (Doing::Loading, Said::Records(records)) => {
-                let id = net.actors.id(actor);
-                let mut journaled: Journaled<Ledger> = Journaled::new(id);
-                let mut last = 0;
                 for (sequence, record) in &records {
-                    if journaled.fold(id, *sequence, Record::clone(record)).is_err() {
+                    let Ok(events) =
+                        record.events.iter().map(|bytes| LedgerEvent::decode(&bytes[..])).collect()
+                    else {
                         return self.pause(net, me);
-                    }
-                    last = *sequence;
+                    };
+                    let events: Vec<LedgerEvent> = events;
+                    events.iter().for_each(|event| self.ledger.apply(event, record.time_ms));
+                    self.last = *sequence;
                 }
-                self.ledger = Some((journaled.machine().clone(), last));
+                self.current = true;
                 self.work(net, me);
             }
-            (Doing::Appending { mut append, record, answers, batch }, said) => {
-                let after = self.ledger.as_ref().map_or(0, |(_, last)| *last);
+            (Doing::Appending(mut doing), said) => {
+                let record = doing.record.clone();
                 let next = match said {
-                    Said::Stored(sequence) => append.tried(Attempt::Stored(sequence)),
-                    Said::Refused => append.tried(Attempt::Outdated),
-                    Said::Last(same) => append.found(same),
+                    Said::Stored(sequence) => doing.append.tried(Attempt::Stored(sequence)),
+                    Said::Refused => doing.append.tried(Attempt::Outdated),
+                    Said::Last(same) => doing.append.found(same),
                     Said::Tick => {
-                        let op = Op::Append { actor, record: record.clone(), after: Some(after) };
-                        self.doing = Doing::Appending { append, record, answers, batch };
-                        return net.ask(me, op, cont());
+                        self.doing = Doing::Appending(doing);
+                        return net.ask(me, Op::Append { actor, record, after: Some(self.last) }, cont());
                     }
-                    _ => append.tried(Attempt::Unknown),
+                    _ => doing.append.tried(Attempt::Unknown),
                 };
                 match next {
                     Next::Stored(sequence) => {
-                        if let Some((_, last)) = &mut self.ledger {
-                            *last = sequence;
-                        }
-                        self.reply(net, answers);
-                        if self.queue.is_empty() { self.doing = Doing::Nothing } else { self.work(net, me) }
+                        self.last = sequence;
+                        self.reply(net, me, doing.answers);
+                        self.work(net, me);
                     }
                     Next::Conflict => {
                         // Another process wrote: everything is asked again of what the journal says now.
-                        self.ledger = None;
-                        batch.into_iter().rev().for_each(|question| self.queue.push_front(question));
-                        self.pause(net, me);
+                        doing.undos.into_iter().rev().for_each(|undo| self.ledger.undo(undo));
+                        self.current = false;
+                        doing.batch.into_iter().rev().for_each(|question| self.queue.push_front(question));
+                        self.work(net, me);
                     }
                     Next::LookUp => {
-                        self.doing = Doing::Appending { append, record: record.clone(), answers, batch };
+                        self.doing = Doing::Appending(doing);
                         net.ask(me, Op::Last { actor, record }, cont());
                     }
                     Next::Again => {
-                        self.doing = Doing::Appending { append, record, answers, batch };
+                        self.doing = Doing::Appending(doing);
                         net.timer(me, PAUSE, cont());
                     }
                 }

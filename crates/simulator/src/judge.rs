@@ -160,8 +160,11 @@ impl Judge {
                 self.paid += microdollars;
                 // An answer that a host stored when it had lost the partition already is one that whoever has it could not
                 // know: that host was interrupted.
-                let answered =
-                    self.causes.get(&actor).and_then(|causes| causes.get(&key)).is_some_and(|&by| by >= epoch);
+                let answered = self
+                    .causes
+                    .get(&actor)
+                    .and_then(|causes| causes.get(&key))
+                    .is_some_and(|&by| by >= epoch);
                 let call = self.calls.entry((actor.clone(), key.clone())).or_default();
                 // Whoever made it before has lost the partition: its call counts as interrupted.
                 call.interrupted +=

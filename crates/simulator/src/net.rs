@@ -83,6 +83,8 @@ pub enum Op {
     Last { actor: ActorIx, record: Arc<Record> },
     /// The journal, or the archive.
     Read(ActorIx),
+    /// The journal's records after a sequence.
+    ReadAfter(ActorIx, u64),
     /// All journals of a partition.
     Sweep(Place),
     /// Have letters delivered from now on, for this tenure.

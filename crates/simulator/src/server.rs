@@ -178,6 +178,11 @@ impl Server {
                 let archived = journal.records.last().is_some_and(|(_, last)| Bus::is_archived(last));
                 Said::Records(if archived { journal.archive.clone() } else { journal.records.clone() })
             }
+            Op::ReadAfter(actor, after) => {
+                let records = &self.journal(actor).records;
+                let from = records.partition_point(|(sequence, _)| *sequence <= after);
+                Said::Records(records[from..].to_vec())
+            }
             Op::Sweep(place) => {
                 let actors = self.by_place.get(&place).cloned().unwrap_or_default();
                 let all = actors.into_iter().map(|actor| (actor, self.journal(actor).records.clone()));

@@ -38,7 +38,7 @@ impl Refusal {
 }
 
 /// What a reservation holds.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct Reservation {
     role: String,
     target: String,
@@ -47,7 +47,7 @@ struct Reservation {
 
 /// Reservations and settlements of one run. A reservation counts in full until it is settled, so calls under way
 /// can never together pass the limit that each alone respects.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Ledger {
     limits: Limits,
     outstanding: HashMap<String, Reservation>,
@@ -72,30 +72,7 @@ impl Machine for Ledger {
     }
 
     fn apply(&mut self, event: &LedgerEvent, _time_ms: u64) {
-        match &event.event {
-            Some(Kind::Limits(limits)) => self.limits = *limits,
-            Some(Kind::Reserved(reserve)) => {
-                // The same call again: its first answer was lost with the host that made it, and may be billed twice.
-                let again =
-                    self.settled.remove(&reserve.call) || self.outstanding.contains_key(&reserve.call);
-                self.repeated += u64::from(again);
-                self.release(&reserve.call);
-                let estimate = reserve.estimate.map(Usage::from).unwrap_or_default();
-                self.promised += estimate;
-                let reservation =
-                    Reservation { role: reserve.role.clone(), target: reserve.target.clone(), estimate };
-                self.outstanding.insert(reserve.call.clone(), reservation);
-            }
-            Some(Kind::Settled(settle)) => {
-                let Some(reservation) = self.release(&settle.call) else { return };
-                self.settled.insert(settle.call.clone());
-                let usage = settle.usage.map(Usage::from).unwrap_or_default();
-                self.spent += usage;
-                *self.by_role.entry(reservation.role).or_default() += usage;
-                *self.by_target.entry(reservation.target).or_default() += usage;
-            }
-            None => {}
-        }
+        drop(self.foresee(event));
     }
 
     fn decide(&self, command: Command, now_ms: u64) -> Vec<LedgerEvent> {
@@ -118,7 +95,88 @@ impl Machine for Ledger {
     }
 }
 
+/// What takes an event back whose record was not stored.
+#[derive(Debug)]
+pub struct Undo(Before);
+
+#[derive(Debug)]
+enum Before {
+    Limits(Limits),
+    Reserved {
+        call: String,
+        held: Option<Reservation>,
+        settled: bool,
+    },
+    Settled {
+        call: String,
+        held: Reservation,
+        spent: Usage,
+        of_role: Option<Usage>,
+        of_target: Option<Usage>,
+    },
+}
+
 impl Ledger {
+    /// Applies an event before its record is stored, so that what comes after it in the same record is decided on top of it.
+    /// `None`: it changed nothing.
+    pub fn foresee(&mut self, event: &LedgerEvent) -> Option<Undo> {
+        match event.event.as_ref()? {
+            Kind::Limits(limits) => Some(Undo(Before::Limits(std::mem::replace(&mut self.limits, *limits)))),
+            Kind::Reserved(reserve) => {
+                // The same call again: its first answer was lost with the host that made it, and may be billed twice.
+                let settled = self.settled.remove(&reserve.call);
+                let held = self.release(&reserve.call);
+                self.repeated += u64::from(settled || held.is_some());
+                let estimate = reserve.estimate.map(Usage::from).unwrap_or_default();
+                let reservation =
+                    Reservation { role: reserve.role.clone(), target: reserve.target.clone(), estimate };
+                self.hold(reserve.call.clone(), reservation);
+                Some(Undo(Before::Reserved { call: reserve.call.clone(), held, settled }))
+            }
+            Kind::Settled(settle) => {
+                let held = self.release(&settle.call)?;
+                self.settled.insert(settle.call.clone());
+                let usage = settle.usage.map(Usage::from).unwrap_or_default();
+                let (call, spent) = (settle.call.clone(), self.spent);
+                let of_role = self.by_role.get(&held.role).copied();
+                let of_target = self.by_target.get(&held.target).copied();
+                self.spent += usage;
+                *self.by_role.entry(held.role.clone()).or_default() += usage;
+                *self.by_target.entry(held.target.clone()).or_default() += usage;
+                Some(Undo(Before::Settled { call, held, spent, of_role, of_target }))
+            }
+        }
+    }
+
+    /// Takes an event back; of several, the last first.
+    pub fn undo(&mut self, Undo(before): Undo) {
+        match before {
+            Before::Limits(limits) => self.limits = limits,
+            Before::Reserved { call, held, settled } => {
+                self.release(&call);
+                self.repeated -= u64::from(settled || held.is_some());
+                if let Some(held) = held {
+                    self.hold(call.clone(), held);
+                }
+                if settled {
+                    self.settled.insert(call);
+                }
+            }
+            Before::Settled { call, held, spent, of_role, of_target } => {
+                self.spent = spent;
+                restore(&mut self.by_role, &held.role, of_role);
+                restore(&mut self.by_target, &held.target, of_target);
+                self.settled.remove(&call);
+                self.hold(call, held);
+            }
+        }
+    }
+
+    fn hold(&mut self, call: String, reservation: Reservation) {
+        self.promised += reservation.estimate;
+        self.outstanding.insert(call, reservation);
+    }
+
     fn release(&mut self, call: &str) -> Option<Reservation> {
         let reservation = self.outstanding.remove(call)?;
         let (promised, estimate) = (&mut self.promised, &reservation.estimate);
@@ -189,6 +247,13 @@ impl Ledger {
     }
 }
 
+fn restore(usages: &mut BTreeMap<String, Usage>, of: &str, before: Option<Usage>) {
+    match before {
+        Some(usage) => drop(usages.insert(of.to_owned(), usage)),
+        None => drop(usages.remove(of)),
+    }
+}
+
 fn dollars(microdollars: u64) -> String {
     format!("${:.2}", microdollars as f64 / 1e6)
 }
@@ -252,6 +317,32 @@ mod tests {
     }
 
     proptest! {
+        /// What is foreseen and taken back, in the opposite order, leaves the ledger as it was.
+        #[test]
+        fn what_was_not_stored_is_taken_back(
+            before in proptest::collection::vec((0u8..6, 1u64..40, 0u8..3), 0..40),
+            after in proptest::collection::vec((0u8..6, 1u64..40, 0u8..3), 0..40),
+        ) {
+            let command = |(call, cost, what): (u8, u64, u8)| match what {
+                0 => settle(&format!("c{call}/1"), cost),
+                1 => Command::Limit(Limits { budget_microdollars: 100 + cost, ..Limits::default() }),
+                _ => reserve(&format!("c{call}/1"), cost),
+            };
+            let mut ledger = ledger(200);
+            for step in before {
+                run(&mut ledger, command(step));
+            }
+            let was = ledger.clone();
+            let mut undos = Vec::new();
+            for step in after {
+                for event in ledger.decide(command(step), 0) {
+                    undos.extend(ledger.foresee(&event));
+                }
+            }
+            undos.into_iter().rev().for_each(|undo| ledger.undo(undo));
+            prop_assert_eq!(ledger, was);
+        }
+
         /// Whatever the calls do, what is spent stays within the limit as long as no call costs more than it
         /// reserved, and what is promised is the sum of what is outstanding.
         #[test]

@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::ledger::{Command, Ledger, Refusal};
+use crate::ledger::{Command, Ledger, Refusal, Undo};
 
 /// Questions that one record may answer.
 const BATCH: usize = 256;
@@ -100,8 +100,9 @@ pub(crate) async fn start(
     let writer = Writer {
         bus: bus.clone(),
         actor: ActorId::singleton(run, ActorKind::Ledger),
-        ledger: None,
+        ledger: Ledger::default(),
         sequence: 0,
+        current: false,
         revoked: HashSet::new(),
         publish,
     };
@@ -133,9 +134,11 @@ pub(crate) async fn start(
 struct Writer {
     bus: Bus,
     actor: ActorId,
-    /// `None` before the journal has been read, and after an append whose outcome is unknown.
-    ledger: Option<Ledger>,
+    /// As the journal has it up to `sequence`; another process may have written since.
+    ledger: Ledger,
     sequence: u64,
+    /// False before the journal has been read, and after an append that was refused or whose outcome is unknown.
+    current: bool,
     revoked: HashSet<String>,
     publish: watch::Sender<Account>,
 }
@@ -174,19 +177,15 @@ impl Writer {
     /// Answers all questions with one record; gives back those that wait on.
     async fn answer(&mut self, questions: Vec<Question>) -> Vec<Question> {
         loop {
-            let mut ledger = match self.ledger.take() {
-                Some(ledger) => ledger,
-                None => match self.load().await {
-                    Ok(ledger) => ledger,
-                    Err(error) => {
-                        tracing::warn!(%error, "the ledger's journal cannot be read; trying again");
-                        tokio::time::sleep(PAUSE).await;
-                        continue;
-                    }
-                },
-            };
+            if !self.current
+                && let Err(error) = self.catch_up().await
+            {
+                tracing::warn!(%error, "the ledger's journal cannot be read; trying again");
+                tokio::time::sleep(PAUSE).await;
+                continue;
+            }
             let now_ms = unix_ms();
-            let mut events: Vec<LedgerEvent> = Vec::new();
+            let (mut events, mut undos) = (Vec::<LedgerEvent>::new(), Vec::<Undo>::new());
             let mut replies: Vec<Option<Reply>> = Vec::new();
             let mut refused = None;
             // Settlements first: they make room.
@@ -197,7 +196,7 @@ impl Writer {
                 let question = &questions[at];
                 let refusal = match &question.command {
                     Command::Reserve(reserve) => {
-                        self.void(&reserve.call).or_else(|| ledger.refusal(reserve, now_ms))
+                        self.void(&reserve.call).or_else(|| self.ledger.refusal(reserve, now_ms))
                     }
                     _ => None,
                 };
@@ -211,8 +210,8 @@ impl Writer {
                         Some(Reply::Refused(reason))
                     }
                     None => {
-                        for event in ledger.decide(question.command.clone(), now_ms) {
-                            ledger.apply(&event, now_ms);
+                        for event in self.ledger.decide(question.command.clone(), now_ms) {
+                            undos.extend(self.ledger.foresee(&event));
                             events.push(event);
                         }
                         Some(Reply::Granted(true))
@@ -222,15 +221,20 @@ impl Writer {
             if !events.is_empty()
                 && let Err(error) = self.append(&events, now_ms).await
             {
-                tracing::warn!(%error, "the ledger's journal was not written; reading it again");
-                tokio::time::sleep(PAUSE).await;
+                tracing::warn!(%error, "the ledger's journal was not written; reading on in it");
+                undos.into_iter().rev().for_each(|undo| self.ledger.undo(undo));
+                self.current = false;
+                // After a conflict there is something to read; else the bus needs time.
+                if !matches!(error, AppendError::Conflict { .. }) {
+                    tokio::time::sleep(PAUSE).await;
+                }
                 continue;
             }
             let limited = events
                 .iter()
                 .any(|event| matches!(event.event, Some(atlas_proto::ledger_event::Event::Limits(_))));
             self.publish.send_modify(|account| {
-                account.by_role.clone_from(ledger.by_role());
+                account.by_role.clone_from(self.ledger.by_role());
                 if limited {
                     account.refused = None;
                 }
@@ -238,7 +242,6 @@ impl Writer {
                     account.refused = refused;
                 }
             });
-            self.ledger = Some(ledger);
             let mut still = Vec::new();
             for (question, reply) in questions.into_iter().zip(replies) {
                 match reply {
@@ -261,26 +264,26 @@ impl Writer {
         })
     }
 
-    async fn load(&mut self) -> Result<Ledger, String> {
-        let mut ledger = Ledger::new(&self.actor);
-        let mut last = 0;
-        for (sequence, record) in self.bus.records(&self.actor).await.map_err(|e| e.to_string())? {
+    /// Reads what has been written since: another planner's process keeps the same ledger.
+    async fn catch_up(&mut self) -> Result<(), String> {
+        let written = self.bus.records_after(&self.actor, self.sequence).await;
+        for (sequence, record) in written.map_err(|e| e.to_string())? {
             if record.version > Ledger::VERSION {
                 return Err(format!(
                     "{} was written by a newer program (version {})",
                     self.actor, record.version
                 ));
             }
-            for bytes in &record.events {
-                let event = LedgerEvent::decode(bytes.as_slice())
-                    .map_err(|e| format!("record {sequence} does not parse: {e}"))?;
-                ledger.apply(&event, record.time_ms);
+            let events = record.events.iter().map(|bytes| LedgerEvent::decode(bytes.as_slice()));
+            let events = events.collect::<Result<Vec<_>, _>>();
+            for event in events.map_err(|e| format!("record {sequence} does not parse: {e}"))? {
+                self.ledger.apply(&event, record.time_ms);
             }
-            last = sequence;
+            self.sequence = sequence;
         }
-        self.sequence = last;
-        self.publish.send_modify(|account| account.by_role.clone_from(ledger.by_role()));
-        Ok(ledger)
+        self.current = true;
+        self.publish.send_modify(|account| account.by_role.clone_from(self.ledger.by_role()));
+        Ok(())
     }
 
     async fn append(&mut self, events: &[LedgerEvent], now_ms: u64) -> Result<(), AppendError> {

@@ -27,7 +27,7 @@ mod work;
 
 pub use command::{Command, Effect};
 pub use landing::{MergeOrder, refuted_name};
-pub use ledger::{Command as LedgerCommand, Ledger, Refusal};
+pub use ledger::{Command as LedgerCommand, Ledger, Refusal, Undo as LedgerUndo};
 pub use machine::Planner;
 pub use role::Role;
 pub use service::{Error, Options, STATUS, run};

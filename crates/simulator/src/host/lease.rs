@@ -85,7 +85,9 @@ impl<M: Modelled> Host<M> {
                 self.wake(net, me, partition, actor, journaled);
             }
         }
-        let tenure = self.seats[usize::from(partition)].tenure;
+        let seat = &mut self.seats[usize::from(partition)];
+        seat.open = true;
+        let tenure = seat.tenure;
         let cont = self.cont(partition, What::Nothing);
         // The real inbox opens again and again until it is open; so is this one asked for with each renewal.
         net.ask(me, Op::Open { place: Self::place(partition), tenure }, cont);
@@ -95,7 +97,7 @@ impl<M: Modelled> Host<M> {
     pub fn reopen(&mut self, net: &mut Net, me: Addr) {
         for partition in 0..self.seats.len() as u16 {
             let seat = &self.seats[usize::from(partition)];
-            if seat.held {
+            if seat.open {
                 let op = Op::Open { place: Self::place(partition), tenure: seat.tenure };
                 let cont = self.cont(partition, What::Nothing);
                 net.ask(me, op, cont);

@@ -59,8 +59,9 @@ struct Live<M: Machine> {
 /// A partition as this host sees it.
 struct Seat<M: Machine> {
     tenure: u32,
-    /// Held; and open for letters.
     held: bool,
+    /// Its journals are folded: letters may come.
+    open: bool,
     term: Term,
     value: u64,
     revision: u64,
@@ -87,6 +88,7 @@ impl<M: Modelled> Host<M> {
         let seat = |_| Seat {
             tenure: 0,
             held: false,
+            open: false,
             term: Term::new(duration(LEASE), Duration::ZERO),
             value: 0,
             revision: 0,
@@ -154,7 +156,7 @@ impl<M: Modelled> Host<M> {
             }
         }
         seat.roster = Roster::default();
-        seat.held = false;
+        (seat.held, seat.open) = (false, false);
         self.tenures += 1;
         seat.tenure = self.tenures;
     }
