@@ -4,8 +4,6 @@
 mod common;
 mod exports;
 
-use std::fs::File;
-use std::io::BufReader;
 use std::time::Duration;
 
 use atlas_lean::Replayed;
@@ -154,8 +152,8 @@ fn ours(base: &Base, text: &str) -> Option<Verdict> {
 fn what_leans_kernel_refuses_ours_refuses() {
     let exported = Exported::of(&MODULES);
     let axioms = ["propext", "Classical.choice", "Quot.sound", "sorryAx"];
-    let mut toolchain = BufReader::new(File::open(exported.toolchain()).unwrap());
-    let base = Base::load_statements(&mut toolchain, &axioms, &ndjson::Bounds::default()).unwrap();
+    let toolchain = lean().foundation(&[], DEADLINE).unwrap();
+    let base = Base::load_statements(&mut &toolchain[..], &axioms, &ndjson::Bounds::default()).unwrap();
     let mut random = StdRng::seed_from_u64(SEED);
     let (mut both_accept, mut both_refuse, mut stricter) = (0, 0, vec![]);
     for (module, ..) in MODULES {

@@ -1,8 +1,7 @@
-//! Exports of modules that the embedded Lean has elaborated and both kernels have accepted, and the toolchain's.
+//! Exports of modules that the embedded Lean has elaborated and both kernels have accepted.
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used)]
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 
 use atlas_lean::{Embedded, EmbeddedOptions, Toolchain as _};
 use atlas_proto::Outcome;
@@ -35,17 +34,6 @@ impl Exported {
     pub fn text(&self, module: &str) -> String {
         let digest = &self.digests[module];
         std::fs::read_to_string(self.cache.path().join(&digest[..2]).join(format!("{digest}.ndjson")))
-            .unwrap()
-    }
-
-    /// The export of the toolchain's `Init`: by far the largest text in the cache.
-    pub fn toolchain(&self) -> PathBuf {
-        let entries = |folder: &Path| std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-        entries(self.cache.path())
-            .filter(|path| path.is_dir())
-            .flat_map(|folder| entries(&folder).collect::<Vec<_>>())
-            .filter(|file| file.extension().is_some_and(|e| e == "ndjson"))
-            .max_by_key(|file| file.metadata().unwrap().len())
             .unwrap()
     }
 }

@@ -38,7 +38,8 @@ fn look() -> Result<bool, Box<dyn std::error::Error>> {
     let sandbox = Sandbox::from_environment().map_err(|other| format!("{}={other}", Sandbox::VARIABLE))?;
     let plan = Plan { sandbox, ..Plan::default() };
     let task = |targets: Targets| serde_json::to_string(&targets).unwrap_or_default();
-    let (report, found) = canary::run(&std::env::current_exe()?, BUILD, &plan, task, Duration::from_secs(20))?;
+    let (report, found) =
+        canary::run(&std::env::current_exe()?, BUILD, &plan, task, Duration::from_secs(20))?;
     println!("in force: {:?}", report.layers);
     for missing in &report.missing {
         println!("missing: {missing}");

@@ -50,8 +50,11 @@ async fn where_keys_are_asked_for_each_is_a_client_and_nobody_else_may_ask() {
     assert_eq!(ask("authorization", "Bearer alpha").await, 200);
     assert_eq!(ask("x-auth-token", "Bearer beta").await, 200);
     assert_eq!(verifier.get("/docs").await.status(), 200);
-    // One open check each: the second of a batch is beyond it.
-    let asked = verifier.post("/api/check").bearer_auth("alpha").json(&snippets(2));
+    // One open check each: the second of a batch is beyond it, for the first takes all of its second.
+    let endless =
+        json!({"id": "0", "code": "partial def spin (n : Nat) : IO Nat := spin (n + 1)\n#eval spin 0"});
+    let batch = json!({"snippets": [endless, {"id": "1", "code": ""}], "timeout": 1});
+    let asked = verifier.post("/api/check").bearer_auth("alpha").json(&batch);
     let answer: Value = asked.send().await.unwrap().json().await.unwrap();
     assert_eq!(result(&answer, "1")["outcome"], "refused", "{answer:#}");
 }

@@ -140,7 +140,11 @@ impl Renewals {
     fn restale(&mut self, module: &str) {
         let stale = self.is_stale(module);
         let modules = Arc::make_mut(&mut self.stale);
-        if stale { modules.insert(module.to_owned()) } else { modules.remove(module) };
+        if stale {
+            modules.insert(module.to_owned())
+        } else {
+            modules.remove(module)
+        };
     }
 
     /// A landing concerned these modules; those in `check` are on `main` now, each with its receipt or without one.
