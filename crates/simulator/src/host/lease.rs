@@ -77,17 +77,20 @@ impl<M: Modelled> Host<M> {
             net.ask(me, op, cont);
             return self.lose(net, me, partition);
         };
+        let tenure = self.seats[usize::from(partition)].tenure;
         for (actor, records) in journals {
             let id = net.actors.id(actor).id.clone();
             let found = self.fold(net, actor, &records);
             let seat = &mut self.seats[usize::from(partition)];
             if let Some(journaled) = seat.roster.activated(&id, found, records.len() as u32) {
                 self.wake(net, me, partition, actor, journaled);
+                // Its first effect may have been what found out that the lease is over.
+                if self.seats[usize::from(partition)].tenure != tenure {
+                    return;
+                }
             }
         }
-        let seat = &mut self.seats[usize::from(partition)];
-        seat.open = true;
-        let tenure = seat.tenure;
+        self.seats[usize::from(partition)].open = true;
         let cont = self.cont(partition, What::Nothing);
         // The real inbox opens again and again until it is open; so is this one asked for with each renewal.
         net.ask(me, Op::Open { place: Self::place(partition), tenure }, cont);
