@@ -62,7 +62,7 @@ pub fn overhead(
     let started = |snippet: &Snippet| {
         let mut session = Session::new(&lean.image, base, limits.memory).map_err(fault)?;
         for _ in 0..SETTLED {
-            session.run(job(snippet, limits, false));
+            session.run(job(snippet, limits));
         }
         Ok::<_, Failure>(session)
     };
@@ -75,7 +75,7 @@ pub fn overhead(
         };
         let mut full = false;
         let mut bare = || -> Result<Took> {
-            let (outcome, took) = Took::of(|| at_work.run(job(snippet, limits, false)));
+            let (outcome, took) = Took::of(|| at_work.run(job(snippet, limits)));
             full = outcome.memory_bytes > most;
             if !matches!(outcome.end, End::Answered(_)) {
                 return Err(Failure::fault(format!("the session ended: {:?}", outcome.end)));
@@ -83,7 +83,7 @@ pub fn overhead(
             Ok(took)
         };
         let fresh = || -> Result<Took> {
-            let (outcome, took) = Took::of(|| lean.image.run(base, job(snippet, limits, false)));
+            let (outcome, took) = Took::of(|| lean.image.run(base, job(snippet, limits)));
             let outcome = outcome.map_err(fault)?;
             if !matches!(outcome.end, End::Answered(_)) {
                 return Err(Failure::fault(format!("a copy ended: {:?}", outcome.end)));

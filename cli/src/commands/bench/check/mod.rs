@@ -17,7 +17,7 @@ use crate::commands::bench::{machine, quantile, sorted};
 use crate::failure::{Exit, Failure, Result};
 use crate::print;
 use measure::{Row, millis};
-use servers::{Fresh, Judged, Lean, Limits, Pool, Restart, Server, fault};
+use servers::{Certified, Fresh, Judged, Lean, Limits, Pool, Restart, Server, fault};
 use snippets::{Kind, Snippet, generate, plain};
 
 /// What others have published: who, on what, checks a second, cores, source.
@@ -131,7 +131,7 @@ fn measured(
     let snippets = generate(args.seed, args.snippets, false);
     let honest: Vec<Snippet> =
         snippets.iter().filter(|s| !s.kind.is_hostile()).take(args.paired).cloned().collect();
-    let fresh = Fresh { lean: &lean, limits, replay: false };
+    let fresh = Fresh { lean: &lean, limits };
 
     // Before anything else: what earlier checks have left is no part of it.
     say(args, "memory");
@@ -165,12 +165,12 @@ fn measured(
     ];
     for (load, snippets) in loads {
         say(args, &format!("checks per second, {load}"));
-        let replayed = Fresh { lean: &lean, limits, replay: true };
+        let certified = Certified { lean: product::open(image)?, limits };
         let cold = Pool::new(&lean, limits, Restart::Cold, threads);
         let warm = Pool::new(&lean, limits, Restart::Warm, threads);
         let servers: [(&'static str, &dyn Server, Option<&Pool<'_>>); 4] = [
             ("a fresh copy each", &fresh, None),
-            ("the same, with kernel replay", &replayed, None),
+            ("certified: both kernels, sandboxed", &certified, None),
             ("pool of sessions", &cold, Some(&cold)),
             ("pool, restarted from our warm state", &warm, Some(&warm)),
         ];

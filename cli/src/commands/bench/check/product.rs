@@ -75,7 +75,7 @@ fn process(image: &Path) -> Result<Duration> {
     }
 }
 
-fn open(image: &Path) -> Result<Embedded> {
+pub fn open(image: &Path) -> Result<Embedded> {
     Embedded::fresh(image).map_err(|e| {
         Failure::fault(format!("cannot open the embedded Lean in {}: {e}", image.display()))
             .hint("run `scripts/setup lean`: it fetches and prepares Lean once (about 2 minutes)")

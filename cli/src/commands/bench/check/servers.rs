@@ -1,12 +1,15 @@
-//! Two ways to serve checks, from one Lean: a fresh copy each, and Kimina's pool of long-lived sessions.
+//! Ways to serve checks, from one Lean: a fresh copy each, the product's gate, and Kimina's pool of long-lived sessions.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use atlas_lean::{Embedded, Toolchain as _};
 use atlas_lean_wasm::{End, Image, Job, Outcome, Session, Snapshot};
+use atlas_proto::{CheckLevel, CheckRequest, ModuleSource, Outcome as Verdict};
 use parking_lot::Mutex;
+use sha2::{Digest as _, Sha256};
 
 use super::snippets::Snippet;
 use crate::failure::{Failure, Result};
@@ -109,10 +112,9 @@ pub fn fault(error: atlas_lean_wasm::Error) -> Failure {
     Failure::fault(error.to_string())
 }
 
-/// The request of a check: elaboration alone, or with every new declaration replayed in Lean's kernel.
-pub fn job(snippet: &Snippet, limits: Limits, replay: bool) -> Job {
-    let replay = if replay { "replay\n" } else { "" };
-    let request = format!("check\nmodule Bench\n{replay}---\n{}", snippet.source).into_bytes();
+/// The request of a check.
+pub fn job(snippet: &Snippet, limits: Limits) -> Job {
+    let request = format!("check\nmodule Bench\n---\n{}", snippet.source).into_bytes();
     Job { deadline: limits.deadline, extra_memory: limits.memory, ..Job::new(request) }
 }
 
@@ -120,14 +122,48 @@ pub fn job(snippet: &Snippet, limits: Limits, replay: bool) -> Job {
 pub struct Fresh<'a> {
     pub lean: &'a Lean,
     pub limits: Limits,
-    pub replay: bool,
 }
 
 impl Server for Fresh<'_> {
     fn check(&self, snippet: &Snippet) -> Result<Judged> {
         let warm = self.lean.warm(snippet.header)?;
-        let outcome = self.lean.image.run(&warm, job(snippet, self.limits, self.replay)).map_err(fault)?;
+        let outcome = self.lean.image.run(&warm, job(snippet, self.limits)).map_err(fault)?;
         Ok(Judged::of(&outcome))
+    }
+}
+
+/// The product's gate, in its sandboxed workers: each snippet is a module, elaborated in one fresh copy, its declarations judged as text by
+/// Lean's kernel in another and by the second kernel, with a receipt.
+pub struct Certified {
+    pub lean: Embedded,
+    pub limits: Limits,
+}
+
+impl Server for Certified {
+    fn check(&self, snippet: &Snippet) -> Result<Judged> {
+        let source = format!("import {}\n{}", snippet.header, snippet.source);
+        let module = ModuleSource {
+            name: "Bench".into(),
+            sha256: hex::encode(Sha256::digest(source.as_bytes())),
+            source: Some(source.into_bytes()),
+        };
+        let reply = self.lean.check(&CheckRequest {
+            id: "bench".into(),
+            level: CheckLevel::Certified.into(),
+            modules: vec![module],
+            check: vec!["Bench".into()],
+            deadline_ms: self.limits.deadline.as_millis().try_into().unwrap_or(u32::MAX),
+            memory_bytes: self.limits.memory,
+            ..CheckRequest::default()
+        });
+        match reply.outcome() {
+            Verdict::Accepted => Ok(Judged::Accepted),
+            Verdict::Rejected => Ok(Judged::Rejected),
+            Verdict::TimedOut => Ok(Judged::TimedOut),
+            Verdict::OutOfMemory => Ok(Judged::OutOfMemory),
+            Verdict::Crashed => Ok(Judged::Crashed),
+            _ => Err(Failure::fault(reply.fault)),
+        }
     }
 }
 
@@ -209,7 +245,7 @@ impl Server for Pool<'_> {
             Some(session) => session,
             None => self.start(snippet.header)?,
         };
-        let outcome = session.run(job(snippet, self.limits, false));
+        let outcome = session.run(job(snippet, self.limits));
         let mut sessions = self.sessions.lock();
         if session.is_alive() {
             sessions.idle.push((snippet.header, session));
