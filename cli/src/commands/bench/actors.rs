@@ -38,16 +38,15 @@ struct Row {
 }
 
 impl Row {
-    fn per_second(&self, count: u64, took: std::time::Duration) -> f64 {
-        count as f64 / took.as_secs_f64()
-    }
-
+    /// Agents a second.
     fn activated(&self) -> f64 {
-        self.per_second(self.figures.agents.into(), self.figures.activation)
+        f64::from(self.figures.agents) / self.figures.activation.as_secs_f64()
     }
 
+    /// Turns a second; an agent's first record is none.
     fn turns(&self) -> f64 {
-        self.per_second(self.figures.records - u64::from(self.figures.agents), self.figures.turning)
+        let turns = self.figures.records - u64::from(self.figures.agents);
+        turns as f64 / self.figures.turning.as_secs_f64()
     }
 
     /// Bytes for each agent, beyond those of an empty fleet.
