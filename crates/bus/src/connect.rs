@@ -1,7 +1,7 @@
 //! The connection.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_nats::jetstream::context::{AccountErrorKind, ContextBuilder, PublishErrorKind};
@@ -9,14 +9,13 @@ use async_nats::jetstream::object_store::ObjectStore;
 use async_nats::jetstream::{self, ErrorCode, kv};
 use async_nats::{Client, ConnectOptions, Event, HeaderMap};
 use bytes::Bytes;
-use parking_lot::Mutex;
 use tokio::sync::{OnceCell, watch};
 use tokio::time::Instant;
 
 use crate::error::Cause;
-use crate::lease::Sightings;
 use crate::object::FileCache;
-use crate::spec::{LEASES, OBJECTS, STATUS};
+use crate::session::Slot;
+use crate::spec::{HOSTS, OBJECTS, STATUS};
 use crate::{Error, subject};
 
 /// The oldest nats-server that has all that the bus uses.
@@ -68,11 +67,16 @@ struct Inner {
     client: Client,
     js: jetstream::Context,
     partitions: OnceCell<u16>,
-    leases: OnceCell<kv::Store>,
+    /// For the bucket of hosts: it has its own limit on writes under way, so that no renewal waits behind thousands of records.
+    hosts_js: jetstream::Context,
+    hosts: OnceCell<kv::Store>,
     status: OnceCell<kv::Store>,
     objects: OnceCell<ObjectStore>,
     files: FileCache,
-    sightings: Mutex<Sightings>,
+    session: Slot,
+    /// Names this connection's sessions, with a number.
+    host: String,
+    sessions: AtomicU64,
     /// Counts how often a connection came about.
     connections: watch::Receiver<u64>,
 }
@@ -123,7 +127,7 @@ impl Bus {
                 minimum: MINIMUM_TEXT,
             });
         }
-        let js = ContextBuilder::new().timeout(PATIENCE).ack_timeout(PATIENCE).build(client.clone());
+        let js = context(&client);
         let deadline = Instant::now() + ABSENCE;
         while let Err(error) = js.query_account().await {
             // The nodes of a cluster may be choosing their leader.
@@ -138,14 +142,17 @@ impl Bus {
             tokio::time::sleep(BETWEEN).await;
         }
         let inner = Inner {
+            hosts_js: context(&client),
             client,
             js,
             partitions: OnceCell::new(),
-            leases: OnceCell::new(),
+            hosts: OnceCell::new(),
             status: OnceCell::new(),
             objects: OnceCell::new(),
             files: FileCache::new(),
-            sightings: Mutex::default(),
+            session: Slot::default(),
+            host: format!("{:032x}", rand::random::<u128>()),
+            sessions: AtomicU64::new(0),
             connections,
         };
         Ok(Self { inner: Arc::new(inner) })
@@ -181,16 +188,25 @@ impl Bus {
         &self.inner.files
     }
 
-    pub(crate) fn sightings(&self) -> &Mutex<Sightings> {
-        &self.inner.sightings
+    pub(crate) fn session_slot(&self) -> &Slot {
+        &self.inner.session
     }
 
-    pub(crate) async fn leases(&self) -> Result<&kv::Store, Error> {
-        self.inner.leases.get_or_try_init(|| self.bucket(LEASES)).await
+    /// What this connection's place among the hosts is called: what its sessions' names begin with.
+    pub(crate) fn host(&self) -> &str {
+        &self.inner.host
+    }
+
+    pub(crate) fn next_session_id(&self) -> String {
+        format!("{}-{}", self.inner.host, self.inner.sessions.fetch_add(1, Ordering::Relaxed))
+    }
+
+    pub(crate) async fn hosts(&self) -> Result<&kv::Store, Error> {
+        self.inner.hosts.get_or_try_init(|| Self::bucket(&self.inner.hosts_js, HOSTS)).await
     }
 
     pub(crate) async fn statuses(&self) -> Result<&kv::Store, Error> {
-        self.inner.status.get_or_try_init(|| self.bucket(STATUS)).await
+        self.inner.status.get_or_try_init(|| Self::bucket(self.js(), STATUS)).await
     }
 
     pub(crate) async fn objects(&self) -> Result<&ObjectStore, Error> {
@@ -201,11 +217,8 @@ impl Bus {
         self.inner.objects.get_or_try_init(open).await
     }
 
-    async fn bucket(&self, name: &str) -> Result<kv::Store, Error> {
-        self.js()
-            .get_key_value(name)
-            .await
-            .map_err(|error| Error::failed(format!("open bucket {name}"), error))
+    async fn bucket(js: &jetstream::Context, name: &str) -> Result<kv::Store, Error> {
+        js.get_key_value(name).await.map_err(|error| Error::failed(format!("open bucket {name}"), error))
     }
 
     /// The journal subject of `actor`.
@@ -220,10 +233,30 @@ impl Bus {
         headers: HeaderMap,
         payload: Bytes,
     ) -> Result<u64, StoreError> {
+        self.store_by(self.js(), subject, headers, payload).await
+    }
+
+    /// The same for the bucket of hosts.
+    pub(crate) async fn store_in_hosts(
+        &self,
+        subject: String,
+        headers: HeaderMap,
+        payload: Bytes,
+    ) -> Result<u64, StoreError> {
+        self.store_by(&self.inner.hosts_js, subject, headers, payload).await
+    }
+
+    async fn store_by(
+        &self,
+        js: &jetstream::Context,
+        subject: String,
+        headers: HeaderMap,
+        payload: Bytes,
+    ) -> Result<u64, StoreError> {
         let mut connections = self.inner.connections.clone();
         connections.mark_unchanged();
         // Awaited twice: the first sends, the second waits for the acknowledgement.
-        let acknowledgement = self.js().publish_with_headers(subject, headers, payload).await?;
+        let acknowledgement = js.publish_with_headers(subject, headers, payload).await?;
         // An acknowledgement that was on its way when the connection broke never comes: no need to
         // wait for all our patience to run out.
         let broken = async {
@@ -243,6 +276,10 @@ impl Bus {
         let limit = self.client().max_payload().saturating_sub(64 << 10);
         if size > limit { Err(Error::TooLarge { what: what(), size, limit }) } else { Ok(()) }
     }
+}
+
+fn context(client: &Client) -> jetstream::Context {
+    ContextBuilder::new().timeout(PATIENCE).ack_timeout(PATIENCE).build(client.clone())
 }
 
 /// Why a message is not in its stream, or may not be.
