@@ -1,5 +1,6 @@
 //! The connection.
 
+use std::future::IntoFuture as _;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -13,6 +14,7 @@ use parking_lot::Mutex;
 use tokio::sync::{OnceCell, watch};
 
 use crate::error::Cause;
+use crate::group::Group;
 use crate::lease::Sightings;
 use crate::object::FileCache;
 use crate::spec::{LEASES, OBJECTS, STATUS};
@@ -58,21 +60,30 @@ pub struct Bus {
 }
 
 struct Inner {
-    client: Client,
-    js: jetstream::Context,
+    wire: Wire,
+    /// The ways into the journal and into the work, which thousands of actors go at once.
+    journal: Group,
+    work: Group,
     partitions: OnceCell<u16>,
     leases: OnceCell<kv::Store>,
     status: OnceCell<kv::Store>,
     objects: OnceCell<ObjectStore>,
     files: FileCache,
     sightings: Mutex<Sightings>,
+}
+
+/// The connection itself.
+#[derive(Debug, Clone)]
+pub(crate) struct Wire {
+    pub client: Client,
+    js: jetstream::Context,
     /// Counts how often a connection came about.
     connections: watch::Receiver<u64>,
 }
 
 impl std::fmt::Debug for Bus {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Bus").field("state", &self.inner.client.connection_state()).finish_non_exhaustive()
+        f.debug_struct("Bus").field("state", &self.client().connection_state()).finish_non_exhaustive()
     }
 }
 
@@ -120,16 +131,17 @@ impl Bus {
         js.query_account()
             .await
             .map_err(|error| Error::NoJetStream { url: options.url.clone(), cause: error.to_string() })?;
+        let wire = Wire { client, js, connections };
         let inner = Inner {
-            client,
-            js,
+            journal: Group::new(wire.clone()),
+            work: Group::new(wire.clone()),
+            wire,
             partitions: OnceCell::new(),
             leases: OnceCell::new(),
             status: OnceCell::new(),
             objects: OnceCell::new(),
             files: FileCache::new(),
             sightings: Mutex::default(),
-            connections,
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -148,12 +160,18 @@ impl Bus {
         of.in_messages.load(Ordering::Relaxed) + of.out_messages.load(Ordering::Relaxed)
     }
 
+    /// Bytes that this connection has sent and received.
+    pub fn bytes(&self) -> u64 {
+        let of = self.client().statistics();
+        of.in_bytes.load(Ordering::Relaxed) + of.out_bytes.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn client(&self) -> &Client {
-        &self.inner.client
+        &self.inner.wire.client
     }
 
     pub(crate) fn js(&self) -> &jetstream::Context {
-        &self.inner.js
+        &self.inner.wire.js
     }
 
     pub(crate) fn partition_cell(&self) -> &OnceCell<u16> {
@@ -203,22 +221,17 @@ impl Bus {
         headers: HeaderMap,
         payload: Bytes,
     ) -> Result<u64, StoreError> {
-        let mut connections = self.inner.connections.clone();
-        connections.mark_unchanged();
-        // Awaited twice: the first sends, the second waits for the acknowledgement.
-        let acknowledgement = self.js().publish_with_headers(subject, headers, payload).await?;
-        // An acknowledgement that was on its way when the connection broke never comes: no need to
-        // wait for all our patience to run out.
-        let broken = async {
-            match connections.changed().await {
-                Ok(()) => tokio::time::sleep(AFTER_RECONNECT).await,
-                Err(_) => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            acknowledged = acknowledgement.into_future() => Ok(acknowledged?.sequence),
-            () = broken => Err(StoreError::Unknown("the connection broke before the acknowledgement came".into())),
-        }
+        self.inner.wire.store(subject, headers, payload).await
+    }
+
+    /// The way into the journal.
+    pub(crate) fn journal_group(&self) -> &Group {
+        &self.inner.journal
+    }
+
+    /// The way into the work.
+    pub(crate) fn work_group(&self) -> &Group {
+        &self.inner.work
     }
 
     /// Refuses what NATS would refuse, with a message that helps. `what` names it. Headers get 64 KiB.
@@ -227,6 +240,40 @@ impl Bus {
         if size > limit { Err(Error::TooLarge { what: what(), size, limit }) } else { Ok(()) }
     }
 }
+
+impl Wire {
+    /// As [`Bus::store`].
+    pub async fn store(
+        &self,
+        subject: String,
+        headers: HeaderMap,
+        payload: Bytes,
+    ) -> Result<u64, StoreError> {
+        let broken = self.broken();
+        // Awaited twice: the first sends, the second waits for the acknowledgement.
+        let acknowledgement = self.js.publish_with_headers(subject, headers, payload).await?;
+        tokio::select! {
+            acknowledged = acknowledgement.into_future() => Ok(acknowledged?.sequence),
+            () = broken => Err(StoreError::Unknown(BROKEN.into())),
+        }
+    }
+
+    /// Ends when the connection has been made anew since the call: an acknowledgement that was on its way when it broke
+    /// never comes, and there is no need to wait for all our patience to run out.
+    pub fn broken(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut connections = self.connections.clone();
+        connections.mark_unchanged();
+        async move {
+            match connections.changed().await {
+                Ok(()) => tokio::time::sleep(AFTER_RECONNECT).await,
+                Err(_) => std::future::pending().await,
+            }
+        }
+    }
+}
+
+/// Why an acknowledgement never came.
+pub(crate) const BROKEN: &str = "the connection broke before the acknowledgement came";
 
 /// Why a message is not in its stream, or may not be.
 #[derive(Debug, thiserror::Error)]

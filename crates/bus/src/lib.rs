@@ -10,6 +10,7 @@ mod connect;
 mod dead;
 mod drain;
 mod error;
+mod group;
 mod inbox;
 mod journal;
 mod lease;

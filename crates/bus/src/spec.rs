@@ -67,10 +67,15 @@ impl Spec {
         vec![
             Config {
                 deny_delete: true,
+                allow_atomic_publish: true,
                 metadata: HashMap::from([(PARTITIONS.to_owned(), self.partitions.to_string())]),
                 ..base(JOURNAL, &[subject::JOURNALS])
             },
-            Config { retention: RetentionPolicy::WorkQueue, ..base(WORK, &[subject::WORK]) },
+            Config {
+                retention: RetentionPolicy::WorkQueue,
+                allow_atomic_publish: true,
+                ..base(WORK, &[subject::WORK])
+            },
             base(DEAD, &[subject::DEAD]),
             Config {
                 max_age: self.lease_ttl,
@@ -129,10 +134,31 @@ impl Bus {
             if !differences.is_empty() {
                 return Err(Error::Drift { stream: name, differences });
             }
+            if wanted.allow_atomic_publish && !found.allow_atomic_publish {
+                // Of a version that did not commit in groups.
+                let config = Config { allow_atomic_publish: true, ..found };
+                let updated = self.js().update_stream(config).await;
+                updated.map_err(|error| Error::failed(format!("let stream {name} take batches"), error))?;
+            }
         }
         // Set before only if it was read from this very stream, with which `spec` agrees.
         let _ = self.partition_cell().set(spec.partitions);
         Ok(())
+    }
+
+    /// Messages that all streams and buckets have ever stored. Each is a sync of the server's where it syncs always.
+    ///
+    /// # Errors
+    /// [`Error::Failed`].
+    pub async fn stored(&self) -> Result<u64, Error> {
+        let mut stored = 0;
+        for stream in Spec::new(1).streams() {
+            let found = self.js().get_stream(&stream.name).await;
+            let found =
+                found.map_err(|error| Error::failed(format!("look up stream {}", stream.name), error))?;
+            stored += found.cached_info().state.last_sequence;
+        }
+        Ok(stored)
     }
 
     /// How many partitions agents lie in, as the journal stream says.
