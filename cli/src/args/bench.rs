@@ -156,6 +156,9 @@ pub struct BenchFleetArgs {
     /// Of these, the turns that are measured while nobody ends
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
     pub steady: u32,
+    /// End when all are back after everything was killed, before anybody submits
+    #[arg(long)]
+    pub short: bool,
     /// Processes that host agents
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(3..=64))]
     pub runners: u16,

@@ -1,5 +1,5 @@
 //! Group commit. What a process wants stored in one stream while it still waits for the stream's last word goes as one atomic batch
-//! (NATS's ADR-50): the server syncs once for all of it, and not once for each. A message that is alone goes as it is.
+//! (NATS's ADR-50): the server syncs once for all of it, and not once for each. A few go one by one.
 //!
 //! A batch is stored as a whole or not at all, so when the server refuses it for one of its messages (another host has written
 //! a journal, a letter is known) each goes again by itself.
@@ -12,6 +12,8 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::connect::{BROKEN, PATIENCE, StoreError, Wire};
 
+/// Messages that are worth a batch: the server syncs four times for one, whatever its size.
+const LEAST: usize = 8;
 /// Messages of a batch; the server takes up to 1,000.
 const MOST: usize = 512;
 /// Bytes of a batch, so that it is sent in little time.
@@ -70,10 +72,7 @@ impl Group {
 
 /// Stores all, and tells each.
 async fn commit(wire: &Wire, group: Vec<Wanted>) {
-    let all = match group.len() {
-        1 => Batch::Refused,
-        _ => batch(wire, &group).await,
-    };
+    let all = if group.len() < LEAST { Batch::Refused } else { batch(wire, &group).await };
     match all {
         Batch::Stored(first) => {
             for (wanted, sequence) in group.into_iter().zip(first..) {

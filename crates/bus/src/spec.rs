@@ -146,7 +146,7 @@ impl Bus {
         Ok(())
     }
 
-    /// Messages that all streams and buckets have ever stored. Each is a sync of the server's where it syncs always.
+    /// Messages that all streams and buckets have ever stored.
     ///
     /// # Errors
     /// [`Error::Failed`].

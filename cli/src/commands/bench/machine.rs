@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use nix::sys::stat::{major, minor, stat};
 use nix::sys::time::TimeValLike as _;
 use nix::time::{clock_getcpuclockid, clock_gettime};
 use nix::unistd::Pid;
@@ -48,4 +49,15 @@ pub fn size(folder: &Path) -> u64 {
         Err(_) => 0,
     };
     entries.map(of).sum()
+}
+
+/// Flushes of the disk that a folder is on, by all that the machine does: each sync of a file is one. 0: the system does not say.
+pub fn flushes(folder: &Path) -> u64 {
+    let Ok(device) = stat(folder).map(|stat| stat.st_dev) else { return 0 };
+    let (major, minor) = (major(device).to_string(), minor(device).to_string());
+    let disks = std::fs::read_to_string("/proc/diskstats").unwrap_or_default();
+    let fields = disks.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    // Flushes are the 16th of the statistics, which come after numbers and name (Linux, iostats.rst).
+    let mut own = fields.filter(|fields| fields.len() > 18 && fields[0] == major && fields[1] == minor);
+    own.next().and_then(|fields| fields[18].parse().ok()).unwrap_or_default()
 }

@@ -49,8 +49,10 @@ pub struct Counters {
     pub messages: u64,
     /// Bytes of them.
     pub bytes: u64,
-    /// Messages stored, each with a sync of its own where the server syncs always.
+    /// Messages stored.
     pub stored: u64,
+    /// Flushes of the disk, by all that the machine did.
+    pub syncs: u64,
     /// Turns that the model answered.
     pub turns: u64,
     /// Processor seconds by [`Place`].
@@ -62,6 +64,7 @@ impl AddAssign for Counters {
         self.messages += other.messages;
         self.bytes += other.bytes;
         self.stored += other.stored;
+        self.syncs += other.syncs;
         self.turns += other.turns;
         for (sum, more) in self.cpu.iter_mut().zip(other.cpu) {
             *sum += more;
@@ -77,6 +80,7 @@ impl Sub for Counters {
             messages: self.messages.saturating_sub(before.messages),
             bytes: self.bytes.saturating_sub(before.bytes),
             stored: self.stored.saturating_sub(before.stored),
+            syncs: self.syncs.saturating_sub(before.syncs),
             turns: self.turns.saturating_sub(before.turns),
             cpu: std::array::from_fn(|place| (self.cpu[place] - before.cpu[place]).max(0.0)),
         }
@@ -152,12 +156,13 @@ pub fn tables(args: &BenchFleetArgs, fleets: &[Fleet]) {
                 format!("{:.1}", each(used.messages as f64)),
                 format!("{:.1}", each(used.bytes as f64 / 1e3)),
                 format!("{:.2}", each(used.stored as f64)),
+                format!("{:.2}", each(used.syncs as f64)),
             ];
             row.extend(used.cpu.iter().map(|&seconds| format!("{:.2}", each(seconds * 1e3))));
             rows.push(row);
         }
     }
-    let mut head = vec!["AGENTS", "PHASE", "S", "AGENTS/S", "TURNS/S", "MSG", "KB", "SYNCS"];
+    let mut head = vec!["AGENTS", "PHASE", "S", "AGENTS/S", "TURNS/S", "MSG", "KB", "STORED", "SYNCS"];
     let cpu: Vec<String> = PLACES.iter().map(|place| format!("{} MS", place.to_uppercase())).collect();
     head.extend(cpu.iter().map(String::as_str));
     let numbers: Vec<usize> = (0..head.len()).filter(|&at| at != 1).collect();
@@ -191,7 +196,7 @@ pub fn tables(args: &BenchFleetArgs, fleets: &[Fleet]) {
         ));
     }
     print::line(format!(
-        "Messages, kilobytes, syncs and processor time for each agent. {} runners, {} partitions, authors of {} turns; one nats-server, one copy, sync {}. Machine: {}.",
+        "Messages, kilobytes of them, messages stored, syncs (flushes of the machine's disk) and processor time for each agent. {} runners, {} partitions, authors of {} turns; one nats-server, one copy, sync {}. Machine: {}.",
         args.runners,
         args.partitions,
         args.turns,
@@ -217,7 +222,7 @@ pub fn as_json(args: &BenchFleetArgs, fleets: &[Fleet]) -> serde_json::Value {
 
 /// Each single measurement: a row for each phase.
 pub fn write_csv(path: &Path, fleets: &[Fleet]) -> Result<()> {
-    let mut text = "agents,phase,seconds,of,turns,messages,bytes,stored".to_owned();
+    let mut text = "agents,phase,seconds,of,turns,messages,bytes,stored,syncs".to_owned();
     for place in PLACES {
         text += &format!(",{place}_cpu_s");
     }
@@ -234,8 +239,11 @@ pub fn write_csv(path: &Path, fleets: &[Fleet]) -> Result<()> {
             then: fleet.empty,
         };
         for Phase { name, seconds, of, used, then } in std::iter::once(&empty).chain(&fleet.phases) {
-            let Counters { messages, bytes, stored, turns, cpu } = used;
-            text += &format!("{},{name},{seconds:.3},{of},{turns},{messages},{bytes},{stored}", fleet.agents);
+            let Counters { messages, bytes, stored, syncs, turns, cpu } = used;
+            text += &format!(
+                "{},{name},{seconds:.3},{of},{turns},{messages},{bytes},{stored},{syncs}",
+                fleet.agents
+            );
             for seconds in cpu {
                 text += &format!(",{seconds:.3}");
             }

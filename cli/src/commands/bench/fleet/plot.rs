@@ -28,11 +28,11 @@ const MEASURES: [Measure; 9] = [
         fleet.phase("activate").map(|phase| each(phase, phase.used.messages as f64))
     }),
     ("syncs to activate one", |fleet| {
-        fleet.phase("activate").map(|phase| each(phase, phase.used.stored as f64))
+        fleet.phase("activate").map(|phase| each(phase, phase.used.syncs as f64))
     }),
     ("turns a second", |fleet| fleet.phase("steady").map(|phase| phase.used.turns as f64 / phase.seconds)),
     ("syncs a turn", |fleet| {
-        fleet.phase("steady").map(|phase| phase.used.stored as f64 / phase.used.turns.max(1) as f64)
+        fleet.phase("steady").map(|phase| phase.used.syncs as f64 / phase.used.turns.max(1) as f64)
     }),
     ("processor ms to activate one", |fleet| fleet.phase("activate").map(processor)),
     ("runners' KB for a live one", |fleet| {

@@ -262,6 +262,7 @@ impl<'a> Stage<'a> {
         sum.messages += self.bus.messages();
         sum.bytes += self.bus.bytes();
         sum.stored += self.bus.stored().await.map_err(fault)?;
+        sum.syncs += machine::flushes(self.folder.path());
         if let Some(server) = &self.server {
             sum.cpu[Place::Server as usize] += machine::cpu(server.pid()).as_secs_f64();
         }
