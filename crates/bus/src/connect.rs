@@ -1,5 +1,6 @@
 //! The connection.
 
+use std::future::IntoFuture as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -13,6 +14,7 @@ use tokio::sync::{OnceCell, watch};
 use tokio::time::Instant;
 
 use crate::error::Cause;
+use crate::group::Group;
 use crate::object::FileCache;
 use crate::session::Slot;
 use crate::spec::{HOSTS, OBJECTS, STATUS};
@@ -64,11 +66,13 @@ pub struct Bus {
 }
 
 struct Inner {
-    client: Client,
-    js: jetstream::Context,
+    wire: Wire,
+    /// The ways into the journal and into the work, which thousands of actors go at once.
+    journal: Group,
+    work: Group,
     partitions: OnceCell<u16>,
     /// For the bucket of hosts: it has its own limit on writes under way, so that no renewal waits behind thousands of records.
-    hosts_js: jetstream::Context,
+    hosts_wire: Wire,
     hosts: OnceCell<kv::Store>,
     status: OnceCell<kv::Store>,
     objects: OnceCell<ObjectStore>,
@@ -77,13 +81,20 @@ struct Inner {
     /// Names this connection's sessions, with a number.
     host: String,
     sessions: AtomicU64,
+}
+
+/// The connection itself.
+#[derive(Debug, Clone)]
+pub(crate) struct Wire {
+    pub client: Client,
+    js: jetstream::Context,
     /// Counts how often a connection came about.
     connections: watch::Receiver<u64>,
 }
 
 impl std::fmt::Debug for Bus {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Bus").field("state", &self.inner.client.connection_state()).finish_non_exhaustive()
+        f.debug_struct("Bus").field("state", &self.client().connection_state()).finish_non_exhaustive()
     }
 }
 
@@ -141,10 +152,12 @@ impl Bus {
             }
             tokio::time::sleep(BETWEEN).await;
         }
+        let wire = Wire { client: client.clone(), js, connections };
         let inner = Inner {
-            hosts_js: context(&client),
-            client,
-            js,
+            journal: Group::new(wire.clone()),
+            work: Group::new(wire.clone()),
+            hosts_wire: Wire { js: context(&client), ..wire.clone() },
+            wire,
             partitions: OnceCell::new(),
             hosts: OnceCell::new(),
             status: OnceCell::new(),
@@ -153,7 +166,6 @@ impl Bus {
             session: Slot::default(),
             host: format!("{:032x}", rand::random::<u128>()),
             sessions: AtomicU64::new(0),
-            connections,
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -172,12 +184,18 @@ impl Bus {
         of.in_messages.load(Ordering::Relaxed) + of.out_messages.load(Ordering::Relaxed)
     }
 
+    /// Bytes that this connection has sent and received.
+    pub fn bytes(&self) -> u64 {
+        let of = self.client().statistics();
+        of.in_bytes.load(Ordering::Relaxed) + of.out_bytes.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn client(&self) -> &Client {
-        &self.inner.client
+        &self.inner.wire.client
     }
 
     pub(crate) fn js(&self) -> &jetstream::Context {
-        &self.inner.js
+        &self.inner.wire.js
     }
 
     pub(crate) fn partition_cell(&self) -> &OnceCell<u16> {
@@ -202,7 +220,7 @@ impl Bus {
     }
 
     pub(crate) async fn hosts(&self) -> Result<&kv::Store, Error> {
-        self.inner.hosts.get_or_try_init(|| Self::bucket(&self.inner.hosts_js, HOSTS)).await
+        self.inner.hosts.get_or_try_init(|| Self::bucket(&self.inner.hosts_wire.js, HOSTS)).await
     }
 
     pub(crate) async fn statuses(&self) -> Result<&kv::Store, Error> {
@@ -233,7 +251,7 @@ impl Bus {
         headers: HeaderMap,
         payload: Bytes,
     ) -> Result<u64, StoreError> {
-        self.store_by(self.js(), subject, headers, payload).await
+        self.inner.wire.store(subject, headers, payload).await
     }
 
     /// The same for the bucket of hosts.
@@ -243,32 +261,17 @@ impl Bus {
         headers: HeaderMap,
         payload: Bytes,
     ) -> Result<u64, StoreError> {
-        self.store_by(&self.inner.hosts_js, subject, headers, payload).await
+        self.inner.hosts_wire.store(subject, headers, payload).await
     }
 
-    async fn store_by(
-        &self,
-        js: &jetstream::Context,
-        subject: String,
-        headers: HeaderMap,
-        payload: Bytes,
-    ) -> Result<u64, StoreError> {
-        let mut connections = self.inner.connections.clone();
-        connections.mark_unchanged();
-        // Awaited twice: the first sends, the second waits for the acknowledgement.
-        let acknowledgement = js.publish_with_headers(subject, headers, payload).await?;
-        // An acknowledgement that was on its way when the connection broke never comes: no need to
-        // wait for all our patience to run out.
-        let broken = async {
-            match connections.changed().await {
-                Ok(()) => tokio::time::sleep(AFTER_RECONNECT).await,
-                Err(_) => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            acknowledged = acknowledgement.into_future() => Ok(acknowledged?.sequence),
-            () = broken => Err(StoreError::Unknown("the connection broke before the acknowledgement came".into())),
-        }
+    /// The way into the journal.
+    pub(crate) fn journal_group(&self) -> &Group {
+        &self.inner.journal
+    }
+
+    /// The way into the work.
+    pub(crate) fn work_group(&self) -> &Group {
+        &self.inner.work
     }
 
     /// Refuses what NATS would refuse, with a message that helps. `what` names it. Headers get 64 KiB.
@@ -281,6 +284,40 @@ impl Bus {
 fn context(client: &Client) -> jetstream::Context {
     ContextBuilder::new().timeout(PATIENCE).ack_timeout(PATIENCE).build(client.clone())
 }
+
+impl Wire {
+    /// As [`Bus::store`].
+    pub async fn store(
+        &self,
+        subject: String,
+        headers: HeaderMap,
+        payload: Bytes,
+    ) -> Result<u64, StoreError> {
+        let broken = self.broken();
+        // Awaited twice: the first sends, the second waits for the acknowledgement.
+        let acknowledgement = self.js.publish_with_headers(subject, headers, payload).await?;
+        tokio::select! {
+            acknowledged = acknowledgement.into_future() => Ok(acknowledged?.sequence),
+            () = broken => Err(StoreError::Unknown(BROKEN.into())),
+        }
+    }
+
+    /// Ends when the connection has been made anew since the call: an acknowledgement that was on its way when it broke
+    /// never comes, and there is no need to wait for all our patience to run out.
+    pub fn broken(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut connections = self.connections.clone();
+        connections.mark_unchanged();
+        async move {
+            match connections.changed().await {
+                Ok(()) => tokio::time::sleep(AFTER_RECONNECT).await,
+                Err(_) => std::future::pending().await,
+            }
+        }
+    }
+}
+
+/// Why an acknowledgement never came.
+pub(crate) const BROKEN: &str = "the connection broke before the acknowledgement came";
 
 /// Why a message is not in its stream, or may not be.
 #[derive(Debug, thiserror::Error)]

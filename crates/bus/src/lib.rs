@@ -13,6 +13,7 @@ mod dead;
 mod drain;
 mod error;
 mod former;
+mod group;
 mod hosts;
 mod inbox;
 mod journal;

@@ -73,10 +73,15 @@ impl Spec {
         vec![
             Config {
                 deny_delete: true,
+                allow_atomic_publish: true,
                 metadata: HashMap::from([(PARTITIONS.to_owned(), self.partitions.to_string())]),
                 ..base(JOURNAL, &[subject::JOURNALS])
             },
-            Config { retention: RetentionPolicy::WorkQueue, ..base(WORK, &[subject::WORK]) },
+            Config {
+                retention: RetentionPolicy::WorkQueue,
+                allow_atomic_publish: true,
+                ..base(WORK, &[subject::WORK])
+            },
             base(DEAD, &[subject::DEAD]),
             Config {
                 // Keys of dead sessions, and the marks of deleted keys, go by themselves.
@@ -121,6 +126,12 @@ impl Bus {
             if !differences.is_empty() {
                 return Err(Error::Drift { stream: name, differences });
             }
+            if wanted.allow_atomic_publish && !found.allow_atomic_publish {
+                // Of a version that did not commit in groups.
+                let config = Config { allow_atomic_publish: true, ..found };
+                let updated = self.js().update_stream(config).await;
+                updated.map_err(|error| Error::failed(format!("let stream {name} take batches"), error))?;
+            }
         }
         // Set before only if it was read from this very stream, with which `spec` agrees.
         let _ = self.partition_cell().set(spec.partitions);
@@ -163,6 +174,21 @@ impl Bus {
             }
         }
         Ok(true)
+    }
+
+    /// Messages that all streams and buckets have ever stored.
+    ///
+    /// # Errors
+    /// [`Error::Failed`].
+    pub async fn stored(&self) -> Result<u64, Error> {
+        let mut stored = 0;
+        for stream in Spec::new(1).streams() {
+            let found = self.js().get_stream(&stream.name).await;
+            let found =
+                found.map_err(|error| Error::failed(format!("look up stream {}", stream.name), error))?;
+            stored += found.cached_info().state.last_sequence;
+        }
+        Ok(stored)
     }
 
     /// How many partitions agents lie in, as the journal stream says.
