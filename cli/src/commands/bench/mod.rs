@@ -5,6 +5,7 @@ mod certify;
 mod check;
 mod machine;
 mod merge;
+mod power;
 mod recovery;
 mod run;
 
@@ -19,6 +20,7 @@ pub fn bench(what: &Bench) -> Result<Exit> {
         Bench::Certify(args) => certify::certify(args),
         Bench::Actors(args) => actors::actors(args),
         Bench::Recovery(args) => recovery::recovery(args),
+        Bench::Power(args) => power::power(args),
         Bench::Runner => recovery::runner(),
         Bench::Run { which, output } => run::run(which, output.output),
     }
