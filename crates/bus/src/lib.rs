@@ -31,7 +31,7 @@ pub use inbox::{Delivery, Inbox};
 pub use inspect::{QueueState, Room, StreamState};
 pub use lease::{Hold, Lease, Term};
 pub use request::{Asked, RequestError, ServeLimit};
-pub use server::{Server, ServerError, ServerOptions, SyncMode};
+pub use server::{Cluster, ClusterOptions, Server, ServerError, ServerOptions, SyncMode};
 pub use spec::Spec;
 pub use status::{StatusKey, StatusWriter, is_at_work};
 pub use work::{KeepAlive, Work};
