@@ -23,18 +23,21 @@ fn what_was_acknowledged_survives_a_power_failure_when_it_is_synced_always() {
     let mut settings = 0;
     for row in told["rows"].as_array().unwrap() {
         let number = |key: &str| row[key].as_u64().unwrap();
-        assert!(number("acknowledged") > 100, "{row}");
+        assert!(number("acknowledged") > 50, "{row}");
         // One append of each writer may be stored and not yet acknowledged.
-        assert!(number("unasked") <= 2 * told["writers"].as_u64().unwrap(), "{row}");
-        match row["sync"].as_str().unwrap() {
-            "always" => {
+        assert!(number("unasked") <= told["writers"].as_u64().unwrap(), "{row}");
+        match (row["sync"].as_str().unwrap(), row["names"].as_str().unwrap()) {
+            ("always", "journal") => {
                 assert_eq!(number("lost"), 0, "{row}");
-                assert!(number("syncs") >= number("acknowledged"), "{row}");
+                assert!(number("syncs") > 0, "{row}");
             }
+            // nats-server syncs files and no folders.
+            ("always", _) => assert!(number("lost") == 0 || number("folder_syncs") == 0, "{row}"),
             // That the disk forgets shows where it is allowed to.
-            _ => assert!(number("lost") > 0, "{row}"),
+            _ if row["fails"] != "leader" => assert!(number("lost") > 0, "{row}"),
+            _ => {}
         }
         settings += 1;
     }
-    assert_eq!(settings, 4);
+    assert_eq!(settings, 12);
 }

@@ -169,11 +169,11 @@ pub struct BenchRecoveryArgs {
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\
 nats-server's store lies on a disk in memory that forgets what was not synced when it is killed:
-needs /dev/fuse, and root or fusermount3. Exit codes: 0; 1 something acknowledged was lost that
-was to be on disk.")]
+needs /dev/fuse, and root or fusermount3. Exit codes: 0; 1 something that was acknowledged under
+`sync always` was lost on a disk with a journal of names.")]
 pub struct BenchPowerArgs {
-    /// Power failures for each setting, each on a new disk
-    #[arg(long, default_value_t = 5)]
+    /// Power failures for each setting, each on new disks
+    #[arg(long, default_value_t = 3)]
     pub failures: usize,
     /// How long records are appended before the power fails
     #[arg(long, default_value = "2s", value_name = "DURATION")]
@@ -181,11 +181,14 @@ pub struct BenchPowerArgs {
     /// Journals that are written at once
     #[arg(long, default_value_t = 16)]
     pub writers: usize,
+    /// Whose power fails
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [BenchFails::Alone, BenchFails::Leader, BenchFails::All])]
+    pub fails: Vec<BenchFails>,
     /// When nats-server has on disk what it acknowledges
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = [BenchSync::Always, BenchSync::Interval])]
     pub sync: Vec<BenchSync>,
     /// Which names of files the disk keeps
-    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [BenchNames::Folder, BenchNames::Journal])]
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [BenchNames::Journal])]
     pub names: Vec<BenchNames>,
     /// Where to write each single measurement
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
@@ -196,6 +199,18 @@ pub struct BenchPowerArgs {
     /// How to print.
     #[command(flatten)]
     pub output: OutputArgs,
+}
+
+/// Whose power fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BenchFails {
+    /// A server alone, streams of one copy
+    Alone,
+    /// Of three servers, streams of three copies, the one that leads; the others go on
+    Leader,
+    /// All three of those at once
+    All,
 }
 
 /// Which names of files a power failure leaves.

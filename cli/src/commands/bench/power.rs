@@ -1,25 +1,18 @@
 //! `atlas bench power`: records are appended, the power fails, and it is counted what was acknowledged and is gone.
 
-use std::path::Path;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+mod trial;
 
-use atlas_bus::{Bus, Error, Server, ServerOptions, Spec, SyncMode};
-use atlas_disk::{LossyDisk, Names};
-use atlas_domain::{ActorId, ActorKind, RunId};
-use atlas_proto::Record;
-use parking_lot::Mutex;
+use std::path::Path;
+use std::time::Duration;
+
 use serde_json::json;
-use tokio::task::JoinSet;
 
 use super::machine;
-use crate::args::{BenchNames, BenchPowerArgs, BenchSync, Output};
-use crate::attach::nats_server;
+use crate::args::{BenchFails, BenchNames, BenchPowerArgs, BenchSync, Output};
 use crate::failure::{Exit, Failure, Result};
 use crate::print;
+use trial::{EVENT, Failed, failure};
 
-/// Bytes of a record's event.
-const EVENT: usize = 256;
 /// What others measured: who, on what, acknowledged, lost, where it is said.
 const PEER: (&str, &str, u64, u64, &str) = (
     "Jepsen",
@@ -32,25 +25,9 @@ const PEER: (&str, &str, u64, u64, &str) = (
 /// A setting that is tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Setting {
+    fails: BenchFails,
     sync: BenchSync,
     names: BenchNames,
-}
-
-/// What one power failure did.
-#[derive(Debug, Clone, Copy)]
-struct Failed {
-    acknowledged: u64,
-    lost: u64,
-    /// Of the lost ones, those after which another of the same journal survived.
-    holes: u64,
-    /// Records that survived though nobody had been told of them, or in another form.
-    unasked: u64,
-    /// From the acknowledgement of the oldest that is lost to the failure.
-    window: Duration,
-    /// From the first append to the failure.
-    took: Duration,
-    /// Files that the server synced meanwhile.
-    syncs: u64,
 }
 
 struct Row {
@@ -67,6 +44,16 @@ impl Row {
         self.failures.iter().map(|failed| failed.took).sum()
     }
 
+    /// Whether Atlas promises that nothing is lost.
+    fn is_promised(&self) -> bool {
+        self.setting.sync == BenchSync::Always && self.setting.names == BenchNames::Journal
+    }
+
+    /// Appends a second, up to the failure.
+    fn rate(&self) -> f64 {
+        self.sum(|failed| failed.before) as f64 / self.took().as_secs_f64()
+    }
+
     fn window(&self) -> Duration {
         self.failures.iter().map(|failed| failed.window).max().unwrap_or_default()
     }
@@ -79,136 +66,25 @@ pub fn power(args: &BenchPowerArgs) -> Result<Exit> {
     }
     let runtime = tokio::runtime::Runtime::new().map_err(fault)?;
     let mut rows = vec![];
-    for &sync in &args.sync {
-        for &names in &args.names {
-            let setting = Setting { sync, names };
-            if args.output.output == Output::Text {
-                print::error_line(print::styled(print::FAINT, format!("{} …", told(setting))));
-            }
-            let failures = (0..args.failures).map(|_| runtime.block_on(failure(args, setting)));
-            rows.push(Row { setting, failures: failures.collect::<Result<_>>()? });
+    let of_sync = |fails, sync| args.names.iter().map(move |&names| Setting { fails, sync, names });
+    let of_fails = |fails| args.sync.iter().flat_map(move |&sync| of_sync(fails, sync));
+    for setting in args.fails.iter().flat_map(|&fails| of_fails(fails)) {
+        if args.output.output == Output::Text {
+            print::error_line(print::styled(print::FAINT, format!("{} …", told(setting))));
         }
+        let failures = (0..args.failures).map(|_| runtime.block_on(failure(args, setting)));
+        rows.push(Row { setting, failures: failures.collect::<Result<_>>()? });
     }
     if let Some(path) = &args.csv {
         write_csv(path, &rows)?;
     }
     report(args, &rows)?;
-    let kept = |row: &Row| row.setting.sync == BenchSync::Interval || row.sum(|failed| failed.lost) == 0;
+    let kept = |row: &Row| !row.is_promised() || row.sum(|failed| failed.lost) == 0;
     Ok(if rows.iter().all(kept) { Exit::Done } else { Exit::Fault })
 }
 
 fn fault(error: impl std::fmt::Display) -> Failure {
     Failure::fault(error.to_string())
-}
-
-/// Acknowledged records of one journal: its sequence in the stream, and when that was known.
-type Acknowledged = Arc<Mutex<Vec<(u64, Instant)>>>;
-
-/// One power failure, on a new disk.
-async fn failure(args: &BenchPowerArgs, setting: Setting) -> Result<Failed> {
-    let folder = tempfile::tempdir().map_err(fault)?;
-    // Only what JetStream stores lies on the disk that forgets: the server's log is to be read afterwards.
-    let store = folder.path().join("jetstream");
-    std::fs::create_dir(&store).map_err(fault)?;
-    let names = match setting.names {
-        BenchNames::Folder => Names::ByFolder,
-        BenchNames::Journal => Names::Journaled,
-    };
-    let mut disk = LossyDisk::mount(&store, names).map_err(fault)?;
-    let options = ServerOptions {
-        sync: match setting.sync {
-            BenchSync::Always => SyncMode::Always,
-            BenchSync::Interval => SyncMode::Interval,
-        },
-        ..ServerOptions::new(nats_server(args.cache.as_deref()), folder.path().to_owned())
-    };
-    let server = Server::start(options.clone()).await.map_err(fault)?;
-    let bus = Bus::connect(&server.options("bench")).await.map_err(fault)?;
-    bus.ensure_spec(&Spec::new(4)).await.map_err(fault)?;
-
-    let begun = Instant::now();
-    let synced = disk.traffic().syncs;
-    let run = RunId::new("power").map_err(fault)?;
-    let mut journals: Vec<(ActorId, Acknowledged)> = vec![];
-    let mut writers = JoinSet::new();
-    for number in 0..args.writers {
-        let actor = ActorId { run: run.clone(), kind: ActorKind::Agent, id: format!("writer-{number}") };
-        let acknowledged = Acknowledged::default();
-        journals.push((actor.clone(), Arc::clone(&acknowledged)));
-        writers.spawn(write(bus.clone(), actor, acknowledged));
-    }
-    tokio::time::sleep(args.time.get()).await;
-    // They go on until there is nobody to write to.
-    server.kill().await;
-    let failed = Instant::now();
-    writers.shutdown().await;
-    let syncs = disk.traffic().syncs - synced;
-    drop(bus);
-    disk.power_fail().map_err(fault)?;
-
-    let server = Server::start(options).await.map_err(fault)?;
-    let bus = Bus::connect(&server.options("bench")).await.map_err(fault)?;
-    let mut found = Failed {
-        acknowledged: 0,
-        lost: 0,
-        holes: 0,
-        unasked: 0,
-        window: Duration::ZERO,
-        took: failed - begun,
-        syncs,
-    };
-    for (actor, acknowledged) in &journals {
-        let survived = match bus.records(actor).await {
-            // Not even the stream has survived.
-            Err(Error::NotPrepared { .. }) => vec![],
-            records => records.map_err(fault)?,
-        };
-        found.count(actor, &acknowledged.lock(), &survived, failed);
-    }
-    server.stop().await;
-    Ok(found)
-}
-
-/// Appends records to a journal, one after the other, for as long as they are acknowledged.
-async fn write(bus: Bus, actor: ActorId, acknowledged: Acknowledged) {
-    let mut after = 0;
-    for number in 0.. {
-        let Ok(sequence) = bus.append(&actor, &record(&actor, number), after).await else { return };
-        acknowledged.lock().push((sequence, Instant::now()));
-        after = sequence;
-    }
-}
-
-/// The `number`th record of a journal: no two are alike.
-fn record(actor: &ActorId, number: usize) -> Record {
-    let cause = format!("{actor}:{number}");
-    let event = cause.bytes().cycle().take(EVENT).collect();
-    Record { version: 1, cause, events: vec![event], ..Record::default() }
-}
-
-impl Failed {
-    fn count(
-        &mut self,
-        actor: &ActorId,
-        acknowledged: &[(u64, Instant)],
-        survived: &[(u64, Record)],
-        failed: Instant,
-    ) {
-        let last = survived.last().map_or(0, |(sequence, _)| *sequence);
-        let mut known = 0;
-        for (number, (sequence, at)) in acknowledged.iter().enumerate() {
-            self.acknowledged += 1;
-            let there = survived.binary_search_by_key(sequence, |(sequence, _)| *sequence);
-            if there.is_ok_and(|at| survived[at].1 == record(actor, number)) {
-                known += 1;
-                continue;
-            }
-            self.lost += 1;
-            self.holes += u64::from(*sequence < last);
-            self.window = self.window.max(failed.saturating_duration_since(*at));
-        }
-        self.unasked += survived.len() as u64 - known;
-    }
 }
 
 fn told(setting: Setting) -> String {
@@ -220,7 +96,12 @@ fn told(setting: Setting) -> String {
         BenchNames::Folder => "folder",
         BenchNames::Journal => "journal",
     };
-    format!("sync {sync}, names by {names}")
+    let fails = match setting.fails {
+        BenchFails::Alone => "a server alone",
+        BenchFails::Leader => "the leader of three",
+        BenchFails::All => "all of three",
+    };
+    format!("{fails}; sync {sync}; names by {names}")
 }
 
 fn report(args: &BenchPowerArgs, rows: &[Row]) -> Result<()> {
@@ -229,10 +110,10 @@ fn report(args: &BenchPowerArgs, rows: &[Row]) -> Result<()> {
         let rows = rows.iter().map(|row| {
             let acknowledged = row.sum(|f| f.acknowledged);
             json!({
-                "sync": row.setting.sync, "names": row.setting.names, "failures": row.failures.len(),
+                "fails": row.setting.fails, "sync": row.setting.sync, "names": row.setting.names, "failures": row.failures.len(),
                 "acknowledged": acknowledged, "lost": row.sum(|f| f.lost), "lost_share": share(row.sum(|f| f.lost), acknowledged),
                 "holes": row.sum(|f| f.holes), "unasked": row.sum(|f| f.unasked), "window_s": row.window().as_secs_f64(),
-                "appends_per_second": acknowledged as f64 / row.took().as_secs_f64(), "syncs": row.sum(|f| f.syncs),
+                "appends_per_second": row.rate(), "syncs": row.sum(|f| f.syncs), "folder_syncs": row.sum(|f| f.folder_syncs),
             })
         });
         let rows: Vec<_> = rows.collect();
@@ -248,7 +129,7 @@ fn report(args: &BenchPowerArgs, rows: &[Row]) -> Result<()> {
             format!("{:.1} %", 100.0 * share(lost, acknowledged)),
             row.sum(|f| f.holes).to_string(),
             if lost == 0 { "–".to_owned() } else { format!("{:.1} s", row.window().as_secs_f64()) },
-            format!("{:.0}", acknowledged as f64 / row.took().as_secs_f64()),
+            format!("{:.0}", row.rate()),
         ]
     };
     let mut table: Vec<Vec<String>> = rows.iter().map(cells).collect();
@@ -276,12 +157,13 @@ fn report(args: &BenchPowerArgs, rows: &[Row]) -> Result<()> {
 }
 
 fn write_csv(path: &Path, rows: &[Row]) -> Result<()> {
-    let mut text = "setting,failure,acknowledged,lost,holes,unasked,window_s,took_s,syncs\n".to_owned();
+    let mut text =
+        "setting,failure,acknowledged,lost,holes,unasked,window_s,took_s,syncs,folder_syncs\n".to_owned();
     for row in rows {
         for (number, failed) in row.failures.iter().enumerate() {
             text += &format!(
-                "{},{},{},{},{},{},{:.3},{:.3},{}\n",
-                told(row.setting).replace(',', ";"),
+                "{},{},{},{},{},{},{:.3},{:.3},{},{}\n",
+                told(row.setting),
                 number + 1,
                 failed.acknowledged,
                 failed.lost,
@@ -289,7 +171,8 @@ fn write_csv(path: &Path, rows: &[Row]) -> Result<()> {
                 failed.unasked,
                 failed.window.as_secs_f64(),
                 failed.took.as_secs_f64(),
-                failed.syncs
+                failed.syncs,
+                failed.folder_syncs
             );
         }
     }
