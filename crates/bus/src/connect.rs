@@ -27,6 +27,9 @@ pub(crate) const MINIMUM_TEXT: &str = "2.12";
 /// before it is acknowledged.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
+/// How long a cluster, or one of its streams, may be without a leader, or without a node that answers.
+pub(crate) const ABSENCE: Duration = Duration::from_secs(30);
+
 /// Pause before what a cluster cannot do yet is asked for again.
 pub(crate) const BETWEEN: Duration = Duration::from_millis(50);
 
@@ -121,7 +124,7 @@ impl Bus {
             });
         }
         let js = ContextBuilder::new().timeout(PATIENCE).ack_timeout(PATIENCE).build(client.clone());
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + ABSENCE;
         while let Err(error) = js.query_account().await {
             // The nodes of a cluster may be choosing their leader.
             let passes = match error.kind() {
