@@ -5,7 +5,7 @@ use async_nats::jetstream;
 use atlas_bus::Bus;
 use atlas_domain::{ActorId, ActorKind, RunId};
 use atlas_proto::{HumanReply, Letter, Record, letter};
-use atlas_testkit::TestNats;
+use atlas_testkit::{TestCluster, TestNats};
 
 const JOURNAL: &str = "ATLAS_JOURNAL";
 
@@ -76,4 +76,28 @@ async fn what_waits_what_is_taken_and_what_is_taken_again_is_seen() {
     assert!(streams.iter().all(|stream| stream.copies == 1 && stream.behind.is_empty()), "{streams:?}");
     let room = bus.room().await.unwrap();
     assert!(room.used >= streams.iter().map(|stream| stream.bytes).sum(), "{room:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_quorum_nothing_is_stored_and_with_one_again_all_goes_on() {
+    let mut nats = TestCluster::start().await;
+    let bus = nats.bus().await;
+    let first = bus.append(&actor(), &record("first"), 0).await.unwrap();
+    nats.cluster.kill_node(1).await;
+    nats.cluster.kill_node(2).await;
+    let words = bus.streams().await.unwrap_err().to_string();
+    assert!(words.contains("could not look up stream ATLAS_JOURNAL"), "{words}");
+    let appending = tokio::spawn({
+        let bus = bus.clone();
+        async move { bus.append(&actor(), &record("second"), first).await }
+    });
+    nats.cluster.start_node(1).await.unwrap();
+    appending.await.unwrap().unwrap();
+    let causes: Vec<String> =
+        bus.records(&actor()).await.unwrap().into_iter().map(|(_, record)| record.cause).collect();
+    assert_eq!(causes, ["first", "second"]);
+    // The third is away still, and that is seen.
+    while bus.streams().await.unwrap().iter().any(|stream| stream.behind != ["n2"] || stream.leader.is_none())
+    {
+    }
 }
