@@ -7,6 +7,7 @@ mod fleet;
 mod journal;
 mod machine;
 mod merge;
+mod power;
 mod recovery;
 mod run;
 
@@ -24,6 +25,7 @@ pub fn bench(what: &Bench) -> Result<Exit> {
         Bench::Fleet(args) => fleet::fleet(args),
         Bench::Part => fleet::part(),
         Bench::Recovery(args) => recovery::recovery(args),
+        Bench::Power(args) => power::power(args),
         Bench::Runner => recovery::runner(),
         Bench::Run { which, output } => run::run(which, output.output),
     }
