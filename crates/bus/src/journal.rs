@@ -166,6 +166,26 @@ impl Bus {
         is_tombstone(record)
     }
 
+    /// Hands every record of all live journals of a run that comes after `after` in the stream to `visit`, in stream order: for those who
+    /// read along. Of archived actors comes what [`Bus::sweep`] gives.
+    ///
+    /// # Errors
+    /// As [`Bus::sweep`].
+    pub async fn journals_after(
+        &self,
+        run: &RunId,
+        after: u64,
+        mut visit: impl FnMut(ActorId, u64, Record) -> Result<(), Error> + Send,
+    ) -> Result<(), Error> {
+        self.read_after(JOURNAL, &format!("atlas.journal.{run}.>"), after, |stored| {
+            match subject::actor_of_journal(&stored.subject) {
+                Some(actor) => visit(actor, stored.sequence, decode(&stored)?),
+                None => Ok(()),
+            }
+        })
+        .await
+    }
+
     async fn last(&self, subject: &str) -> Result<Option<Stored>, Error> {
         let mut last = None;
         self.read(JOURNAL, subject, |stored| {
