@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use async_nats::jetstream::context::{ContextBuilder, PublishErrorKind};
+use async_nats::jetstream::context::{AccountErrorKind, ContextBuilder, PublishErrorKind};
 use async_nats::jetstream::object_store::ObjectStore;
-use async_nats::jetstream::{self, kv};
+use async_nats::jetstream::{self, ErrorCode, kv};
 use async_nats::{Client, ConnectOptions, Event, HeaderMap};
 use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::{OnceCell, watch};
+use tokio::time::Instant;
 
 use crate::error::Cause;
 use crate::lease::Sightings;
@@ -32,6 +33,9 @@ const PING: Duration = Duration::from_secs(1);
 
 /// How long a server may take to greet; then the next is tried.
 const GREETING: Duration = Duration::from_secs(2);
+
+/// Pause before what a cluster cannot do yet is asked for again.
+pub(crate) const BETWEEN: Duration = Duration::from_millis(50);
 
 /// How long an acknowledgement may take after the connection was made anew.
 const AFTER_RECONNECT: Duration = Duration::from_secs(1);
@@ -125,9 +129,19 @@ impl Bus {
             });
         }
         let js = ContextBuilder::new().timeout(PATIENCE).ack_timeout(PATIENCE).build(client.clone());
-        js.query_account()
-            .await
-            .map_err(|error| Error::NoJetStream { url: options.url.clone(), cause: error.to_string() })?;
+        let deadline = Instant::now() + PATIENCE;
+        while let Err(error) = js.query_account().await {
+            // The nodes of a cluster may be choosing their leader.
+            let passes = match error.kind() {
+                AccountErrorKind::JetStream(ref error) => is_passing(error),
+                AccountErrorKind::TimedOut => true,
+                AccountErrorKind::JetStreamUnavailable | AccountErrorKind::Other => false,
+            };
+            if !passes || Instant::now() > deadline {
+                return Err(Error::NoJetStream { url: options.url.clone(), cause: error.to_string() });
+            }
+            tokio::time::sleep(BETWEEN).await;
+        }
         let inner = Inner {
             client,
             js,
@@ -258,6 +272,17 @@ impl From<jetstream::context::PublishError> for StoreError {
             Self::Unknown(error.into())
         }
     }
+}
+
+/// Whether a cluster says that it is between leaders, or that nodes which it needs are not there yet.
+pub(crate) fn is_passing(error: &jetstream::Error) -> bool {
+    [
+        ErrorCode::CLUSTER_NOT_AVAILABLE,
+        ErrorCode::CLUSTER_NO_PEERS,
+        ErrorCode::CLUSTER_NOT_LEADER,
+        ErrorCode::INSUFFICIENT_RESOURCES,
+    ]
+    .contains(&error.error_code())
 }
 
 /// Major and minor of a version like `2.15.1` or `v2.12.0-beta.1`.

@@ -29,7 +29,7 @@ pub use error::{AppendError, Error};
 pub use inbox::{Delivery, Inbox};
 pub use lease::{Hold, Lease, Term};
 pub use request::{Asked, RequestError, ServeLimit};
-pub use server::{Server, ServerError, ServerOptions, SyncMode};
+pub use server::{Cluster, ClusterOptions, Server, ServerError, ServerOptions, SyncMode};
 pub use spec::Spec;
 pub use status::{StatusKey, StatusWriter, is_at_work};
 pub use work::{KeepAlive, Work};

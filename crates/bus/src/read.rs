@@ -1,24 +1,29 @@
 //! Reading streams in batches by JetStream's direct get (ADR-31): no consumer is created, so 30,000
 //! actors can be read without a consumer each. (The crate `jetstream-extra` has it for an older async-nats.)
 //!
-//! On a cluster a follower may answer, and lag. That is safe here: what is decided on such a reading is
-//! written by compare-and-set.
+//! On a cluster a follower may answer, and lag. What acts on a reading before it writes must not have it so: a host that wakes an
+//! actor from a journal without its last record would make a paid call again. There the stream's leader is asked for the last
+//! message first, and the reading goes on until it has that ([`Bus::read_whole`]). Where a reading is shown to people, or only says
+//! what to try next, `Bus::read` is enough.
 
 use std::time::Duration;
 
 use async_nats::HeaderMap;
+use async_nats::jetstream::stream::LastRawMessageErrorKind;
 use bytes::Bytes;
 use futures::StreamExt as _;
+use tokio::time::{Instant, sleep};
 
-use crate::connect::header;
+use crate::connect::{BETWEEN, PATIENCE, header, is_passing};
+use crate::error::Cause;
 use crate::{Bus, Error};
 
 /// Messages a page.
 const PAGE: usize = 512;
 /// Bytes a page, so that one reader cannot swamp the connection.
 const PAGE_BYTES: usize = 8 << 20;
-/// How long the next message of a page may take.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a stream may be without a leader.
+const LEADER: Duration = Duration::from_secs(30);
 /// Pages that may fail in a row.
 const ATTEMPTS: u32 = 3;
 
@@ -72,6 +77,67 @@ impl Bus {
                         return Err(Error::failed(format!("read {filter} of stream {stream}"), cause));
                     }
                 }
+            }
+        }
+    }
+
+    /// As [`Bus::read_after`], with everything that was acknowledged before this call, whichever node answers.
+    pub(crate) async fn read_whole(
+        &self,
+        stream: &str,
+        filter: &str,
+        after: u64,
+        mut visit: impl FnMut(Stored) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let mut seen = after;
+        let deadline = Instant::now() + PATIENCE;
+        while let Some(last) = self.last(stream, filter).await?.filter(|last| last.sequence > seen) {
+            self.read_after(stream, filter, seen, |stored| {
+                seen = stored.sequence;
+                visit(stored)
+            })
+            .await?;
+            if seen >= last.sequence {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                let cause =
+                    format!("what answers has not got to {} within {} s", last.sequence, PATIENCE.as_secs());
+                return Err(Error::failed(format!("read {filter} of stream {stream}"), cause));
+            }
+            sleep(BETWEEN).await;
+        }
+        Ok(())
+    }
+
+    /// The last message on a subject, or on any that a filter matches, from the stream's leader.
+    pub(crate) async fn last(&self, stream: &str, filter: &str) -> Result<Option<Stored>, Error> {
+        let failed = |cause: Cause| {
+            Error::failed(format!("read the last message on {filter} of stream {stream}"), cause)
+        };
+        let deadline = Instant::now() + LEADER;
+        let handle = self.js().get_stream_no_info(stream).await.map_err(|error| failed(error.into()))?;
+        loop {
+            match handle.get_last_raw_message_by_subject(filter).await {
+                Ok(message) => {
+                    return Ok(Some(Stored {
+                        subject: message.subject.to_string(),
+                        sequence: message.sequence,
+                        headers: message.headers,
+                        payload: message.payload,
+                    }));
+                }
+                Err(error) => match error.kind() {
+                    LastRawMessageErrorKind::NoMessageFound => return Ok(None),
+                    // Between leaders nobody answers, or somebody says so.
+                    LastRawMessageErrorKind::Other if Instant::now() < deadline => sleep(BETWEEN).await,
+                    LastRawMessageErrorKind::JetStream(ref why)
+                        if is_passing(why) && Instant::now() < deadline =>
+                    {
+                        sleep(BETWEEN).await;
+                    }
+                    _ => return Err(failed(error.into())),
+                },
             }
         }
     }

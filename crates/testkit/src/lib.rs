@@ -8,6 +8,6 @@ mod proxy;
 
 pub use console::Console;
 pub use disk::SmallDisk;
-pub use nats::{TestNats, nats_server};
+pub use nats::{TestCluster, TestNats, nats_server};
 pub use processes::{Watched, children, descendants, groups_of_launcher, ticks};
 pub use proxy::{Proxy, Wire};
