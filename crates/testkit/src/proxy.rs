@@ -105,12 +105,7 @@ async fn pass(client: TcpStream, to: u16, wire: watch::Receiver<Wire>) {
     }
 }
 
-async fn pump(
-    mut from: OwnedReadHalf,
-    mut to: OwnedWriteHalf,
-    way: Way,
-    mut wire: watch::Receiver<Wire>,
-) {
+async fn pump(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, way: Way, mut wire: watch::Receiver<Wire>) {
     let mut bytes = vec![0; PIECE];
     loop {
         // Who is not heard is not read: its buffers fill up, as on a wire.
@@ -129,7 +124,9 @@ async fn pump(
             Wire::Narrow(rate) => sleep(Duration::from_secs_f64(length as f64 / rate as f64)).await,
             _ => {}
         }
-        if wire.wait_for(|wire| wire.passes(way)).await.is_err() || to.write_all(&bytes[..length]).await.is_err() {
+        if wire.wait_for(|wire| wire.passes(way)).await.is_err()
+            || to.write_all(&bytes[..length]).await.is_err()
+        {
             return;
         }
     }
@@ -168,7 +165,8 @@ mod tests {
         assert_eq!(answer(&mut client, b"here").await.unwrap(), *b"here");
         for wire in [Wire::Silent, Wire::Deaf] {
             proxy.set(wire);
-            let unheard = tokio::time::timeout(Duration::from_millis(200), answer(&mut client, b"held")).await;
+            let unheard =
+                tokio::time::timeout(Duration::from_millis(200), answer(&mut client, b"held")).await;
             assert!(unheard.is_err(), "{wire:?} answered");
             proxy.set(Wire::Whole);
             let mut late = [0; 4];
@@ -200,6 +198,9 @@ mod tests {
         proxy.set(Wire::Narrow(20));
         let begun = std::time::Instant::now();
         answer(&mut client, b"thin").await.unwrap();
-        assert!(begun.elapsed() >= Duration::from_millis(300), "4 bytes at 20 a second, and the last 2 of them back");
+        assert!(
+            begun.elapsed() >= Duration::from_millis(300),
+            "4 bytes at 20 a second, and the last 2 of them back"
+        );
     }
 }

@@ -30,6 +30,8 @@ const AT_ONCE: usize = 3;
 const RECORDS: usize = 8;
 /// ... or has come to nothing for so long.
 const STILL: Duration = Duration::from_secs(4);
+/// A lease may be lost so long after a fault that shortened it.
+const GRACE: Duration = Duration::from_secs(15);
 /// How long copies of streams may take to be whole again after a fault.
 const WHOLE: Duration = Duration::from_secs(120);
 
@@ -54,6 +56,8 @@ pub enum Kind {
     ServiceSlow,
     /// 4 KiB/s pass: a consumer that does not keep up.
     SlowConsumer,
+    /// `kill -9`, and its wall clock is ten minutes off afterwards.
+    ClockApart,
     /// `kill -9` of a nats-server.
     NodeKilled,
     /// A nats-server stands still.
@@ -74,7 +78,7 @@ pub enum Kind {
     ClusterKilled,
 }
 
-pub const OF_SERVICES: [Kind; 7] = [
+pub const OF_SERVICES: [Kind; 8] = [
     Kind::ServiceKilled,
     Kind::ServiceStopped,
     Kind::ServiceCut,
@@ -82,6 +86,7 @@ pub const OF_SERVICES: [Kind; 7] = [
     Kind::ServiceDeaf,
     Kind::ServiceSlow,
     Kind::SlowConsumer,
+    Kind::ClockApart,
 ];
 
 const OF_NODES: [Kind; 9] = [
@@ -101,7 +106,9 @@ impl Kind {
     pub fn named(name: &str) -> Self {
         let all = OF_SERVICES.into_iter().chain(OF_NODES);
         let named = all.clone().find(|kind| kind.to_string() == name);
-        named.unwrap_or_else(|| panic!("no fault `{name}`; there are {:?}", all.map(|k| k.to_string()).collect::<Vec<_>>()))
+        named.unwrap_or_else(|| {
+            panic!("no fault `{name}`; there are {:?}", all.map(|k| k.to_string()).collect::<Vec<_>>())
+        })
     }
 
     fn is_of_nodes(self) -> bool {
@@ -133,6 +140,9 @@ pub struct Happened {
     pub silence_ms: u64,
     #[serde(skip)]
     span: (Instant, Instant),
+    /// The journals' stream when it began, and when all that it can have interrupted had to be found out.
+    #[serde(skip)]
+    pub records: (u64, u64),
 }
 
 /// All faults of a run.
@@ -144,6 +154,8 @@ pub struct Storm {
     pub failures: Vec<(String, usize)>,
     pub versions: Vec<String>,
     pub older: bool,
+    /// Milliseconds that each node took to give a journal afterwards.
+    pub reads_ms: Vec<Option<u64>>,
 }
 
 impl Storm {
@@ -184,6 +196,8 @@ impl Storm {
             let _ = timeout(WHOLE, stage.observer.reach(stage.observer.count() + 1)).await;
         }
         for one in &mut happened {
+            one.records =
+                (stage.observer.written(one.span.0).0, stage.observer.written(one.span.1 + GRACE).1);
             let silence = stage.observer.silence(one.span.0, one.span.1);
             one.silence_ms = u64::try_from(silence.as_millis()).unwrap();
         }
@@ -194,6 +208,7 @@ impl Storm {
             failures: failures.collect(),
             versions: stage.versions.clone(),
             older: stage.older,
+            reads_ms: stage.reads().await,
         }
     }
 }
@@ -201,7 +216,12 @@ impl Storm {
 fn kinds(stage: &Stage, options: &Options) -> Vec<Kind> {
     let all = OF_SERVICES.into_iter().chain(OF_NODES);
     let wanted = |kind: &Kind| options.only.is_empty() || options.only.contains(kind);
-    all.filter(wanted).filter(|kind| *kind != Kind::DiskFull || stage.disk.is_some()).collect()
+    let can = |kind: &Kind| match kind {
+        Kind::DiskFull => stage.disk.is_some(),
+        Kind::ClockApart => stage.clocks,
+        _ => true,
+    };
+    all.filter(wanted).filter(can).collect()
 }
 
 /// What cannot be hit by two faults at once: all nodes together, and each service.
@@ -228,7 +248,7 @@ async fn happen(stage: Arc<Stage>, kind: Kind, victim: String) -> Happened {
         None => to_service(&stage, kind, &victim).await,
     }
     let span = (from, Instant::now());
-    Happened { kind, victim, from_ms, to_ms: now_ms(), silence_ms: 0, span }
+    Happened { kind, victim, from_ms, to_ms: now_ms(), silence_ms: 0, span, records: (0, u64::MAX) }
 }
 
 async fn to_service(stage: &Stage, kind: Kind, name: &str) {
@@ -240,6 +260,10 @@ async fn to_service(stage: &Stage, kind: Kind, name: &str) {
     };
     match kind {
         Kind::ServiceKilled => drop(service.signal(Signal::SIGKILL)),
+        Kind::ClockApart => {
+            service.turn_clock();
+            service.signal(Signal::SIGKILL);
+        }
         Kind::ServiceStopped => {
             service.signal(Signal::SIGSTOP);
             sleep(PAST_THE_LEASE).await;

@@ -27,15 +27,24 @@ pub fn print(options: &Options, storm: &Storm, verdict: &Verdict) {
         );
     }
     println!("\n{} faults in all; seconds. nats-server {}.", storm.happened.len(), storm.versions.join(", "));
+    println!("A journal read from each of them afterwards: {:?} ms.", storm.reads_ms);
     if storm.older {
         println!("One agent runner was of an older build.");
     }
     let again = storm.failures.iter().filter(|(_, times)| *times > 0);
     let again: Vec<String> = again.map(|(name, times)| format!("{name} {times}")).collect();
-    println!("Ended by themselves and were started again: {}.", if again.is_empty() { "none".into() } else { again.join(", ") });
+    println!(
+        "Ended by themselves and were started again: {}.",
+        if again.is_empty() { "none".into() } else { again.join(", ") }
+    );
     println!(
         "{} actors, {} records ({} of them read as they were written), {} landings, targets {:?}, dead letters {}.",
-        verdict.actors, verdict.records, verdict.records_read_meanwhile, verdict.landings, verdict.targets, verdict.dead_letters,
+        verdict.actors,
+        verdict.records,
+        verdict.records_read_meanwhile,
+        verdict.landings,
+        verdict.targets,
+        verdict.dead_letters,
     );
     println!(
         "{} model calls answered, {} of them again after their hosts were interrupted; {:.2} dollars.",

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use atlas_testkit::{Proxy, Wire};
@@ -13,6 +13,8 @@ use tokio::process::Command;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+/// How far clocks are apart: well within the example's deadline, far beyond all that is timed.
+const APART: i64 = 600;
 /// Pause before a process is started again.
 const AGAIN: Duration = Duration::from_millis(500);
 
@@ -34,6 +36,8 @@ pub struct Service {
     group: watch::Receiver<Option<i32>>,
     ended: watch::Receiver<Option<i32>>,
     failures: Arc<AtomicUsize>,
+    /// Seconds that its wall clock will be off from its next start on.
+    clock: Arc<AtomicI64>,
     supervisor: JoinHandle<()>,
 }
 
@@ -43,20 +47,24 @@ impl Service {
         let (say_group, group) = watch::channel(None);
         let (say_end, ended) = watch::channel(None);
         let failures = Arc::new(AtomicUsize::new(0));
-        let failed = Arc::clone(&failures);
+        let clock = Arc::new(AtomicI64::new(0));
+        let (failed, off) = (Arc::clone(&failures), Arc::clone(&clock));
         let supervisor = tokio::spawn(async move {
             loop {
                 let log = File::options().create(true).append(true).open(&program.log).unwrap();
                 let mut child = Command::new(&program.path)
                     .args(&program.arguments)
                     .envs(program.environment.iter().cloned())
+                    .env("ATLAS_TEST_CLOCK", off.load(Ordering::Relaxed).to_string())
                     .stdin(std::process::Stdio::null())
                     .stdout(log.try_clone().unwrap())
                     .stderr(log)
                     .process_group(0)
                     .kill_on_drop(true)
                     .spawn()
-                    .unwrap_or_else(|error| panic!("{}: {error}; build all: make build", program.path.display()));
+                    .unwrap_or_else(|error| {
+                        panic!("{}: {error}; build all: make build", program.path.display())
+                    });
                 say_group.send_replace(child.id().map(u32::cast_signed));
                 let status = child.wait().await.unwrap();
                 say_group.send_replace(None);
@@ -70,7 +78,7 @@ impl Service {
                 tokio::time::sleep(AGAIN).await;
             }
         });
-        Self { name, wires, group, ended, failures, supervisor }
+        Self { name, wires, group, ended, failures, clock, supervisor }
     }
 
     /// Signals the process and all that it has started; false: it does not run just now.
@@ -81,6 +89,12 @@ impl Service {
 
     pub fn set_wires(&self, wire: Wire) {
         self.wires.iter().for_each(|proxy| proxy.set(wire));
+    }
+
+    /// Has its wall clock be ahead, behind and right by turns, from its next start on.
+    pub fn turn_clock(&self) {
+        let next = |off| Some(if off > 0 { -APART } else { off + APART });
+        let _ = self.clock.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
     }
 
     /// Waits for its end, and says how.

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::rc::Rc;
 use std::time::Duration;
 
+use atlas_bus::Bus;
 use atlas_domain::{ActorId, ActorKind};
 use atlas_proto::{
     AgentEvent, LedgerEvent, MergeEvent, PlannerEvent, Record, Usage, agent_event, ledger_event, merge_event,
@@ -81,7 +82,7 @@ impl History {
         };
         for kind in [ActorKind::Plan, ActorKind::Ledger, ActorKind::Merge, ActorKind::Agent] {
             for actor in bus.actors(run, kind, None).await.unwrap() {
-                let records = bus.records(&actor).await.unwrap();
+                let records = read(bus, &actor).await;
                 history.records.extend(records.into_iter().map(|(at, record)| (at, actor.clone(), record)));
             }
         }
@@ -100,7 +101,8 @@ impl History {
             history.billed.insert(format!("{target}.{role}.{attempt}/{turn}"), times);
         }
         let dead = bus.dead_letters(run).await.unwrap();
-        history.dead = dead.into_iter().map(|(_, letter)| format!("{}: {}", letter.id, letter.reason)).collect();
+        history.dead =
+            dead.into_iter().map(|(_, letter)| format!("{}: {}", letter.id, letter.reason)).collect();
         history
     }
 
@@ -121,7 +123,9 @@ impl History {
                     self.dearest = self.dearest.max(estimate.cost_microdollars);
                     self.made.entry(reserve.call).or_default().push(sequence);
                 }
-                Some(ledger_event::Event::Settled(settle)) if settle.usage.unwrap_or_default().model_calls == 0 => {
+                Some(ledger_event::Event::Settled(settle))
+                    if settle.usage.unwrap_or_default().model_calls == 0 =>
+                {
                     self.made.get_mut(&settle.call).and_then(Vec::pop);
                 }
                 _ => {}
@@ -150,7 +154,8 @@ impl History {
         let mut judge = Judge::default();
         self.replay(&mut judge, faults);
         for (&sequence, record) in &seen {
-            let fact = Fact::Told { actor: name(&record.actor), sequence, cause: record.cause.as_str().into() };
+            let fact =
+                Fact::Told { actor: name(&record.actor), sequence, cause: record.cause.as_str().into() };
             judge.see(0, fact);
         }
         let there: HashSet<(Rc<str>, u64)> =
@@ -183,6 +188,7 @@ impl History {
     /// Has the judge see every record in the order of the stream, and every call where it was reserved.
     fn replay(&self, judge: &mut Judge, faults: &[Happened]) {
         let begun = self.records.first().map_or(0, |(_, _, record)| record.time_ms);
+        // Of each call, the reservation before.
         let mut last: HashMap<String, u64> = HashMap::new();
         for (at, (sequence, actor, record)) in self.records.iter().enumerate() {
             let time = record.time_ms.saturating_sub(begun) * 1000;
@@ -192,16 +198,23 @@ impl History {
                         time,
                         Fact::Budget { microdollars: limits.budget_microdollars, call: self.dearest },
                     ),
-                    Some(ledger_event::Event::Reserved(reserve)) if self.was_made(&reserve.call, *sequence) => {
-                        let before = last.insert(reserve.call.clone(), record.time_ms);
+                    Some(ledger_event::Event::Reserved(reserve))
+                        if self.was_made(&reserve.call, *sequence) =>
+                    {
+                        let before = last.insert(reserve.call.clone(), *sequence);
                         let estimate = reserve.estimate.unwrap_or_default();
                         let (actor, key, used) = self.call(actor, &reserve.call, estimate);
                         if let Some(before) = before {
+                            // By what was written when, not by clocks: those are apart.
                             let meanwhile = faults.iter().filter(|fault| {
-                                fault.kind.interrupts() && fault.from_ms <= record.time_ms && fault.to_ms + GRACE_MS >= before
+                                let (from, to) = fault.records;
+                                fault.kind.interrupts() && from <= *sequence && before <= to
                             });
                             for _ in meanwhile {
-                                judge.see(time, Fact::Interrupted { actor: Rc::clone(&actor), key: Rc::clone(&key) });
+                                judge.see(
+                                    time,
+                                    Fact::Interrupted { actor: Rc::clone(&actor), key: Rc::clone(&key) },
+                                );
                             }
                         }
                         // Which lease it was made under, the host's next record says.
@@ -302,7 +315,10 @@ impl History {
         }
         let report = outcome::report(&stage.home);
         if report["landings"] != report["landings_with_receipts"] {
-            let what = format!("of {} landings {} have receipts", report["landings"], report["landings_with_receipts"]);
+            let what = format!(
+                "of {} landings {} have receipts",
+                report["landings"], report["landings_with_receipts"]
+            );
             judge.broken(Promise::LandsOnce, 0, what);
         }
     }
@@ -311,7 +327,8 @@ impl History {
     async fn check_end(&self, judge: &mut Judge, stage: &Stage, exit_code: i32) {
         let mut stuck = |what: String| judge.broken(Promise::Progress, 0, what);
         if exit_code == 0 {
-            let (states, expected) = (outcome::states(&outcome::report(&stage.home)), outcome::expected(&stage.example));
+            let (states, expected) =
+                (outcome::states(&outcome::report(&stage.home)), outcome::expected(&stage.example));
             if states != expected {
                 stuck(format!("the run's targets are {states:?}, not {expected:?}"));
             }
@@ -330,8 +347,18 @@ impl History {
     }
 }
 
-/// A call that was made right before a fault, or a lease that is lost right after it, is that fault's.
-const GRACE_MS: u64 = 15_000;
+/// An actor's records, however long the servers take over them.
+async fn read(bus: &Bus, actor: &ActorId) -> Vec<(u64, Record)> {
+    let read = async {
+        loop {
+            match bus.records(actor).await {
+                Ok(records) => return records,
+                Err(error) => println!("{error}"),
+            }
+        }
+    };
+    tokio::time::timeout(QUEUES, read).await.unwrap_or_else(|_| panic!("{actor} cannot be read"))
+}
 
 /// An actor as the judge knows it.
 fn name(actor: &ActorId) -> Rc<str> {

@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use atlas_api::AtlasRun;
 use atlas_bus::{Bus, Cluster, ClusterOptions};
-use atlas_domain::RunId;
+use atlas_domain::{ActorId, ActorKind, RunId};
 use atlas_testkit::{Console, Proxy, SmallDisk, Wire, nats_server};
 use serde_json::json;
 use tempfile::TempDir;
@@ -28,8 +28,9 @@ const DISK: u64 = 256 << 20;
 const OLDEST: usize = 2;
 /// Partitions of agents, as `atlas run` has them.
 const PARTITIONS: u16 = 64;
-/// Calls a minute of each runner, so that a run lasts.
-const CALLS: u32 = 24;
+/// Calls a minute of each of the three runners, divided by the faults, so that a run lasts as long as they: the example makes some
+/// hundreds, a fault takes some 5 seconds.
+const CALLS: usize = 1_600;
 /// How long the processes may take to be at work.
 const START: Duration = Duration::from_secs(120);
 /// Exits of `atlas run` that are its end: done, bad input, targets open, limit reached, an incident.
@@ -49,6 +50,8 @@ pub struct Stage {
     /// The first is `atlas run`, which holds one of each service itself.
     pub services: Vec<Service>,
     pub console: Console,
+    /// Whether processes can be given clocks of their own.
+    pub clocks: bool,
     /// A connection that nothing stands between.
     pub bus: Bus,
     pub observer: Observer,
@@ -82,10 +85,13 @@ impl Stage {
 
         let run = RunId::new("storm").unwrap();
         let home = folder.path().join("runs").join(run.as_str());
-        let file = atlasrun(&options.example, folder.path(), budget);
+        let file = atlasrun(options, folder.path(), budget);
         let bus = Bus::connect(&cluster.options("observer")).await.unwrap();
         let console = Console::connect(&cluster.options("console")).await.unwrap();
-        let plan = Plan { cluster: &cluster, folder: folder.path(), home: &home, file: &file, run: &run };
+        let clock = clock(folder.path());
+        let clocks = clock.is_some();
+        let plan =
+            Plan { cluster: &cluster, folder: folder.path(), home: &home, file: &file, run: &run, clock };
         let first = plan.atlas().await;
         let toolchain = toolchain(&bus, &run).await;
         let mut services = vec![first];
@@ -100,6 +106,7 @@ impl Stage {
             disk: disk.ok(),
             services,
             console,
+            clocks,
             bus,
             observer,
             versions,
@@ -141,6 +148,20 @@ impl Stage {
         }
     }
 
+    /// How long each node takes to give a whole journal to a client of its own, in milliseconds; `None`: it does not.
+    pub async fn reads(&self) -> Vec<Option<u64>> {
+        let planner = ActorId::singleton(&self.run, ActorKind::Plan);
+        let mut times = vec![];
+        for node in 0..NODES {
+            let options = self.cluster.lock().await.options_of(node, "reader");
+            let begun = Instant::now();
+            let read = async { Bus::connect(&options).await?.records(&planner).await };
+            let time = read.await.inspect_err(|error| println!("n{node}: {error}"));
+            times.push(time.ok().map(|_| u64::try_from(begun.elapsed().as_millis()).unwrap()));
+        }
+        times
+    }
+
     /// The exit code of `atlas run`, once that has come to its end.
     pub async fn ended(&self) -> i32 {
         self.services[0].ended().await
@@ -174,9 +195,10 @@ fn version(binary: &Path) -> String {
 }
 
 /// The example, at a pace that lets faults hit it.
-fn atlasrun(example: &str, folder: &Path, budget: u64) -> PathBuf {
-    let pace = format!("provider: recorded\n      limits: {{requestsPerMinute: {CALLS}}}");
-    let file = changed(example, folder, &[("provider: recorded", &pace)]);
+fn atlasrun(options: &Options, folder: &Path, budget: u64) -> PathBuf {
+    let calls = (CALLS / options.faults.max(1)).clamp(8, 120);
+    let pace = format!("provider: recorded\n      limits: {{requestsPerMinute: {calls}}}");
+    let file = changed(&options.example, folder, &[("provider: recorded", &pace)]);
     if budget > 0 {
         let text = std::fs::read_to_string(&file).unwrap();
         let lines = text.lines().map(|line| match line.split_once("usd: ") {
@@ -186,6 +208,22 @@ fn atlasrun(example: &str, folder: &Path, budget: u64) -> PathBuf {
         std::fs::write(&file, lines.collect::<Vec<_>>().join("\n")).unwrap();
     }
     file
+}
+
+/// What gives a process a clock of its own, where there is a C compiler. A nats-server asks the kernel for the time without the C library, and
+/// has none.
+fn clock(folder: &Path) -> Option<PathBuf> {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/faults/clock.c");
+    let library = folder.join("clock.so");
+    let compiled = std::process::Command::new("cc")
+        .args(["-shared", "-fPIC", "-o"])
+        .args([&library, &source])
+        .status()
+        .is_ok_and(|status| status.success());
+    if !compiled {
+        println!("no clocks will be apart: there is no C compiler");
+    }
+    compiled.then_some(library)
 }
 
 /// The name of the Lean that `atlas run` has, once it is at work.
@@ -210,6 +248,7 @@ struct Plan<'a> {
     home: &'a Path,
     file: &'a Path,
     run: &'a RunId,
+    clock: Option<PathBuf>,
 }
 
 impl Plan<'_> {
@@ -229,6 +268,7 @@ impl Plan<'_> {
 
     fn environment(&self, urls: &str) -> Vec<(String, String)> {
         let (user, password) = self.cluster.options("service").user.unwrap();
+        let preload = self.clock.as_ref().map(|library| library.to_string_lossy());
         [
             ("ATLAS_NATS_URL", urls),
             ("ATLAS_NATS_USER", &user),
@@ -236,8 +276,10 @@ impl Plan<'_> {
             ("ATLAS_CACHE", &cache().to_string_lossy()),
             ("NO_COLOR", "1"),
         ]
+        .into_iter()
+        .chain(preload.as_deref().map(|library| ("LD_PRELOAD", library)))
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .to_vec()
+        .collect()
     }
 
     async fn atlas(&self) -> Service {

@@ -22,9 +22,10 @@ pub struct Seen {
 #[derive(Debug)]
 pub struct Observer {
     seen: Arc<Mutex<BTreeMap<u64, Seen>>>,
-    /// How many records, and when each look found new ones.
+    /// How many records.
     count: watch::Receiver<usize>,
-    moments: Arc<Mutex<Vec<Instant>>>,
+    /// When each look found new records, and the last of them.
+    moments: Arc<Mutex<Vec<(Instant, u64)>>>,
     reading: JoinHandle<()>,
 }
 
@@ -48,7 +49,7 @@ impl Observer {
                     .await;
                 if let Some((&newest, _)) = found.last_key_value() {
                     last = newest;
-                    when.lock().unwrap().push(Instant::now());
+                    when.lock().unwrap().push((Instant::now(), newest));
                     let mut seen = into.lock().unwrap();
                     seen.append(&mut found);
                     say.send_replace(seen.len());
@@ -78,7 +79,7 @@ impl Observer {
         let moments = self.moments.lock().unwrap();
         let mut longest = Duration::ZERO;
         let mut before = from;
-        for &moment in moments.iter().filter(|&&moment| moment > from) {
+        for &(moment, _) in moments.iter().filter(|(moment, _)| *moment > from) {
             longest = longest.max(moment - before);
             before = moment;
             if moment > to {
@@ -86,6 +87,14 @@ impl Observer {
             }
         }
         longest
+    }
+
+    /// What had been written for sure at a moment, and what at most: sequences.
+    pub fn written(&self, at: Instant) -> (u64, u64) {
+        let moments = self.moments.lock().unwrap();
+        let next = moments.partition_point(|(moment, _)| *moment <= at);
+        let before = next.checked_sub(1).map_or(0, |last| moments[last].1);
+        (before, moments.get(next).map_or(u64::MAX, |(_, newest)| *newest))
     }
 }
 
