@@ -25,6 +25,8 @@ pub enum Bench {
     Certify(BenchCertifyArgs),
     /// Agents that one machine carries: activation, turns, recovery, memory and disk for each
     Actors(BenchActorsArgs),
+    /// Appends and turns a second through journal and bus: one copy and three, synced and not, small records and large
+    Journal(BenchJournalArgs),
     /// From `kill -9` of a host to its agents at work elsewhere, and what was lost or done twice meanwhile
     Recovery(BenchRecoveryArgs),
     /// A host for `bench recovery` to kill: told on standard input where NATS is, it ends with it
@@ -137,6 +139,47 @@ pub struct BenchActorsArgs {
     /// How to print.
     #[command(flatten)]
     pub output: OutputArgs,
+}
+
+/// `atlas bench journal`.
+#[derive(Debug, Clone, Args)]
+pub struct BenchJournalArgs {
+    /// Copies of each stream: 1 on one nats-server, 3 on a cluster of three on this machine
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 3], value_parser = copies)]
+    pub replicas: Vec<usize>,
+    /// When nats-server has on disk what it acknowledges
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [BenchSync::Always, BenchSync::Interval])]
+    pub sync: Vec<BenchSync>,
+    /// Bytes of a record's event
+    #[arg(long, value_delimiter = ',', default_values_t = [256, 4_096, 65_536])]
+    pub bytes: Vec<usize>,
+    /// Actors that write at once, each one record after the other
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 16, 256])]
+    pub writers: Vec<u32>,
+    /// Seconds for each measurement
+    #[arg(long, default_value_t = 3.0)]
+    pub seconds: f64,
+    /// Agents whose turns are measured; 0: none
+    #[arg(long, default_value_t = 1_000)]
+    pub agents: u32,
+    /// Where to write each single append
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub csv: Option<PathBuf>,
+    /// Where nats-server is [default: .cache of the project]
+    #[arg(long, value_name = "DIR", env = "ATLAS_CACHE", value_hint = ValueHint::DirPath)]
+    pub cache: Option<PathBuf>,
+    /// How to print.
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+/// Copies that a stream can have here.
+fn copies(text: &str) -> Result<usize, String> {
+    match text {
+        "1" => Ok(1),
+        "3" => Ok(3),
+        _ => Err("one copy or three".to_owned()),
+    }
 }
 
 /// `atlas bench recovery`.

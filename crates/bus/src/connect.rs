@@ -34,6 +34,9 @@ const PING: Duration = Duration::from_secs(1);
 /// How long a server may take to greet; then the next is tried.
 const GREETING: Duration = Duration::from_secs(2);
 
+/// How long a cluster, or one of its streams, may be without a leader, or without a node that answers.
+pub(crate) const ABSENCE: Duration = Duration::from_secs(30);
+
 /// Pause before what a cluster cannot do yet is asked for again.
 pub(crate) const BETWEEN: Duration = Duration::from_millis(50);
 
@@ -129,7 +132,7 @@ impl Bus {
             });
         }
         let js = ContextBuilder::new().timeout(PATIENCE).ack_timeout(PATIENCE).build(client.clone());
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + ABSENCE;
         while let Err(error) = js.query_account().await {
             // The nodes of a cluster may be choosing their leader.
             let passes = match error.kind() {

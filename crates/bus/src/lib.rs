@@ -6,6 +6,7 @@
 
 pub mod append;
 mod archive;
+pub mod bench;
 mod connect;
 mod dead;
 mod drain;

@@ -6,15 +6,14 @@
 //! message first, and the reading goes on until it has that ([`Bus::read_whole`]). Where a reading is shown to people, or only says
 //! what to try next, `Bus::read` is enough.
 
-use std::time::Duration;
-
 use async_nats::HeaderMap;
 use async_nats::jetstream::stream::LastRawMessageErrorKind;
 use bytes::Bytes;
 use futures::StreamExt as _;
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep};
 
-use crate::connect::{BETWEEN, PATIENCE, header, is_passing};
+use crate::connect::{ABSENCE, BETWEEN, PATIENCE, header, is_passing};
 use crate::error::Cause;
 use crate::{Bus, Error};
 
@@ -22,10 +21,10 @@ use crate::{Bus, Error};
 const PAGE: usize = 512;
 /// Bytes a page, so that one reader cannot swamp the connection.
 const PAGE_BYTES: usize = 8 << 20;
-/// How long a stream may be without a leader.
-const LEADER: Duration = Duration::from_secs(30);
-/// Pages that may fail in a row.
+/// Pages that may fail in a row where there is but one server.
 const ATTEMPTS: u32 = 3;
+/// Questions to leaders under way at once: they share a queue of the server's, which drops all when it is full (10,000).
+static LEADERS: Semaphore = Semaphore::const_new(512);
 
 /// A message as it lies in a stream.
 pub(crate) struct Stored {
@@ -63,19 +62,25 @@ impl Bus {
         mut visit: impl FnMut(Stored) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let mut next = after + 1;
-        let mut failures = 0;
+        let (mut failures, mut progress) = (0, Instant::now());
         loop {
             let before = next;
-            match self.page(stream, filter, &mut next, &mut visit).await {
+            let page = self.page(stream, filter, &mut next, &mut visit).await;
+            // A page that brought something counts as progress.
+            if next > before {
+                (failures, progress) = (0, Instant::now());
+            }
+            match page {
                 Ok(Page::End) => return Ok(()),
-                Ok(Page::More) => failures = 0,
+                Ok(Page::More) => {}
                 Err(Ended::Visitor(error)) => return Err(error),
                 Err(Ended::Connection(cause)) => {
-                    // A page that brought something counts as progress.
-                    failures = if next > before { 0 } else { failures + 1 };
-                    if failures == ATTEMPTS {
+                    failures += 1;
+                    let passes = self.is_clustered() && progress.elapsed() < ABSENCE;
+                    if failures >= ATTEMPTS && !passes {
                         return Err(Error::failed(format!("read {filter} of stream {stream}"), cause));
                     }
+                    sleep(BETWEEN).await;
                 }
             }
         }
@@ -89,6 +94,9 @@ impl Bus {
         after: u64,
         mut visit: impl FnMut(Stored) -> Result<(), Error>,
     ) -> Result<(), Error> {
+        if !self.is_clustered() {
+            return self.read_after(stream, filter, after, visit).await;
+        }
         let mut seen = after;
         let deadline = Instant::now() + PATIENCE;
         while let Some(last) = self.last(stream, filter).await?.filter(|last| last.sequence > seen) {
@@ -101,8 +109,8 @@ impl Bus {
                 return Ok(());
             }
             if Instant::now() > deadline {
-                let cause =
-                    format!("what answers has not got to {} within {} s", last.sequence, PATIENCE.as_secs());
+                let seconds = PATIENCE.as_secs();
+                let cause = format!("what answers has not got to {} within {seconds} s", last.sequence);
                 return Err(Error::failed(format!("read {filter} of stream {stream}"), cause));
             }
             sleep(BETWEEN).await;
@@ -115,10 +123,12 @@ impl Bus {
         let failed = |cause: Cause| {
             Error::failed(format!("read the last message on {filter} of stream {stream}"), cause)
         };
-        let deadline = Instant::now() + LEADER;
+        // The semaphore is never closed.
+        let _asking = LEADERS.acquire().await.map_err(|error| failed(error.into()))?;
         let handle = self.js().get_stream_no_info(stream).await.map_err(|error| failed(error.into()))?;
+        let deadline = Instant::now() + ABSENCE;
         loop {
-            match handle.get_last_raw_message_by_subject(filter).await {
+            let error = match handle.get_last_raw_message_by_subject(filter).await {
                 Ok(message) => {
                     return Ok(Some(Stored {
                         subject: message.subject.to_string(),
@@ -127,19 +137,25 @@ impl Bus {
                         payload: message.payload,
                     }));
                 }
-                Err(error) => match error.kind() {
-                    LastRawMessageErrorKind::NoMessageFound => return Ok(None),
-                    // Between leaders nobody answers, or somebody says so.
-                    LastRawMessageErrorKind::Other if Instant::now() < deadline => sleep(BETWEEN).await,
-                    LastRawMessageErrorKind::JetStream(ref why)
-                        if is_passing(why) && Instant::now() < deadline =>
-                    {
-                        sleep(BETWEEN).await;
-                    }
-                    _ => return Err(failed(error.into())),
-                },
+                Err(error) => error,
+            };
+            // Between leaders nobody answers, or somebody says so.
+            let passes = match error.kind() {
+                LastRawMessageErrorKind::NoMessageFound => return Ok(None),
+                LastRawMessageErrorKind::Other => true,
+                LastRawMessageErrorKind::JetStream(ref why) => is_passing(why),
+                LastRawMessageErrorKind::InvalidSubject => false,
+            };
+            if !passes || Instant::now() > deadline {
+                return Err(failed(error.into()));
             }
+            sleep(BETWEEN).await;
         }
+    }
+
+    /// Whether several nodes may answer.
+    fn is_clustered(&self) -> bool {
+        self.client().server_info().cluster.is_some()
     }
 
     async fn page(

@@ -59,6 +59,16 @@ pub enum Body {
     Garbage(ActorIx),
 }
 
+impl Body {
+    /// Whom it is for; certifications are for whoever asks.
+    pub fn to(&self) -> ActorIx {
+        match self {
+            Self::Letter(actor, _) | Self::Garbage(actor) => *actor,
+            Self::Check(_) => ActorIx::MAX,
+        }
+    }
+}
+
 /// A message as it was delivered.
 #[derive(Debug, Clone)]
 pub struct Delivered {

@@ -387,7 +387,7 @@ impl Simulation {
                 self.net.skew_ms[who] += jump;
             }
             FaultKind::Poison => self.poison(bits),
-            FaultKind::ServerRestart => self.server.restart(),
+            FaultKind::ServerRestart => self.server.restart(&mut self.net),
         }
         self.net.clock.plan(lasts_us, Event::Healed(at));
     }

@@ -1,6 +1,6 @@
 //! A modelled nats-server, as the bus uses it: journals by compare-and-set, work queues, leases, archives, requests.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -12,15 +12,16 @@ use crate::clock::{Micros, SECOND};
 use crate::judge::Fact;
 use crate::net::{ActorIx, Addr, Body, Cont, Delivered, Event, LEASE, Net, Op, Place, Queue, Said, patience};
 
-/// How long a letter, and a certification, may lie unacknowledged.
-const LETTER_WAIT: Micros = 15 * SECOND;
-const WORK_WAIT: Micros = 60 * SECOND;
+/// How long a letter may lie unacknowledged.
+pub const LETTER_WAIT: Micros = 15 * SECOND;
+/// The same of a certification.
+pub const WORK_WAIT: Micros = 60 * SECOND;
 /// Letters that may be unacknowledged at once, by partition.
 pub const MAX_PENDING: usize = 4096;
 /// How long a request for deliveries stands that nobody takes back.
 const PULL: Micros = 30 * SECOND;
 /// How far back message ids are known.
-const DUPLICATES: Micros = 120 * SECOND;
+pub const DUPLICATES: Micros = 120 * SECOND;
 
 #[derive(Debug, Default)]
 struct Journal {
@@ -99,22 +100,23 @@ impl Server {
         }
     }
 
-    /// It starts again: what is on disk is there, what was delivered is not known to be, and nobody asks for anything until he asks again.
-    pub fn restart(&mut self) {
-        let queues: Vec<Queue> = self.lines.keys().copied().collect();
-        for queue in queues {
-            let Some(line) = self.lines.get_mut(&queue) else { continue };
+    /// It starts again: what is on disk is there; of what was delivered some is not known to be, for that is written a little later;
+    /// ids are known of what still lies in a queue; nobody asks for anything until he asks again.
+    pub fn restart(&mut self, net: &mut Net) {
+        let mut known = HashSet::new();
+        for line in self.lines.values_mut() {
             line.subscribers.clear();
-            let out: Vec<u64> =
-                line.messages.iter().filter(|(_, m)| m.until.is_some()).map(|(number, _)| *number).collect();
-            for number in out.into_iter().rev() {
-                if let Some(message) = line.messages.get_mut(&number) {
+            for (&number, message) in line.messages.iter_mut().rev() {
+                known.insert((message.body.to(), message.id.clone()));
+                if message.until.is_some() && net.chance.hit(500) {
                     message.until = None;
+                    message.deliveries -= 1;
                     line.waiting.push_front(number);
                     line.out -= 1;
                 }
             }
         }
+        self.ids.retain(|id, _| known.contains(id));
     }
 
     fn journal(&mut self, actor: ActorIx) -> &mut Journal {
@@ -314,15 +316,13 @@ impl Server {
         if net.weather.full_queue > 0 || net.weather.full_disk > 0 {
             return Said::Unknown;
         }
-        let to = match &body {
-            Body::Letter(actor, _) | Body::Garbage(actor) => *actor,
-            Body::Check(_) => ActorIx::MAX,
-        };
         let now = net.clock.now();
-        let known = self.ids.insert((to, id.clone()), now);
-        if known.is_some_and(|at| now < at + DUPLICATES) {
+        let named = (body.to(), id.clone());
+        // To be sent again does not make an id younger.
+        if self.ids.get(&named).is_some_and(|at| now < at + DUPLICATES) {
             return Said::Stored(0);
         }
+        self.ids.insert(named, now);
         self.sequence += 1;
         let number = self.sequence;
         let line = self.lines.entry(queue).or_default();
@@ -407,7 +407,7 @@ impl Server {
             && line.messages.get(&number).is_some_and(|message| message.until.is_none())
             && !line.waiting.contains(&number)
         {
-            line.waiting.push_back(number);
+            line.waiting.push_front(number);
             self.deliver(net, queue);
         }
     }

@@ -3,6 +3,7 @@
 mod actors;
 mod certify;
 mod check;
+mod journal;
 mod machine;
 mod merge;
 mod recovery;
@@ -18,6 +19,7 @@ pub fn bench(what: &Bench) -> Result<Exit> {
         Bench::Check(args) => check::check(args),
         Bench::Certify(args) => certify::certify(args),
         Bench::Actors(args) => actors::actors(args),
+        Bench::Journal(args) => journal::journal(args),
         Bench::Recovery(args) => recovery::recovery(args),
         Bench::Runner => recovery::runner(),
         Bench::Run { which, output } => run::run(which, output.output),
