@@ -55,7 +55,7 @@ fn dispatch(command: Command) -> Result<Exit> {
         Command::Drain(args) => wait(commands::drain::drain(&args)),
         Command::Incident(args) => wait(commands::incident::incident(&args)),
         Command::Logs(args) => wait(commands::logs::logs(&args)),
-        Command::Simulate(args) => commands::simulate::simulate(&args),
+        Command::Simulate(args) => wait(commands::simulate::simulate(args)),
         Command::Bench(args) => commands::bench::bench(&args.what),
     }
 }
