@@ -293,7 +293,8 @@ pub struct Actors {
 }
 
 impl Actors {
-    fn new(run: RunId, partitions: u16) -> Self {
+    /// None yet, in a run whose agents lie in so many partitions.
+    pub fn new(run: RunId, partitions: u16) -> Self {
         Self {
             run,
             partitions,
