@@ -53,7 +53,7 @@ pub struct ServerOptions {
 /// When a server has on disk what it acknowledges: its `sync_interval`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum SyncMode {
-    /// Before it acknowledges: a machine that loses its power loses nothing.
+    /// Before it acknowledges: a machine that loses its power loses nothing, if its file system commits names with what is synced (docs/semantics.md).
     #[default]
     Always,
     /// Every two minutes, the server's own default: the death of a process loses nothing, that of a machine up to two minutes.
