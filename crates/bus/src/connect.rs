@@ -20,9 +20,10 @@ use crate::session::Slot;
 use crate::spec::{HOSTS, OBJECTS, STATUS};
 use crate::{Error, subject};
 
-/// The oldest nats-server that has all that the bus uses.
-pub(crate) const MINIMUM: (u64, u64) = (2, 12);
-pub(crate) const MINIMUM_TEXT: &str = "2.12";
+/// The oldest nats-server that has all that the bus uses, and does it: in 2.12.0 and 2.12.1 a batch that is read from a stream while that is
+/// written to may lock the stream up for good (`getDirectRequest` takes the stream's lock for reading twice, a writer comes between).
+pub(crate) const MINIMUM: (u64, u64, u64) = (2, 12, 2);
+pub(crate) const MINIMUM_TEXT: &str = "2.12.2";
 
 /// How long the server may take over one JetStream operation. Generous: each is on disk, by fsync,
 /// before it is acknowledged.
@@ -109,7 +110,7 @@ impl std::fmt::Debug for Bus {
 }
 
 impl Bus {
-    /// Connects, and checks that the server is nats-server 2.12 or newer with JetStream. A connection
+    /// Connects, and checks that the server is nats-server 2.12.2 or newer with JetStream. A connection
     /// that breaks later is taken up again for ever.
     ///
     /// # Errors
@@ -377,10 +378,11 @@ pub(crate) fn is_passing(error: &jetstream::Error) -> bool {
     .contains(&error.error_code())
 }
 
-/// Major and minor of a version like `2.15.1` or `v2.12.0-beta.1`.
-pub(crate) fn version(text: &str) -> Option<(u64, u64)> {
+/// Major, minor and patch of a version like `2.15.1` or `v2.12.0-beta.1`.
+pub(crate) fn version(text: &str) -> Option<(u64, u64, u64)> {
     let mut parts = text.trim().trim_start_matches('v').split(['.', '-']);
-    Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
+    let mut number = || parts.next()?.parse().ok();
+    Some((number()?, number()?, number()?))
 }
 
 /// Headers that carry the current span's trace context.
