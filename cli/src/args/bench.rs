@@ -28,6 +28,11 @@ pub enum Bench {
     Actors(BenchActorsArgs),
     /// Appends and turns a second through journal and bus: one copy and three, synced and not, small records and large
     Journal(BenchJournalArgs),
+    /// Whole runs on one machine: planner, runners, merge queue and git, with a scripted model and a stand-in for Lean
+    Fleet(BenchFleetArgs),
+    /// A process of `bench fleet`: told on standard input what it is, it ends with it
+    #[command(hide = true)]
+    Part,
     /// From `kill -9` of a host to its agents at work elsewhere, and what was lost or done twice meanwhile
     Recovery(BenchRecoveryArgs),
     /// What was acknowledged and is gone when the power fails under nats-server
@@ -183,6 +188,50 @@ fn copies(text: &str) -> Result<usize, String> {
         "3" => Ok(3),
         _ => Err("one copy or three".to_owned()),
     }
+}
+
+/// `atlas bench fleet`.
+#[derive(Debug, Clone, Args)]
+pub struct BenchFleetArgs {
+    /// Agents at once, one for each target of a book; several numbers are measured one after the other, each on a server of its own
+    #[arg(long, value_delimiter = ',', default_values_t = [300, 3_000, 30_000])]
+    pub agents: Vec<u32>,
+    /// Turns of each author; published agents took 55
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(4..=500))]
+    pub turns: u32,
+    /// Of these, the turns that are measured while nobody ends
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub steady: u32,
+    /// End when all are back after everything was killed, before anybody submits
+    #[arg(long)]
+    pub short: bool,
+    /// Processes that host agents
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(3..=64))]
+    pub runners: u16,
+    /// Checks that the stand-in for Lean answers at once
+    #[arg(long, default_value_t = 256)]
+    pub places: usize,
+    /// Partitions that the agents lie in
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub partitions: u16,
+    /// Seconds that a phase may take
+    #[arg(long, default_value_t = 1_800)]
+    pub patience: u64,
+    /// When nats-server has on disk what it acknowledges
+    #[arg(long, value_enum, default_value_t)]
+    pub sync: BenchSync,
+    /// Where to write each single measurement
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub csv: Option<PathBuf>,
+    /// Where to draw what an agent takes by their number
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub svg: Option<PathBuf>,
+    /// Where nats-server is [default: .cache of the project]
+    #[arg(long, value_name = "DIR", env = "ATLAS_CACHE", value_hint = ValueHint::DirPath)]
+    pub cache: Option<PathBuf>,
+    /// How to print.
+    #[command(flatten)]
+    pub output: OutputArgs,
 }
 
 /// `atlas bench recovery`.

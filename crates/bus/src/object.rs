@@ -22,9 +22,15 @@ const CACHE_OBJECTS: usize = 8192;
 /// Bytes a message that an object is cut into.
 const CHUNK: usize = 1 << 20;
 
-/// Objects whose name says what they hold, so that they never change.
+/// Bytes of manifests kept in memory: those of the newest commits, which thousands of agents read at once.
+const CACHE_MANIFESTS: u64 = 32 << 20;
+
+/// Objects whose name says what they hold, so that they never change. Of many that want the same one, the first fetches or stores it.
 #[derive(Clone)]
-pub(crate) struct FileCache(Arc<Cache<String, Bytes, ByBytes>>);
+pub(crate) struct FileCache {
+    files: Arc<Cache<String, Bytes, ByBytes>>,
+    manifests: Arc<Cache<String, Arc<Manifest>, ByBytes>>,
+}
 
 #[derive(Clone)]
 struct ByBytes;
@@ -41,9 +47,18 @@ fn stream() -> String {
     format!("OBJ_{OBJECTS}")
 }
 
+impl Weighter<String, Arc<Manifest>> for ByBytes {
+    fn weight(&self, name: &String, manifest: &Arc<Manifest>) -> u64 {
+        (name.len() + manifest.encoded_len() + 64) as u64
+    }
+}
+
 impl FileCache {
     pub(crate) fn new() -> Self {
-        Self(Arc::new(Cache::with_weighter(CACHE_OBJECTS, CACHE_BYTES, ByBytes)))
+        Self {
+            files: Arc::new(Cache::with_weighter(CACHE_OBJECTS, CACHE_BYTES, ByBytes)),
+            manifests: Arc::new(Cache::with_weighter(CACHE_OBJECTS, CACHE_MANIFESTS, ByBytes)),
+        }
     }
 }
 
@@ -89,14 +104,21 @@ impl Bus {
             .await
     }
 
-    /// The manifest of a commit (hex object id).
+    /// The manifest of a commit (hex object id), its files in the order of their paths.
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::Corrupt`].
-    pub async fn manifest(&self, commit: &str) -> Result<Manifest, Error> {
+    pub async fn manifest(&self, commit: &str) -> Result<Arc<Manifest>, Error> {
         let name = format!("manifest/{commit}");
-        let bytes = self.constant(&name).await?;
-        Manifest::decode(bytes).map_err(|error| Error::Corrupt { what: name, cause: error.to_string() })
+        let fetched = async {
+            let manifest = Manifest::decode(self.object(&name).await?);
+            let corrupt =
+                |error: prost::DecodeError| Error::Corrupt { what: name.clone(), cause: error.to_string() };
+            let mut manifest = manifest.map_err(corrupt)?;
+            manifest.files.sort_by(|a, b| a.path.cmp(&b.path));
+            Ok(Arc::new(manifest))
+        };
+        self.files().manifests.get_or_insert_async(name.as_str(), fetched).await
     }
 
     /// Stores an object under a name of its own, in place of what was there.
@@ -155,13 +177,14 @@ impl Bus {
 
     /// Stores an object that its name determines, unless it is there.
     async fn put_constant(&self, name: String, bytes: Bytes) -> Result<(), Error> {
-        if self.files().0.get(&name).is_some() {
+        let Err(first) = self.files().files.get_value_or_guard_async(name.as_str()).await else {
             return Ok(());
-        }
+        };
         if self.object_info(&name).await?.is_none() {
             self.put_object(&name, bytes.clone()).await?;
         }
-        self.files().0.insert(name, bytes);
+        // Refused only when it was removed meanwhile: then the next one looks for itself.
+        let _ = first.insert(bytes);
         Ok(())
     }
 
@@ -176,18 +199,13 @@ impl Bus {
         let bytes = self.constant(&name).await?;
         let found = hex::encode(Sha256::digest(&bytes));
         if found != sha256 {
-            self.files().0.remove(&name);
+            self.files().files.remove(&name);
             return Err(Error::Corrupt { what: name, cause: format!("its SHA-256 is {found}") });
         }
         Ok(bytes)
     }
 
     async fn constant(&self, name: &str) -> Result<Bytes, Error> {
-        if let Some(bytes) = self.files().0.get(name) {
-            return Ok(bytes);
-        }
-        let bytes = self.object(name).await?;
-        self.files().0.insert(name.to_owned(), bytes.clone());
-        Ok(bytes)
+        self.files().files.get_or_insert_async(name, self.object(name)).await
     }
 }

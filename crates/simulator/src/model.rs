@@ -9,9 +9,9 @@ use atlas_proto::Record;
 
 use crate::clock::{Micros, SECOND};
 use crate::fault::Faults;
-use crate::net::{Addr, Body, Cont, Delivered, Event, LEASE, Net, Op, Place, Queue, Said, What};
+use crate::net::{Addr, Body, Cont, Delivered, Entry, Event, Key, Net, Op, Queue, Said, What};
 use crate::run::Options;
-use crate::server::{DUPLICATES, LETTER_WAIT, Server, WORK_WAIT};
+use crate::server::{DUPLICATES, FORGOTTEN, LETTER_WAIT, Server, WORK_WAIT};
 
 /// How often a client asks again for what it wants delivered.
 const REOPEN: Micros = 5 * SECOND;
@@ -36,6 +36,15 @@ pub enum Line {
     Work,
 }
 
+/// Which key of the bucket that says who hosts what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Named {
+    /// One that stays until it is deleted, as a claim.
+    Stays(u16),
+    /// One that is forgotten unless it is written again, as a session.
+    Passes(u16),
+}
+
 /// A message as a client got it.
 #[derive(Debug, Clone)]
 pub struct Got {
@@ -56,7 +65,7 @@ pub struct Model {
 #[derive(Default)]
 struct Client {
     got: VecDeque<Delivered>,
-    freed: VecDeque<Place>,
+    heard: VecDeque<(u16, Entry)>,
 }
 
 impl Model {
@@ -84,9 +93,9 @@ impl Model {
         Duration::from_micros(DUPLICATES)
     }
 
-    /// How long a key holds that is not written again.
+    /// When a key that passes is forgotten if it is not written again, and the mark of a deleted one.
     pub fn ttl() -> Duration {
-        Duration::from_micros(LEASE)
+        Duration::from_micros(FORGOTTEN)
     }
 
     /// Appends a record of this cause to an agent's journal if `after` is its last sequence.
@@ -176,36 +185,26 @@ impl Model {
         self.server.dead().to_vec()
     }
 
-    /// Writes a key that must not be there.
-    pub fn create(&mut self, key: u16, value: u64) -> Written {
-        self.write(Op::Take { place: place(key), value, process: 0 })
+    /// Writes a key whose revision must be `after`; no value deletes it.
+    pub fn put(&mut self, key: Named, after: u64, value: Option<u64>) -> Written {
+        self.write(Op::Write { key: key.into(), after, names: value, process: 0 })
     }
 
-    /// Writes a key whose last revision must be this.
-    pub fn update(&mut self, key: u16, value: u64, revision: u64) -> Written {
-        self.write(Op::Renew { place: place(key), value, revision })
-    }
-
-    /// Deletes a key whose last revision must be this.
-    pub fn delete(&mut self, key: u16, revision: u64) {
-        self.ask(0, Op::Free { place: place(key), revision });
-    }
-
-    /// A key's value and revision.
-    pub fn get(&mut self, key: u16) -> Option<(u64, u64)> {
-        match self.ask(0, Op::Look(place(key))) {
-            Said::Lease(lease) => lease,
+    /// A key as it is read.
+    pub fn look(&mut self, key: Named) -> Entry {
+        match self.ask(0, Op::Look(key.into())) {
+            Said::Entry(entry) => entry,
             said => unreachable!("a key was read and {said:?} came of it"),
         }
     }
 
-    /// The next key of which a client is told that it is gone. `None`: none was for so long.
-    pub fn gone(&mut self, client: usize, patience: Duration) -> Option<u16> {
+    /// The next key that stays of which a client is told how it is. `None`: nothing was for so long.
+    pub fn heard(&mut self, client: usize, patience: Duration) -> Option<(u16, Entry)> {
         let end = self.wake_at(self.net.clock.now() + patience.as_micros() as Micros);
-        while self.clients[client].freed.is_empty() && self.net.clock.now() < end {
+        while self.clients[client].heard.is_empty() && self.net.clock.now() < end {
             self.step();
         }
-        self.clients[client].freed.pop_front().map(|(_, key)| key)
+        self.clients[client].heard.pop_front()
     }
 
     /// Whether its disk is full.
@@ -259,13 +258,13 @@ impl Model {
         match net.clock.advance()? {
             Event::Tell { said, .. } => return Some(said),
             Event::Push { to, delivered, .. } => clients[to.process].got.push_back(*delivered),
-            Event::Freed { to, place } => clients[to.process].freed.push_back(place),
+            Event::Heard { to, place, entry } => clients[to.process].heard.push_back((place.1, entry)),
             Event::Arrive { from, op, cont, answered, sent } => {
                 server.arrive(net, from, op, cont, answered, sent)
             }
             Event::Expire { queue, number, delivery } => server.expire(net, queue, number, delivery),
             Event::Again { queue, number } => server.again(net, queue, number),
-            Event::Gone { place, revision } => server.free(net, place, revision),
+            Event::Forgotten { key, revision } => server.forget(key, revision),
             Event::Asked { .. } | Event::Limits(_) | Event::Fault(_) | Event::Healed(_) => {}
         }
         None
@@ -276,6 +275,11 @@ fn addr(client: usize) -> Addr {
     Addr { process: client, life: 1 }
 }
 
-fn place(key: u16) -> Place {
-    (ActorKind::Agent, key)
+impl From<Named> for Key {
+    fn from(key: Named) -> Self {
+        match key {
+            Named::Stays(key) => Self::Claim((ActorKind::Agent, key)),
+            Named::Passes(key) => Self::Session(key.into()),
+        }
+    }
 }

@@ -3,6 +3,7 @@
 mod actors;
 mod certify;
 mod check;
+mod fleet;
 mod journal;
 mod machine;
 mod merge;
@@ -21,6 +22,8 @@ pub fn bench(what: &Bench) -> Result<Exit> {
         Bench::Certify(args) => certify::certify(args),
         Bench::Actors(args) => actors::actors(args),
         Bench::Journal(args) => journal::journal(args),
+        Bench::Fleet(args) => fleet::fleet(args),
+        Bench::Part => fleet::part(),
         Bench::Recovery(args) => recovery::recovery(args),
         Bench::Power(args) => power::power(args),
         Bench::Runner => recovery::runner(),

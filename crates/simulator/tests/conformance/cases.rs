@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Line, Nats, Written};
+use super::{Entry, Line, Named, Nats, Written};
 
 /// Longer than anything takes that happens at once.
 const SOON: Duration = Duration::from_secs(8);
@@ -19,7 +19,7 @@ pub async fn all<N: Nats>(mut fresh: impl AsyncFnMut(&'static str) -> N) {
     what_is_buried_is_gone(fresh("bury").await).await;
     each_piece_of_work_goes_to_one_of_two(fresh("two").await).await;
     a_key_is_written_by_compare_and_set(fresh("keys").await).await;
-    a_key_that_is_not_written_again_goes(fresh("ttl").await).await;
+    a_key_that_passes_is_forgotten_when_it_is_not_written_again(fresh("ttl").await).await;
     what_is_full_refuses_and_forgets_nothing(fresh("full").await).await;
     a_restart_forgets_nothing_that_is_stored(fresh("restart").await).await;
 }
@@ -202,10 +202,10 @@ async fn each_piece_of_work_goes_to_one_of_two(mut nats: impl Nats) {
 }
 
 /// What a key reads as, in the end: any node may answer, and lag.
-async fn reads(nats: &mut impl Nats, key: u16, expected: Option<(u64, u64)>) {
+async fn reads(nats: &mut impl Nats, key: Named, expected: Entry) {
     let until = nats.now() + SOON;
     loop {
-        let read = nats.get(key).await;
+        let read = nats.look(key).await;
         if read == expected {
             return;
         }
@@ -213,54 +213,53 @@ async fn reads(nats: &mut impl Nats, key: u16, expected: Option<(u64, u64)>) {
     }
 }
 
-/// Writes a key that was there, as the client does: it reads that the key is gone first, and that reading may lag.
-async fn created(nats: &mut impl Nats, key: u16, value: u64) -> u64 {
-    let until = nats.now() + SOON;
-    loop {
-        match nats.create(key, value).await {
-            Written::Refused if nats.now() < until => {}
-            other => return stored(other),
-        }
-    }
-}
-
 async fn a_key_is_written_by_compare_and_set(mut nats: impl Nats) {
-    assert_eq!(nats.get(1).await, None);
-    let first = stored(nats.create(1, 10).await);
-    assert_eq!(nats.create(1, 11).await, Written::Refused);
-    reads(&mut nats, 1, Some((10, first))).await;
-    let second = stored(nats.update(1, 12, first).await);
+    let key = Named::Stays(1);
+    assert_eq!(nats.look(key).await, (0, None));
+    let first = stored(nats.put(key, 0, Some(10)).await);
+    assert_eq!(nats.put(key, 0, Some(11)).await, Written::Refused);
+    reads(&mut nats, key, (first, Some(10))).await;
+    let second = stored(nats.put(key, first, Some(12)).await);
     assert!(second > first);
-    assert_eq!(nats.update(1, 13, first).await, Written::Refused);
-    // Deleted by who knows its last revision alone, and then anybody's: under a higher number.
-    nats.delete(1, first).await;
-    reads(&mut nats, 1, Some((12, second))).await;
-    nats.delete(1, second).await;
+    assert_eq!(nats.put(key, first, Some(13)).await, Written::Refused);
+    assert_eq!(nats.put(key, first, None).await, Written::Refused);
+    // Deleted by who knows its last revision, and then anybody's who knows of that.
+    let deleted = stored(nats.put(key, second, None).await);
     for client in 0..2 {
-        assert_eq!(nats.gone(client, SOON).await, Some(1));
+        for entry in [(first, Some(10)), (second, Some(12)), (deleted, None)] {
+            assert_eq!(nats.heard(client, SOON).await, Some((1, entry)));
+        }
     }
-    reads(&mut nats, 1, None).await;
-    assert_eq!(nats.update(1, 14, second).await, Written::Refused);
-    assert!(created(&mut nats, 1, 15).await > second);
+    reads(&mut nats, key, (deleted, None)).await;
+    assert_eq!(nats.put(key, 0, Some(14)).await, Written::Refused);
+    assert!(stored(nats.put(key, deleted, Some(15)).await) > deleted);
 }
 
-async fn a_key_that_is_not_written_again_goes(mut nats: impl Nats) {
-    let begun = nats.now();
-    let mut kept = stored(nats.create(1, 10).await);
-    let left = stored(nats.create(2, 20).await);
-    let beat = nats.ttl() / 8;
-    let gone = loop {
-        kept = stored(nats.update(1, 10, kept).await);
-        if let Some(gone) = nats.gone(1, beat).await {
-            break gone;
-        }
-    };
-    assert_eq!(gone, 2);
+async fn a_key_that_passes_is_forgotten_when_it_is_not_written_again(mut nats: impl Nats) {
+    let (begun, beat) = (nats.now(), nats.ttl() / 8);
+    let (stays, kept, left) = (Named::Stays(1), Named::Passes(2), Named::Passes(3));
+    let one = stored(nats.put(stays, 0, Some(10)).await);
+    let mut renewed = stored(nats.put(kept, 0, Some(20)).await);
+    let once = stored(nats.put(left, 0, Some(30)).await);
+    assert_eq!(nats.heard(1, SOON).await, Some((1, (one, Some(10)))));
+    while nats.look(left).await != (0, None) {
+        assert!(nats.now() - begun < nats.ttl() * 4, "it is not forgotten");
+        renewed = stored(nats.put(kept, renewed, Some(20)).await);
+        // Nobody is told of what passes.
+        assert_eq!(nats.heard(1, beat).await, None);
+    }
     assert!(nats.now() - begun >= nats.ttl());
-    reads(&mut nats, 2, None).await;
-    reads(&mut nats, 1, Some((10, kept))).await;
-    assert_eq!(nats.update(2, 21, left).await, Written::Refused);
-    assert!(created(&mut nats, 2, 22).await > left);
+    assert_eq!(nats.put(left, once, Some(31)).await, Written::Refused);
+    assert!(stored(nats.put(left, 0, Some(32)).await) > once, "as if it had never been");
+    reads(&mut nats, kept, (renewed, Some(20))).await;
+    reads(&mut nats, stays, (one, Some(10))).await;
+    // The mark of a key that was deleted goes too.
+    stored(nats.put(kept, renewed, None).await);
+    let until = nats.now() + nats.ttl() * 4;
+    while nats.look(kept).await != (0, None) {
+        assert!(nats.now() < until, "the mark is not forgotten");
+        assert_eq!(nats.heard(1, beat).await, None);
+    }
 }
 
 async fn what_is_full_refuses_and_forgets_nothing(mut nats: impl Nats) {

@@ -10,7 +10,10 @@ mod real;
 
 use std::time::Duration;
 
-pub use atlas_simulator::model::{Line, Written};
+pub use atlas_simulator::model::{Line, Named, Written};
+
+/// A key as it is read: the revision of its last write, deletions included, and its value; revision 0: there is no trace of it.
+pub type Entry = (u64, Option<u64>);
 
 /// What a case asks of a server. Clients are numbered 0 and 1; who is not named is client 0.
 pub trait Nats {
@@ -23,7 +26,7 @@ pub trait Nats {
     fn ack_wait(&self, line: Line) -> Duration;
     /// How far back message ids are known.
     fn duplicates(&self) -> Duration;
-    /// How long a key holds that is not written again.
+    /// When a key that passes is forgotten if it is not written again, and the mark of a deleted one.
     fn ttl(&self) -> Duration;
 
     /// Appends to an actor's journal if `after` is its last sequence.
@@ -53,16 +56,12 @@ pub trait Nats {
     /// The reasons of what was buried.
     async fn buried(&mut self) -> Vec<String>;
 
-    /// Writes a key that must not be there.
-    async fn create(&mut self, key: u16, value: u64) -> Written;
-    /// Writes a key whose last revision must be this.
-    async fn update(&mut self, key: u16, value: u64, revision: u64) -> Written;
-    /// Deletes a key whose last revision must be this.
-    async fn delete(&mut self, key: u16, revision: u64);
-    /// A key's value and revision.
-    async fn get(&mut self, key: u16) -> Option<(u64, u64)>;
-    /// The next key of which a client is told that it is gone. `None`: none was for `patience`.
-    async fn gone(&mut self, client: usize, patience: Duration) -> Option<u16>;
+    /// Writes a key whose revision must be `after`; no value deletes it.
+    async fn put(&mut self, key: Named, after: u64, value: Option<u64>) -> Written;
+    /// A key as it is read.
+    async fn look(&mut self, key: Named) -> Entry;
+    /// The next key that stays of which a client is told how it is. `None`: nothing was for `patience`.
+    async fn heard(&mut self, client: usize, patience: Duration) -> Option<(u16, Entry)>;
 
     /// Whether there is no room for more in its streams.
     async fn fill(&mut self, full: bool);

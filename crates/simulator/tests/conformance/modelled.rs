@@ -5,7 +5,7 @@ use std::time::Duration;
 use atlas_domain::RunId;
 use atlas_simulator::model::{Got, Model};
 
-use super::{Line, Nats, Written};
+use super::{Entry, Line, Named, Nats, Written};
 
 /// A server for a case.
 pub async fn new(name: &'static str) -> Model {
@@ -57,20 +57,14 @@ impl Nats for Model {
     async fn buried(&mut self) -> Vec<String> {
         Model::buried(self)
     }
-    async fn create(&mut self, key: u16, value: u64) -> Written {
-        Model::create(self, key, value)
+    async fn put(&mut self, key: Named, after: u64, value: Option<u64>) -> Written {
+        Model::put(self, key, after, value)
     }
-    async fn update(&mut self, key: u16, value: u64, revision: u64) -> Written {
-        Model::update(self, key, value, revision)
+    async fn look(&mut self, key: Named) -> Entry {
+        Model::look(self, key)
     }
-    async fn delete(&mut self, key: u16, revision: u64) {
-        Model::delete(self, key, revision);
-    }
-    async fn get(&mut self, key: u16) -> Option<(u64, u64)> {
-        Model::get(self, key)
-    }
-    async fn gone(&mut self, client: usize, patience: Duration) -> Option<u16> {
-        Model::gone(self, client, patience)
+    async fn heard(&mut self, client: usize, patience: Duration) -> Option<(u16, Entry)> {
+        Model::heard(self, client, patience)
     }
     async fn fill(&mut self, full: bool) {
         Model::fill(self, full);

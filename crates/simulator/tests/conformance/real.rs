@@ -5,10 +5,10 @@
 use std::time::{Duration, Instant};
 
 use async_nats::HeaderMap;
-use async_nats::header::NATS_EXPECTED_LAST_SUBJECT_SEQUENCE;
+use async_nats::header::{NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, NATS_MESSAGE_TTL};
 use async_nats::jetstream::consumer::{FromConsumer as _, PullConsumer, pull};
 use async_nats::jetstream::context::PublishErrorKind;
-use async_nats::jetstream::kv::{self, CreateErrorKind, Operation, UpdateErrorKind};
+use async_nats::jetstream::kv::{self, Operation};
 use async_nats::jetstream::{self, AckKind, Message};
 use atlas_bus::{Bus, Options};
 use atlas_domain::{ActorId, ActorKind, RunId};
@@ -19,12 +19,13 @@ use prost::Message as _;
 use tokio::sync::Mutex;
 use tokio::time::{sleep, timeout, timeout_at};
 
-use super::{Line, Nats, Written};
+use super::{Entry, Line, Named, Nats, Written};
 
 const ACK_WAIT: Duration = Duration::from_secs(2);
 const DUPLICATES: Duration = Duration::from_secs(8);
 const TTL: Duration = Duration::from_secs(2);
 const KEYS: &str = "CONFORMANCE";
+const HOSTS: &str = "KV_ATLAS_HOSTS";
 const WORK: &str = "ATLAS_WORK";
 const WORK_SUBJECTS: &str = "atlas.work";
 const LOOK: Duration = Duration::from_millis(50);
@@ -64,14 +65,13 @@ impl Server {
         js.update_stream(jetstream::stream::Config { duplicate_window: DUPLICATES, ..work.clone() })
             .await
             .unwrap();
-        let keys = kv::Config {
-            bucket: KEYS.to_owned(),
-            max_age: TTL,
-            limit_markers: Some(TTL),
-            num_replicas: work.num_replicas,
-            ..kv::Config::default()
+        let hosts = js.get_stream(HOSTS).await.unwrap().cached_info().config.clone();
+        let keys = jetstream::stream::Config {
+            name: format!("KV_{KEYS}"),
+            subjects: vec![format!("$KV.{KEYS}.>")],
+            ..hosts
         };
-        js.create_key_value(keys).await.unwrap();
+        js.create_stream(keys).await.unwrap();
         Self { nats: Mutex::new(nats), bus, options }
     }
 
@@ -102,7 +102,7 @@ impl Server {
         for _ in 0..2 {
             let js = connect(&self.options).await;
             let keys = js.get_key_value(KEYS).await.unwrap();
-            let watch = keys.watch(format!("{run}.*")).await.unwrap();
+            let watch = keys.watch(format!("{run}.stays.*")).await.unwrap();
             clients.push(Client { js, letters: None, keys, watch });
         }
         for line in [Line::Letters, Line::Work] {
@@ -127,6 +127,11 @@ async fn connect(options: &Options) -> jetstream::Context {
     jetstream::new(client.connect(urls).await.unwrap())
 }
 
+fn read(entry: &kv::Entry) -> Entry {
+    let value = || std::str::from_utf8(&entry.value).unwrap().parse().unwrap();
+    (entry.revision, (entry.operation == Operation::Put).then(value))
+}
+
 struct Client {
     js: jetstream::Context,
     letters: Option<pull::Stream>,
@@ -147,8 +152,11 @@ impl Real<'_> {
         ActorId { run: self.run.clone(), kind: ActorKind::Agent, id: id.to_owned() }
     }
 
-    fn key(&self, key: u16) -> String {
-        format!("{}.{key}", self.run)
+    fn key(&self, key: Named) -> String {
+        match key {
+            Named::Stays(key) => format!("{}.stays.{key}", self.run),
+            Named::Passes(key) => format!("{}.passes.{key}", self.run),
+        }
     }
 
     /// The next message, or why there is none.
@@ -172,6 +180,21 @@ impl Real<'_> {
         match timeout(patience, letters.next()).await {
             Ok(message) => Ok(message.transpose()?),
             Err(_) => Ok(None),
+        }
+    }
+
+    /// One attempt at a write that expects a last sequence.
+    async fn publish(&self, subject: String, headers: HeaderMap, payload: Vec<u8>) -> Written {
+        let sent = self.clients[0].js.publish_with_headers(subject, headers, payload.into()).await.unwrap();
+        match sent.await {
+            Ok(ack) => Written::Stored(ack.sequence),
+            Err(error)
+                if error.kind() == PublishErrorKind::WrongLastSequence
+                    || error.to_string().contains("wrong last sequence") =>
+            {
+                Written::Refused
+            }
+            Err(_) => Written::Failed,
         }
     }
 
@@ -206,18 +229,7 @@ impl Nats for Real<'_> {
         let record = Record { cause: cause.to_owned(), ..Record::default() };
         let mut headers = HeaderMap::new();
         headers.insert(NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, async_nats::HeaderValue::from(after));
-        let js = &self.clients[0].js;
-        let sent = js.publish_with_headers(subject, headers, record.encode_to_vec().into()).await.unwrap();
-        match sent.await {
-            Ok(ack) => Written::Stored(ack.sequence),
-            Err(error)
-                if error.kind() == PublishErrorKind::WrongLastSequence
-                    || error.to_string().contains("wrong last sequence") =>
-            {
-                Written::Refused
-            }
-            Err(_) => Written::Failed,
-        }
+        self.publish(subject, headers, record.encode_to_vec()).await
     }
 
     async fn records(&mut self, agent: &str) -> Vec<(u64, String)> {
@@ -299,40 +311,26 @@ impl Nats for Real<'_> {
         letters.into_iter().map(|(_, letter)| letter.reason).collect()
     }
 
-    async fn create(&mut self, key: u16, value: u64) -> Written {
-        match self.clients[0].keys.create(self.key(key), value.to_string().into()).await {
-            Ok(revision) => Written::Stored(revision),
-            Err(error) if error.kind() == CreateErrorKind::AlreadyExists => Written::Refused,
-            Err(error) => panic!("{error}"),
+    async fn put(&mut self, key: Named, after: u64, value: Option<u64>) -> Written {
+        let mut headers = HeaderMap::new();
+        headers.insert(NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, async_nats::HeaderValue::from(after));
+        if value.is_none() || matches!(key, Named::Passes(_)) {
+            headers.insert(NATS_MESSAGE_TTL, format!("{}s", TTL.as_secs()));
         }
-    }
-    async fn update(&mut self, key: u16, value: u64, revision: u64) -> Written {
-        match self.clients[0].keys.update(self.key(key), value.to_string().into(), revision).await {
-            Ok(revision) => Written::Stored(revision),
-            Err(error) if error.kind() == UpdateErrorKind::WrongLastRevision => Written::Refused,
-            Err(error) => panic!("{error}"),
+        if value.is_none() {
+            headers.insert("KV-Operation", "DEL");
         }
+        let payload = value.map(|value| value.to_string()).unwrap_or_default();
+        let subject = format!("$KV.{KEYS}.{}", self.key(key));
+        self.publish(subject, headers, payload.into_bytes()).await
     }
-    async fn delete(&mut self, key: u16, revision: u64) {
-        // Refused: another has written it.
-        let _ = self.clients[0].keys.delete_expect_revision(self.key(key), Some(revision)).await;
+    async fn look(&mut self, key: Named) -> Entry {
+        let entry = self.clients[0].keys.entry(self.key(key)).await.unwrap();
+        entry.map_or((0, None), |entry| read(&entry))
     }
-    async fn get(&mut self, key: u16) -> Option<(u64, u64)> {
-        let entry = self.clients[0].keys.entry(self.key(key)).await.unwrap()?;
-        let value = || std::str::from_utf8(&entry.value).unwrap().parse().unwrap();
-        (entry.operation == Operation::Put).then(|| (value(), entry.revision))
-    }
-    async fn gone(&mut self, client: usize, patience: Duration) -> Option<u16> {
-        let watch = &mut self.clients[client].watch;
-        let gone = async {
-            loop {
-                let entry = watch.next().await.unwrap().unwrap();
-                if entry.operation != Operation::Put {
-                    return entry.key.rsplit('.').next().unwrap().parse().unwrap();
-                }
-            }
-        };
-        timeout(patience, gone).await.ok()
+    async fn heard(&mut self, client: usize, patience: Duration) -> Option<(u16, Entry)> {
+        let entry = timeout(patience, self.clients[client].watch.next()).await.ok()?.unwrap().unwrap();
+        Some((entry.key.rsplit('.').next().unwrap().parse().unwrap(), read(&entry)))
     }
 
     async fn fill(&mut self, full: bool) {
