@@ -13,6 +13,7 @@ mod fault;
 mod host;
 mod judge;
 mod machines;
+pub mod model;
 mod net;
 mod process;
 mod run;

@@ -73,17 +73,20 @@ pub enum Sabotage {
     LeaseAtCall,
     /// A host does not look at its clock before it acknowledges a letter.
     LeaseAtAck,
+    /// A host ends another's session as soon as it sees it.
+    EarlyEnd,
 }
 
 impl Sabotage {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Fencing,
         Self::IdempotencyKey,
         Self::AcknowledgementOrder,
         Self::LeaseClock,
         Self::LeaseAtCall,
         Self::LeaseAtAck,
+        Self::EarlyEnd,
     ];
 }
 
@@ -424,7 +427,7 @@ impl Simulation {
             Event::Tell { to, .. }
             | Event::Push { to, .. }
             | Event::Asked { to, .. }
-            | Event::Freed { to, .. } => *to,
+            | Event::Heard { to, .. } => *to,
             _ => return self.serve(event),
         };
         let process = &mut self.processes[to.process];
@@ -445,10 +448,10 @@ impl Simulation {
             }
             Event::Expire { queue, number, delivery } => server.expire(net, queue, number, delivery),
             Event::Again { queue, number } => server.again(net, queue, number),
-            Event::Gone { place, revision } => server.free(net, place, revision),
             Event::Sync => self.sync(),
             Event::Replaced(who) => self.replace(who),
             Event::Succeeds(who) => self.start(who),
+            Event::Forgotten { key, revision } => server.forget(key, revision),
             Event::Limits(number) => self.change(number),
             Event::Fault(at) => self.fault(at),
             Event::Healed(at) => self.heal(at),
@@ -485,7 +488,7 @@ impl Simulation {
                 self.net.skew_ms[who] += jump;
             }
             FaultKind::Poison => self.poison(bits),
-            FaultKind::ServerRestart => self.server.restart(),
+            FaultKind::ServerRestart => self.server.restart(&mut self.net),
         }
         self.net.clock.plan(lasts_us, Event::Healed(at));
     }
@@ -548,8 +551,13 @@ impl Simulation {
     /// The server's machine loses its power.
     fn lose_power(&mut self) {
         self.net.weather.down += 1;
-        self.server.restart();
-        let loss = self.disk.clone().map(|disk| self.server.lose_power(disk, SYNC_INTERVAL));
+        let loss = match self.disk.clone() {
+            Some(disk) => Some(self.server.lose_power(&mut self.net, disk, SYNC_INTERVAL)),
+            None => {
+                self.server.restart(&mut self.net);
+                None
+            }
+        };
         self.net.note(Fact::PowerLost { kept: self.server.sequence() });
         if let Some(loss) = loss {
             let Net { judge, actors, clock, .. } = &mut self.net;

@@ -3,5 +3,5 @@
 mod nats;
 mod processes;
 
-pub use nats::{TestNats, nats_server};
+pub use nats::{TestCluster, TestNats, nats_server};
 pub use processes::{Watched, children, descendants, groups_of_launcher, ticks};

@@ -12,12 +12,13 @@ use atlas_proto::letter::Letter as Written;
 use atlas_proto::{Axioms, CheckLevel, CheckRequest, Expectation, Letter, MergePolicy, ModuleSource};
 use atlas_telemetry::trace;
 use bytes::Bytes;
+use futures::{StreamExt as _, TryStreamExt as _};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 use tracing::Instrument as _;
 
 use crate::machine::{Assembly, Command, Effect, MergeQueue, Policy, View};
-use crate::receipts::{self, Keys};
+use crate::receipts::{self, Keys, STORED_AT_ONCE};
 use crate::tree::{Obstacle, Trees};
 
 /// The verifier's work queue.
@@ -257,11 +258,12 @@ impl MergeExecutor {
             .blocking(move |trees| trees.unknown_files(&tree, &known))
             .await?
             .map_err(|error| git(&error))?;
-        for (sha256, bytes) in unknown {
+        let store = |(sha256, bytes)| async move {
             self.bus.put_file(Bytes::from(bytes)).await.map_err(|error| retry(error.to_string()))?;
             self.stored.lock().insert(sha256);
-        }
-        Ok(())
+            Ok(())
+        };
+        futures::stream::iter(unknown).map(store).buffer_unordered(STORED_AT_ONCE).try_collect().await
     }
 
     /// Puts a commit where agents read it: its files, then its manifest.

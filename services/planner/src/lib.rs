@@ -21,6 +21,7 @@ mod role;
 mod service;
 pub mod skeleton;
 mod status;
+mod tally;
 mod task;
 mod track;
 mod triage;

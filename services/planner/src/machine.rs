@@ -15,6 +15,7 @@ use crate::extraction::Extraction;
 use crate::landing::Layout;
 use crate::role::Role;
 use crate::status::TargetStatus;
+use crate::tally::Tally;
 use crate::track::Track;
 use crate::work::{ReadyKey, Work};
 
@@ -83,6 +84,7 @@ pub struct Planner {
     pub(crate) merging: BTreeSet<TargetIx>,
     pub(crate) to_escalate: BTreeSet<TargetIx>,
     pub(crate) entries: Vec<Arc<TargetStatus>>,
+    pub(crate) tally: Tally,
     dirty: BTreeSet<TargetIx>,
     /// See [`Machine::stirred`].
     stirred: BTreeSet<TargetIx>,
@@ -135,6 +137,7 @@ impl Machine for Planner {
             merging: BTreeSet::new(),
             to_escalate: BTreeSet::new(),
             entries: Vec::new(),
+            tally: Tally::default(),
             dirty: BTreeSet::new(),
             stirred: BTreeSet::new(),
         }

@@ -108,7 +108,9 @@ impl Planner {
                 Running { role, number: started.number, subject: Subject::Chunk(chunk), task, revision: 0 }
             }
         };
-        self.running.insert(started.attempt.clone(), running);
+        if self.running.insert(started.attempt.clone(), running).is_none() {
+            self.tally.began(role);
+        }
     }
 
     /// True of attempts whose work no one waits for any more.

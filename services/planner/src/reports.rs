@@ -13,6 +13,7 @@ use crate::work::LOST_REVIEWS;
 impl Planner {
     pub(crate) fn reported(&mut self, report: &Report) {
         let Some(running) = self.running.remove(&report.attempt) else { return };
+        self.tally.ended(running.role);
         let usage = report.usage.map(Usage::from).unwrap_or_default();
         *self.usage.entry(running.role).or_default() += usage;
         match running.subject {
