@@ -163,9 +163,18 @@ pub struct RunArgs {
     /// How to show progress [default: tui on a terminal, else plain]
     #[arg(long, value_enum)]
     pub ui: Option<Ui>,
-    /// Use this NATS server (2.12 or newer, with JetStream) instead of starting one
+    /// Use this NATS server (2.12 or newer, with JetStream) instead of starting one; of a cluster, its servers separated by commas
     #[arg(long, value_name = "URL", env = "ATLAS_NATS_URL", value_hint = ValueHint::Url)]
     pub nats: Option<String>,
+    /// Copies that the cluster keeps of each stream [default: 3 where --nats names three servers or more, else 1]
+    #[arg(
+        long,
+        value_name = "COPIES",
+        env = "ATLAS_NATS_REPLICAS",
+        requires = "nats",
+        value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=5)
+    )]
+    pub nats_replicas: Option<usize>,
     /// User name for --nats
     #[arg(long, value_name = "USER", env = "ATLAS_NATS_USER", requires = "nats_password")]
     pub nats_user: Option<String>,

@@ -42,12 +42,17 @@ impl Bus {
         let watch = self.hosts().await?.watch(&keys).await;
         let watch = watch.map_err(|error| Error::failed(format!("watch the claims {keys}"), error))?;
         let mut vigil = Vigil::new(self.host().to_owned(), self.session_ttl().await?);
+        let mut claims = Vec::new();
         self.each_claim(run, Some(kind), |key, revision, claim| {
-            if let Some(partition) = partition_of(key) {
-                vigil.claimed(partition, revision, claim.map(|claim| claim.session));
-            }
+            claims.push((key.to_owned(), revision, claim.map(|claim| claim.session)));
         })
         .await?;
+        for (key, revision, session) in claims {
+            self.heard_of_claim(&key, revision, session.as_deref()).await;
+            if let Some(partition) = partition_of(&key) {
+                vigil.claimed(partition, revision, session);
+            }
+        }
         let now = Instant::now();
         let free = (0..partitions).filter(|partition| !vigil.is_claimed(*partition)).collect();
         let (bus, run) = (self.clone(), run.clone());

@@ -28,6 +28,13 @@ pub(crate) const MINIMUM_TEXT: &str = "2.12";
 /// before it is acknowledged.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
+/// How often a server that says nothing is asked whether it is there; after the third time without an answer the connection counts as
+/// broken, and another server is tried. A machine that lost its power says no goodbye: a lease (10 s) must outlast finding that out.
+const PING: Duration = Duration::from_secs(1);
+
+/// How long a server may take to greet; then the next is tried.
+const GREETING: Duration = Duration::from_secs(2);
+
 /// How long a cluster, or one of its streams, may be without a leader, or without a node that answers.
 pub(crate) const ABSENCE: Duration = Duration::from_secs(30);
 
@@ -108,7 +115,8 @@ impl Bus {
         let (connected, connections) = watch::channel(0);
         let mut connect = ConnectOptions::new()
             .name(&options.name)
-            .connection_timeout(Duration::from_secs(5))
+            .connection_timeout(GREETING)
+            .ping_interval(PING)
             .request_timeout(Some(PATIENCE))
             .reconnect_delay_callback(|attempts| Duration::from_millis(50 * attempts.min(20) as u64))
             .event_callback(move |event| {

@@ -182,6 +182,26 @@ impl Bus {
     pub fn is_archived(record: &Record) -> bool {
         is_tombstone(record)
     }
+
+    /// Hands every record of all live journals of a run that comes after `after` in the stream to `visit`, in stream order: for those who
+    /// read along. Of archived actors comes what [`Bus::sweep`] gives.
+    ///
+    /// # Errors
+    /// As [`Bus::sweep`].
+    pub async fn journals_after(
+        &self,
+        run: &RunId,
+        after: u64,
+        mut visit: impl FnMut(ActorId, u64, Record) -> Result<(), Error> + Send,
+    ) -> Result<(), Error> {
+        self.read_after(JOURNAL, &format!("atlas.journal.{run}.>"), after, |stored| {
+            match subject::actor_of_journal(&stored.subject) {
+                Some(actor) => visit(actor, stored.sequence, decode(&stored)?),
+                None => Ok(()),
+            }
+        })
+        .await
+    }
 }
 
 pub(crate) fn is_tombstone(record: &Record) -> bool {

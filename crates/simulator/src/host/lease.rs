@@ -28,7 +28,9 @@ impl<M: Modelled> Host<M> {
         if seat.held && seat.epoch < revision && names != self.own() {
             self.lose(net, me, partition);
         }
-        if self.vigil.claimed(partition, revision, names) && names.is_none() {
+        let news = self.vigil.claimed(partition, revision, names);
+        // Free; or a claim of its own that it does not know of.
+        if (news && names.is_none()) || (names.is_some() && names == self.own()) {
             self.reach(net, me, partition);
         }
     }

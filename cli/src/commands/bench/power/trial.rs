@@ -251,7 +251,9 @@ impl Machines {
                 None => {
                     // All at once, before any is waited for.
                     let pids = (0..cluster.len()).filter_map(|node| cluster.pid(node));
-                    pids.for_each(|pid| drop(kill(Pid::from_raw(pid.cast_signed()), Signal::SIGKILL)));
+                    for pid in pids {
+                        let _ = kill(Pid::from_raw(pid.cast_signed()), Signal::SIGKILL);
+                    }
                     for node in 0..cluster.len() {
                         cluster.kill_node(node).await;
                     }
