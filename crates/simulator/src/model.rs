@@ -266,12 +266,12 @@ impl Model {
             Event::Again { queue, number } => server.again(net, queue, number),
             Event::Forgotten { key, revision } => server.forget(key, revision),
             Event::Asked { .. }
-            | Event::Replaced(_)
-            | Event::Succeeds(_)
-            | Event::Sync
             | Event::Limits(_)
             | Event::Fault(_)
-            | Event::Healed(_) => {}
+            | Event::Healed(_)
+            | Event::Sync
+            | Event::Replaced(_)
+            | Event::Succeeds(_) => {}
         }
         None
     }

@@ -448,10 +448,10 @@ impl Simulation {
             }
             Event::Expire { queue, number, delivery } => server.expire(net, queue, number, delivery),
             Event::Again { queue, number } => server.again(net, queue, number),
-            Event::Forgotten { key, revision } => server.forget(key, revision),
             Event::Sync => self.sync(),
             Event::Replaced(who) => self.replace(who),
             Event::Succeeds(who) => self.start(who),
+            Event::Forgotten { key, revision } => server.forget(key, revision),
             Event::Limits(number) => self.change(number),
             Event::Fault(at) => self.fault(at),
             Event::Healed(at) => self.heal(at),
@@ -551,8 +551,13 @@ impl Simulation {
     /// The server's machine loses its power.
     fn lose_power(&mut self) {
         self.net.weather.down += 1;
-        self.server.restart(&mut self.net);
-        let loss = self.disk.clone().map(|disk| self.server.lose_power(&mut self.net, disk, SYNC_INTERVAL));
+        let loss = match self.disk.clone() {
+            Some(disk) => Some(self.server.lose_power(&mut self.net, disk, SYNC_INTERVAL)),
+            None => {
+                self.server.restart(&mut self.net);
+                None
+            }
+        };
         self.net.note(Fact::PowerLost { kept: self.server.sequence() });
         if let Some(loss) = loss {
             let Net { judge, actors, clock, .. } = &mut self.net;

@@ -1,10 +1,10 @@
 //! A modelled nats-server, as the bus uses it: journals by compare-and-set, work queues, leases, archives, requests.
 
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::table::Table;
+use crate::table::{Set, Table};
 use atlas_bus::Bus;
 use atlas_domain::ActorKind;
 use atlas_proto::Record;
@@ -123,7 +123,7 @@ impl Server {
     /// It starts again: what is on disk is there; of what was delivered some is not known to be, for that is written a little later;
     /// ids are known of what still lies in a queue; nobody asks for anything until he asks again.
     pub fn restart(&mut self, net: &mut Net) {
-        let mut known = HashSet::new();
+        let mut known: Set<(ActorIx, Rc<str>)> = Set::default();
         for line in self.lines.values_mut() {
             line.subscribers.clear();
             for (&number, message) in line.messages.iter_mut().rev() {
@@ -139,11 +139,12 @@ impl Server {
         self.ids.retain(|id, _| known.contains(id));
     }
 
-    /// Its machine lost its power, and what was not on `disk` is gone, also who hosted what since then and what had been delivered.
+    /// Its machine lost its power, and what was not on `disk` is gone.
     /// `window`: how far back that may reach.
     pub fn lose_power(&mut self, net: &mut Net, disk: Self, window: Micros) -> Loss {
         let watchers = std::mem::take(&mut self.watchers);
         *self = Self { watchers, ..disk };
+        // Clocks of what was delivered before that ran out long ago.
         for line in self.lines.values_mut() {
             line.out = 0;
             for (&number, message) in line.messages.iter_mut().rev() {
@@ -356,12 +357,13 @@ impl Server {
             return Said::Unknown;
         }
         let now = net.clock.now();
-        while let Some((at, known)) = self.ids_by_time.pop_front_if(|(at, _)| *at + DUPLICATES <= now) {
-            if self.ids.get(&known) == Some(&at) {
-                self.ids.remove(&known);
+        let named = (body.to(), id.clone());
+        while let Some((at, old)) = self.ids_by_time.pop_front_if(|(at, _)| *at + DUPLICATES <= now) {
+            // Not where a server that has forgotten an id has taken it again since.
+            if self.ids.get(&old) == Some(&at) {
+                self.ids.remove(&old);
             }
         }
-        let named = (body.to(), id.clone());
         // To be sent again does not make an id younger.
         if self.ids.contains_key(&named) {
             return Said::Stored(0);
