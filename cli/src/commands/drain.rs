@@ -58,7 +58,7 @@ async fn act(attached: &Attached, args: &DrainArgs) -> Result<()> {
         }
         if Instant::now() > until {
             return Err(Failure::fault(format!("`{host}` still holds {}", plural(left, "partition")))
-                .hint("its leases run out within 10 s once its process is gone"));
+                .hint("others find it dead within 5 s once its process is gone"));
         }
         tokio::time::sleep(AGAIN).await;
     }

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use atlas_bus::Bus;
 use atlas_domain::RunId;
-use futures::{Stream, StreamExt as _};
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -14,8 +13,10 @@ use crate::live::panic_text;
 use crate::partition::{Place, tenure};
 use crate::{Error, Executor, Machine};
 
-/// How often a partition that another hosts is tried, should the news that it is free be missed.
+/// Pause before the bus is asked again for what it failed to do.
 const TRY_AGAIN: Duration = Duration::from_secs(5);
+/// How often all claims are read anew.
+const REFRESH: Duration = Duration::from_secs(300);
 /// Partitions that fold their journals at once.
 const FOLDING: usize = 4;
 
@@ -80,68 +81,58 @@ async fn tend<M: Machine, E: Executor<M>>(
     freed: Arc<Vec<Notify>>,
     shutdown: CancellationToken,
 ) {
-    // So that the partitions do not ask all at once.
-    let offset = Duration::from_millis(u64::from(place.partition % 32) * 20);
-    while !shutdown.is_cancelled() {
-        match place.bus.try_lease(&place.run, M::KIND, place.partition, &host).await {
-            Ok(Some(lease)) => {
-                if let Err(error) = tenure::<M, E>(&place, lease, &shutdown).await {
-                    tracing::warn!(kind = %M::KIND, partition = place.partition, %error, "gave a partition up");
-                    // The lease that it gave back is news that the partition is free: without a pause it would try, and
-                    // fail, as fast as it can.
-                    tokio::select! {
-                        () = tokio::time::sleep(TRY_AGAIN + offset) => {}
-                        () = shutdown.cancelled() => {}
-                    }
-                }
-            }
-            Ok(None) => {}
-            Err(error) => {
-                tracing::warn!(kind = %M::KIND, partition = place.partition, %error, "a lease could not be asked for")
-            }
-        }
-        tokio::select! {
-            () = freed[usize::from(place.partition)].notified() => {}
-            () = tokio::time::sleep(TRY_AGAIN + offset) => {}
-            () = shutdown.cancelled() => {}
-        }
-    }
-}
-
-/// Passes on which leases become free.
-async fn announce<M: Machine>(bus: Bus, run: RunId, freed: Arc<Vec<Notify>>, shutdown: CancellationToken) {
-    while !shutdown.is_cancelled() {
-        match bus.freed_leases(&run, M::KIND).await {
-            Ok(watch) => {
-                let mut watch = std::pin::pin!(watch);
-                pass_on(&mut watch, &freed, &shutdown).await;
-            }
-            Err(error) => tracing::debug!(%error, "the leases cannot be watched"),
-        }
-        tokio::select! {
-            () = tokio::time::sleep(TRY_AGAIN) => {}
-            () = shutdown.cancelled() => {}
-        }
-    }
-}
-
-async fn pass_on(
-    watch: &mut (impl Stream<Item = u16> + Unpin),
-    freed: &[Notify],
-    shutdown: &CancellationToken,
-) {
+    let freed = &freed[usize::from(place.partition)];
     loop {
-        let partition = tokio::select! {
-            partition = watch.next() => partition,
+        tokio::select! {
+            () = freed.notified() => {}
             () = shutdown.cancelled() => return,
+        }
+        let ended = match place.bus.try_lease(&place.run, M::KIND, place.partition, &host).await {
+            Ok(Some(lease)) => tenure::<M, E>(&place, lease, &shutdown).await,
+            // Another was faster.
+            Ok(None) => continue,
+            Err(error) => Err(error.into()),
         };
-        match partition {
-            Some(partition) => {
-                if let Some(waiting) = freed.get(usize::from(partition)) {
-                    waiting.notify_one();
+        if let Err(error) = ended {
+            tracing::warn!(kind = %M::KIND, partition = place.partition, %error, "a partition was not taken, or given up");
+            // The lease that it gave back is news that the partition is free: without a pause it would try, and
+            // fail, as fast as it can.
+            let offset = Duration::from_millis(u64::from(place.partition % 32) * 20);
+            tokio::select! {
+                () = tokio::time::sleep(TRY_AGAIN + offset) => freed.notify_one(),
+                () = shutdown.cancelled() => return,
+            }
+        }
+    }
+}
+
+/// Passes on which partitions are free, and looks at the hosts of the others.
+async fn announce<M: Machine>(bus: Bus, run: RunId, freed: Arc<Vec<Notify>>, shutdown: CancellationToken) {
+    // As many as there are partitions.
+    let partitions = freed.len() as u16;
+    let pass_on = async {
+        loop {
+            match bus.claims(&run, M::KIND, partitions).await {
+                Ok(mut claims) => {
+                    let heard = async {
+                        while let Some(partition) = claims.next().await {
+                            if let Some(waiting) = freed.get(usize::from(partition)) {
+                                waiting.notify_one();
+                            }
+                        }
+                    };
+                    // Read anew now and then, should news have been missed.
+                    let _ = tokio::time::timeout(REFRESH, heard).await;
+                }
+                Err(error) => {
+                    tracing::debug!(%error, "the claims cannot be read");
+                    tokio::time::sleep(TRY_AGAIN).await;
                 }
             }
-            None => return,
         }
+    };
+    tokio::select! {
+        () = pass_on => {}
+        () = shutdown.cancelled() => {}
     }
 }

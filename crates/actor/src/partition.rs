@@ -82,7 +82,7 @@ pub(crate) async fn tenure<M: Machine, E: Executor<M>>(
     drop(partition);
     match Arc::into_inner(tenure) {
         Some(tenure) => tenure.lease.release().await,
-        None => tracing::debug!("a lease is still in use; it will run out"),
+        None => tracing::debug!("a lease is still in use; it will be given back then"),
     }
     result
 }

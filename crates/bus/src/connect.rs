@@ -2,22 +2,22 @@
 
 use std::future::IntoFuture as _;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use async_nats::jetstream::context::{ContextBuilder, PublishErrorKind};
+use async_nats::jetstream::context::{AccountErrorKind, ContextBuilder, PublishErrorKind};
 use async_nats::jetstream::object_store::ObjectStore;
-use async_nats::jetstream::{self, kv};
+use async_nats::jetstream::{self, ErrorCode, kv};
 use async_nats::{Client, ConnectOptions, Event, HeaderMap};
 use bytes::Bytes;
-use parking_lot::Mutex;
 use tokio::sync::{OnceCell, watch};
+use tokio::time::Instant;
 
 use crate::error::Cause;
 use crate::group::Group;
-use crate::lease::Sightings;
 use crate::object::FileCache;
-use crate::spec::{LEASES, OBJECTS, STATUS};
+use crate::session::Slot;
+use crate::spec::{HOSTS, OBJECTS, STATUS};
 use crate::{Error, subject};
 
 /// The oldest nats-server that has all that the bus uses.
@@ -27,6 +27,19 @@ pub(crate) const MINIMUM_TEXT: &str = "2.12";
 /// How long the server may take over one JetStream operation. Generous: each is on disk, by fsync,
 /// before it is acknowledged.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How often a server that says nothing is asked whether it is there; after the third time without an answer the connection counts as
+/// broken, and another server is tried. A machine that lost its power says no goodbye: a lease (10 s) must outlast finding that out.
+const PING: Duration = Duration::from_secs(1);
+
+/// How long a server may take to greet; then the next is tried.
+const GREETING: Duration = Duration::from_secs(2);
+
+/// How long a cluster, or one of its streams, may be without a leader, or without a node that answers.
+pub(crate) const ABSENCE: Duration = Duration::from_secs(30);
+
+/// Pause before what a cluster cannot do yet is asked for again.
+pub(crate) const BETWEEN: Duration = Duration::from_millis(50);
 
 /// How long an acknowledgement may take after the connection was made anew.
 const AFTER_RECONNECT: Duration = Duration::from_secs(1);
@@ -65,11 +78,16 @@ struct Inner {
     journal: Group,
     work: Group,
     partitions: OnceCell<u16>,
-    leases: OnceCell<kv::Store>,
+    /// For the bucket of hosts: it has its own limit on writes under way, so that no renewal waits behind thousands of records.
+    hosts_wire: Wire,
+    hosts: OnceCell<kv::Store>,
     status: OnceCell<kv::Store>,
     objects: OnceCell<ObjectStore>,
     files: FileCache,
-    sightings: Mutex<Sightings>,
+    session: Slot,
+    /// Names this connection's sessions, with a number.
+    host: String,
+    sessions: AtomicU64,
 }
 
 /// The connection itself.
@@ -97,7 +115,8 @@ impl Bus {
         let (connected, connections) = watch::channel(0);
         let mut connect = ConnectOptions::new()
             .name(&options.name)
-            .connection_timeout(Duration::from_secs(5))
+            .connection_timeout(GREETING)
+            .ping_interval(PING)
             .request_timeout(Some(PATIENCE))
             .reconnect_delay_callback(|attempts| Duration::from_millis(50 * attempts.min(20) as u64))
             .event_callback(move |event| {
@@ -127,21 +146,34 @@ impl Bus {
                 minimum: MINIMUM_TEXT,
             });
         }
-        let js = ContextBuilder::new().timeout(PATIENCE).ack_timeout(PATIENCE).build(client.clone());
-        js.query_account()
-            .await
-            .map_err(|error| Error::NoJetStream { url: options.url.clone(), cause: error.to_string() })?;
-        let wire = Wire { client, js, connections };
+        let js = context(&client);
+        let deadline = Instant::now() + ABSENCE;
+        while let Err(error) = js.query_account().await {
+            // The nodes of a cluster may be choosing their leader.
+            let passes = match error.kind() {
+                AccountErrorKind::JetStream(ref error) => is_passing(error),
+                AccountErrorKind::TimedOut => true,
+                AccountErrorKind::JetStreamUnavailable | AccountErrorKind::Other => false,
+            };
+            if !passes || Instant::now() > deadline {
+                return Err(Error::NoJetStream { url: options.url.clone(), cause: error.to_string() });
+            }
+            tokio::time::sleep(BETWEEN).await;
+        }
+        let wire = Wire { client: client.clone(), js, connections };
         let inner = Inner {
             journal: Group::new(wire.clone()),
             work: Group::new(wire.clone()),
+            hosts_wire: Wire { js: context(&client), ..wire.clone() },
             wire,
             partitions: OnceCell::new(),
-            leases: OnceCell::new(),
+            hosts: OnceCell::new(),
             status: OnceCell::new(),
             objects: OnceCell::new(),
             files: FileCache::new(),
-            sightings: Mutex::default(),
+            session: Slot::default(),
+            host: format!("{:032x}", rand::random::<u128>()),
+            sessions: AtomicU64::new(0),
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -182,16 +214,25 @@ impl Bus {
         &self.inner.files
     }
 
-    pub(crate) fn sightings(&self) -> &Mutex<Sightings> {
-        &self.inner.sightings
+    pub(crate) fn session_slot(&self) -> &Slot {
+        &self.inner.session
     }
 
-    pub(crate) async fn leases(&self) -> Result<&kv::Store, Error> {
-        self.inner.leases.get_or_try_init(|| self.bucket(LEASES)).await
+    /// What this connection's place among the hosts is called: what its sessions' names begin with.
+    pub(crate) fn host(&self) -> &str {
+        &self.inner.host
+    }
+
+    pub(crate) fn next_session_id(&self) -> String {
+        format!("{}-{}", self.inner.host, self.inner.sessions.fetch_add(1, Ordering::Relaxed))
+    }
+
+    pub(crate) async fn hosts(&self) -> Result<&kv::Store, Error> {
+        self.inner.hosts.get_or_try_init(|| Self::bucket(&self.inner.hosts_wire.js, HOSTS)).await
     }
 
     pub(crate) async fn statuses(&self) -> Result<&kv::Store, Error> {
-        self.inner.status.get_or_try_init(|| self.bucket(STATUS)).await
+        self.inner.status.get_or_try_init(|| Self::bucket(self.js(), STATUS)).await
     }
 
     pub(crate) async fn objects(&self) -> Result<&ObjectStore, Error> {
@@ -202,11 +243,8 @@ impl Bus {
         self.inner.objects.get_or_try_init(open).await
     }
 
-    async fn bucket(&self, name: &str) -> Result<kv::Store, Error> {
-        self.js()
-            .get_key_value(name)
-            .await
-            .map_err(|error| Error::failed(format!("open bucket {name}"), error))
+    async fn bucket(js: &jetstream::Context, name: &str) -> Result<kv::Store, Error> {
+        js.get_key_value(name).await.map_err(|error| Error::failed(format!("open bucket {name}"), error))
     }
 
     /// The journal subject of `actor`.
@@ -224,6 +262,16 @@ impl Bus {
         self.inner.wire.store(subject, headers, payload).await
     }
 
+    /// The same for the bucket of hosts.
+    pub(crate) async fn store_in_hosts(
+        &self,
+        subject: String,
+        headers: HeaderMap,
+        payload: Bytes,
+    ) -> Result<u64, StoreError> {
+        self.inner.hosts_wire.store(subject, headers, payload).await
+    }
+
     /// The way into the journal.
     pub(crate) fn journal_group(&self) -> &Group {
         &self.inner.journal
@@ -239,6 +287,10 @@ impl Bus {
         let limit = self.client().max_payload().saturating_sub(64 << 10);
         if size > limit { Err(Error::TooLarge { what: what(), size, limit }) } else { Ok(()) }
     }
+}
+
+fn context(client: &Client) -> jetstream::Context {
+    ContextBuilder::new().timeout(PATIENCE).ack_timeout(PATIENCE).build(client.clone())
 }
 
 impl Wire {
@@ -297,6 +349,17 @@ impl From<jetstream::context::PublishError> for StoreError {
             Self::Unknown(error.into())
         }
     }
+}
+
+/// Whether a cluster says that it is between leaders, or that nodes which it needs are not there yet.
+pub(crate) fn is_passing(error: &jetstream::Error) -> bool {
+    [
+        ErrorCode::CLUSTER_NOT_AVAILABLE,
+        ErrorCode::CLUSTER_NO_PEERS,
+        ErrorCode::CLUSTER_NOT_LEADER,
+        ErrorCode::INSUFFICIENT_RESOURCES,
+    ]
+    .contains(&error.error_code())
 }
 
 /// Major and minor of a version like `2.15.1` or `v2.12.0-beta.1`.

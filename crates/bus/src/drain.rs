@@ -16,7 +16,7 @@ pub struct Held {
     pub kind: String,
     /// The partition.
     pub partition: u16,
-    /// Of the write that won the lease or renewed it last.
+    /// Of the write that won the lease.
     pub revision: u64,
 }
 
@@ -70,17 +70,22 @@ impl Bus {
     /// # Errors
     /// [`Error::Failed`].
     pub async fn held(&self, run: &RunId) -> Result<Vec<Held>, Error> {
-        let mut held = Vec::new();
-        self.each_lease(run, |key, stored| {
-            let value = serde_json::from_slice::<serde_json::Value>(&stored.payload).unwrap_or_default();
-            let host = value["holder"].as_str().unwrap_or_default().to_owned();
-            let mut parts = key.rsplit('.');
-            let partition = parts.next().and_then(|part| part.parse().ok());
-            if let (Some(partition), Some(kind)) = (partition, parts.next()) {
-                held.push(Held { host, kind: kind.to_owned(), partition, revision: stored.sequence });
-            }
+        let mut claims = Vec::new();
+        self.each_claim(run, None, |key, revision, claim| {
+            claims.extend(claim.map(|claim| (key.to_owned(), revision, claim)));
         })
         .await?;
+        let sessions = self.sessions().await?;
+        let mut held = Vec::new();
+        for (key, revision, claim) in claims {
+            let mut parts = key.rsplit('.');
+            let partition = parts.next().and_then(|part| part.parse().ok());
+            if let (Some(partition), Some(kind), true) =
+                (partition, parts.next(), sessions.contains(&claim.session))
+            {
+                held.push(Held { host: claim.holder, kind: kind.to_owned(), partition, revision });
+            }
+        }
         held.sort();
         Ok(held)
     }

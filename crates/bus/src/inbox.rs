@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use async_nats::Subscriber;
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, PullConsumer, pull};
 use async_nats::jetstream::{AckKind, Message};
 use atlas_domain::{ActorId, ActorKind, RunId};
@@ -18,14 +19,20 @@ use crate::spec::WORK;
 use crate::{Bus, Error, subject};
 
 /// How long a letter may lie with a host before it is delivered again. Short, for a letter is
-/// acknowledged as soon as one record is stored, and a dead host's letters should follow its lease
-/// (10 s) closely; a letter that comes twice is known by its id.
+/// acknowledged as soon as one record is stored, and a dead host's letters should follow its partitions
+/// closely; a letter that comes twice is known by its id.
 const ACK_WAIT: Duration = Duration::from_secs(15);
 /// Letters that may lie with a host unacknowledged, per partition. The server's default of 1,000 would do
 /// for 64 partitions of 30,000 agents; a planner has but one.
 const MAX_PENDING: i64 = 4096;
 /// Letters asked for at once.
 const PREFETCH: usize = 128;
+/// How long one pull waits at the server. Long, for there is one for each partition, and each costs messages whether letters come or not:
+/// 64 partitions 0.75 a second. The client pulls again by itself when its connection was broken, or when the server says that it
+/// cannot serve the pull any more; we do when another server of a cluster leads the consumer, which knows nothing of it.
+const PULL: Duration = Duration::from_secs(600);
+/// How often the server says that a pull still waits, should it have been forgotten without a word.
+const HEARTBEAT: Duration = Duration::from_secs(120);
 /// Pauses before a broken pull is taken up again.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
@@ -131,8 +138,8 @@ impl Puller {
         let messages = consumer
             .stream()
             .max_messages_per_batch(PREFETCH)
-            .expires(Duration::from_secs(30))
-            .heartbeat(Duration::from_secs(5))
+            .expires(PULL)
+            .heartbeat(HEARTBEAT)
             .messages()
             .await;
         messages.map_err(|error| {
@@ -143,11 +150,23 @@ impl Puller {
         })
     }
 
+    /// News that another server leads the consumer: an advisory of JetStream. Without it the heartbeat tells, late.
+    async fn elections(&self) -> Option<Subscriber> {
+        let consumer = subject::consumer(&self.run, self.kind.as_str(), self.partition);
+        let subject = format!("$JS.EVENT.ADVISORY.CONSUMER.LEADER_ELECTED.{WORK}.{consumer}");
+        self.bus.client().subscribe(subject).await.ok()
+    }
+
     /// Passes letters on. What is no letter, or was delivered too often, is buried.
     async fn pull(self, mut messages: pull::Stream, deliveries: mpsc::Sender<Delivery>) {
         let mut pause = SHORTEST_PAUSE;
+        let mut elected = self.elections().await;
         loop {
-            let error = match messages.next().await {
+            let next = tokio::select! {
+                next = messages.next() => next.map(|next| next.map_err(|error| error.to_string())),
+                () = happens(&mut elected) => Some(Err("another server leads the consumer".to_owned())),
+            };
+            let error = match next {
                 Some(Ok(message)) => {
                     pause = SHORTEST_PAUSE;
                     if let Some(delivery) = self.parse(message).await
@@ -157,7 +176,7 @@ impl Puller {
                     }
                     continue;
                 }
-                Some(Err(error)) => error.to_string(),
+                Some(Err(error)) => error,
                 None => "closed".to_owned(),
             };
             tracing::debug!(kind = %self.kind, partition = self.partition, error, "pulling again");
@@ -205,6 +224,17 @@ impl Puller {
         self.bus.bury_message(&message, reason).await;
         None
     }
+}
+
+/// Waits for the next message, for ever if there will be none.
+async fn happens(news: &mut Option<Subscriber>) {
+    if let Some(subscriber) = news
+        && subscriber.next().await.is_some()
+    {
+        return;
+    }
+    *news = None;
+    std::future::pending().await
 }
 
 /// A letter as it was delivered. Dropped without a word, it comes again.

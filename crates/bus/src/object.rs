@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
-use async_nats::jetstream::object_store::{InfoErrorKind, ObjectMetadata};
+use async_nats::jetstream::object_store::{ObjectInfo, ObjectMetadata};
 use atlas_proto::Manifest;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE;
 use bytes::{Bytes, BytesMut};
 use prost::Message as _;
 use quick_cache::Weighter;
@@ -38,6 +40,11 @@ impl Weighter<String, Bytes> for ByBytes {
         // Never 0: such an entry would never be evicted.
         (name.len() + bytes.len() + 64) as u64
     }
+}
+
+/// The stream that the store is.
+fn stream() -> String {
+    format!("OBJ_{OBJECTS}")
 }
 
 impl Weighter<String, Arc<Manifest>> for ByBytes {
@@ -142,16 +149,12 @@ impl Bus {
     }
 
     async fn read_object(&self, name: &str) -> Result<Bytes, Error> {
-        let info = self.objects().await?.info(name).await.map_err(|error| match error.kind() {
-            InfoErrorKind::NotFound => Error::NotFound { what: name.to_owned() },
-            _ => Error::failed(format!("look up object {name}"), error),
-        })?;
-        if info.deleted {
+        let Some(info) = self.object_info(name).await? else {
             return Err(Error::NotFound { what: name.to_owned() });
-        }
+        };
         let mut bytes = BytesMut::with_capacity(info.size);
         // Not through the client's own reader, which creates a consumer for every object.
-        self.read(&format!("OBJ_{OBJECTS}"), &format!("$O.{OBJECTS}.C.{}", info.nuid), |chunk| {
+        self.read_whole(&stream(), &format!("$O.{OBJECTS}.C.{}", info.nuid), 0, |chunk| {
             bytes.extend_from_slice(&chunk.payload);
             Ok(())
         })
@@ -163,12 +166,21 @@ impl Bus {
         Ok(bytes.freeze())
     }
 
+    /// What is known of an object that is there. From the leader: what another service has just stored is found.
+    async fn object_info(&self, name: &str) -> Result<Option<ObjectInfo>, Error> {
+        let subject = format!("$O.{OBJECTS}.M.{}", URL_SAFE.encode(name));
+        let Some(last) = self.last(&stream(), &subject).await? else { return Ok(None) };
+        let info: ObjectInfo = serde_json::from_slice(&last.payload)
+            .map_err(|error| Error::Corrupt { what: format!("object {name}"), cause: error.to_string() })?;
+        Ok(Some(info).filter(|info| !info.deleted))
+    }
+
     /// Stores an object that its name determines, unless it is there.
     async fn put_constant(&self, name: String, bytes: Bytes) -> Result<(), Error> {
         let Err(first) = self.files().files.get_value_or_guard_async(name.as_str()).await else {
             return Ok(());
         };
-        if self.objects().await?.info(&name).await.is_err() {
+        if self.object_info(&name).await?.is_none() {
             self.put_object(&name, bytes.clone()).await?;
         }
         // Refused only when it was removed meanwhile: then the next one looks for itself.

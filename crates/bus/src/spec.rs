@@ -3,22 +3,29 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::context::{CreateStreamErrorKind, GetStreamErrorKind};
 use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, StorageType};
 use serde_json::Value;
+use tokio::time::{Instant, sleep};
 
+use crate::connect::{BETWEEN, PATIENCE, is_passing};
 use crate::{Bus, Error, subject};
 
 pub(crate) const JOURNAL: &str = "ATLAS_JOURNAL";
 pub(crate) const WORK: &str = "ATLAS_WORK";
 pub(crate) const DEAD: &str = "ATLAS_DEAD";
-pub(crate) const LEASES: &str = "ATLAS_LEASES";
+pub(crate) const HOSTS: &str = "ATLAS_HOSTS";
 pub(crate) const STATUS: &str = "ATLAS_STATUS";
 pub(crate) const OBJECTS: &str = "ATLAS_OBJECTS";
 
 /// In the journal stream's metadata: how many partitions agents lie in. Fixed for the life of a NATS
 /// system, for it decides the subjects.
 const PARTITIONS: &str = "atlas.partitions";
+
+/// In the metadata of the bucket of hosts: how long a session holds without renewal, milliseconds. Hosts must agree on it: one that
+/// gives up late would meet one that takes early.
+const SESSION_TTL: &str = "atlas.session_ttl_ms";
 
 /// How far back JetStream knows message ids. A help only: receivers know causes from their journals.
 const DUPLICATES: Duration = Duration::from_secs(120);
@@ -30,15 +37,14 @@ pub struct Spec {
     pub partitions: u16,
     /// Copies of each stream: 1, or 3 on a cluster.
     pub replicas: usize,
-    /// How long a lease holds without renewal, whole seconds. Renewed at a third of it.
+    /// How long a host's session holds without renewal. Renewed at a third of it.
     pub lease_ttl: Duration,
 }
 
 impl Spec {
-    /// One copy, leases of 10 s: with 64 partitions that is 19 small writes a second, and a dead
-    /// host's partitions are taken over within 10 s.
+    /// One copy, sessions of 3 s: a small write a second for each host, and a dead host's partitions are taken over within 5 s.
     pub fn new(partitions: u16) -> Self {
-        Self { partitions: partitions.max(1), replicas: 1, lease_ttl: Duration::from_secs(10) }
+        Self { partitions: partitions.max(1), replicas: 1, lease_ttl: Duration::from_secs(3) }
     }
 
     /// Every stream; buckets are streams too (ADR-8 and ADR-20 of NATS give their form).
@@ -78,12 +84,10 @@ impl Spec {
             },
             base(DEAD, &[subject::DEAD]),
             Config {
-                max_age: self.lease_ttl,
-                duplicate_window: self.lease_ttl.min(DUPLICATES),
-                // An expired lease leaves a marker, so that those who wait for it are told.
+                // Keys of dead sessions, and the marks of deleted keys, go by themselves.
                 allow_message_ttl: true,
-                subject_delete_marker_ttl: Some(self.lease_ttl),
-                ..bucket(LEASES)
+                metadata: HashMap::from([(SESSION_TTL.to_owned(), self.lease_ttl.as_millis().to_string())]),
+                ..bucket(HOSTS)
             },
             bucket(STATUS),
             Config {
@@ -111,25 +115,13 @@ impl Bus {
     /// # Errors
     /// As [`Bus::ensure`].
     pub async fn ensure_spec(&self, spec: &Spec) -> Result<(), Error> {
-        for wanted in spec.streams() {
+        let first = self.close_former_leases().await?;
+        for mut wanted in spec.streams() {
             let name = wanted.name.clone();
-            let found = match self.js().get_stream(&name).await {
-                Ok(stream) => stream.cached_info().config.clone(),
-                Err(error) if missing(&error) => match self.js().create_stream(&wanted).await {
-                    Ok(_) => continue,
-                    // Another service was faster.
-                    Err(error) if error.kind() == CreateStreamErrorKind::TimedOut || name_taken(&error) => {
-                        let stream = self.js().get_stream(&name).await;
-                        stream
-                            .map_err(|error| Error::failed(format!("create stream {name}"), error))?
-                            .cached_info()
-                            .config
-                            .clone()
-                    }
-                    Err(error) => return Err(Error::failed(format!("create stream {name}"), error)),
-                },
-                Err(error) => return Err(Error::failed(format!("look up stream {name}"), error)),
-            };
+            if name == format!("KV_{HOSTS}") {
+                wanted.first_sequence = first;
+            }
+            let Some(found) = self.create_or_find(&wanted).await? else { continue };
             let differences = differences(&wanted, &found);
             if !differences.is_empty() {
                 return Err(Error::Drift { stream: name, differences });
@@ -144,6 +136,44 @@ impl Bus {
         // Set before only if it was read from this very stream, with which `spec` agrees.
         let _ = self.partition_cell().set(spec.partitions);
         Ok(())
+    }
+
+    /// Creates a stream if it is missing; what is there otherwise.
+    async fn create_or_find(&self, wanted: &Config) -> Result<Option<Config>, Error> {
+        let name = &wanted.name;
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match self.js().get_stream(name).await {
+                Ok(stream) => return Ok(Some(stream.cached_info().config.clone())),
+                Err(error) if missing(&error) => {}
+                Err(error) => return Err(Error::failed(format!("look up stream {name}"), error)),
+            }
+            match self.js().create_stream(wanted).await {
+                Ok(_) => return Ok(None),
+                // Another service was faster, or will be; or a cluster's nodes do not all know each other yet.
+                Err(error) if Instant::now() < deadline && may_be_there_soon(&error) => sleep(BETWEEN).await,
+                Err(error) => return Err(Error::failed(format!("create stream {name}"), error)),
+            }
+        }
+    }
+
+    /// Whether every stream has a leader and all its copies are up to date: a cluster in this state can lose any one node of three.
+    ///
+    /// # Errors
+    /// [`Error::Failed`] when a stream has no leader, or none that answers in time.
+    pub async fn is_whole(&self) -> Result<bool, Error> {
+        for stream in Spec::new(1).streams() {
+            let found = self.js().get_stream(&stream.name).await;
+            let found = found.map_err(|e| Error::failed(format!("look up stream {}", stream.name), e))?;
+            // One that stands alone says nothing of a cluster.
+            if let Some(cluster) = &found.cached_info().cluster
+                && (cluster.leader.is_none()
+                    || cluster.replicas.iter().any(|peer| peer.offline || !peer.current))
+            {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Messages that all streams and buckets have ever stored.
@@ -181,14 +211,31 @@ impl Bus {
             .await
             .copied()
     }
+
+    /// How long a session holds without renewal, as the bucket of hosts says.
+    pub(crate) async fn session_ttl(&self) -> Result<Duration, Error> {
+        let hosts = self.hosts().await?;
+        let ttl = hosts.stream.cached_info().config.metadata.get(SESSION_TTL);
+        let ttl = ttl.and_then(|ttl| ttl.parse().ok()).filter(|ttl| *ttl > 0);
+        ttl.map(Duration::from_millis).ok_or_else(|| Error::Drift {
+            stream: hosts.stream_name.clone(),
+            differences: vec![format!("metadata `{SESSION_TTL}` is missing")],
+        })
+    }
 }
 
-fn missing(error: &async_nats::jetstream::context::GetStreamError) -> bool {
-    matches!(error.kind(), GetStreamErrorKind::JetStream(ref e) if e.error_code() == async_nats::jetstream::ErrorCode::STREAM_NOT_FOUND)
+pub(crate) fn missing(error: &async_nats::jetstream::context::GetStreamError) -> bool {
+    matches!(error.kind(), GetStreamErrorKind::JetStream(ref e) if e.error_code() == ErrorCode::STREAM_NOT_FOUND)
 }
 
-fn name_taken(error: &async_nats::jetstream::context::CreateStreamError) -> bool {
-    matches!(error.kind(), CreateStreamErrorKind::JetStream(ref e) if e.error_code() == async_nats::jetstream::ErrorCode::STREAM_NAME_EXIST)
+fn may_be_there_soon(error: &async_nats::jetstream::context::CreateStreamError) -> bool {
+    match error.kind() {
+        CreateStreamErrorKind::TimedOut => true,
+        CreateStreamErrorKind::JetStream(ref error) => {
+            error.error_code() == ErrorCode::STREAM_NAME_EXIST || is_passing(error)
+        }
+        _ => false,
+    }
 }
 
 /// What of `found` is not as `wanted`. More replicas than wanted, and fields that the server added, are fine.

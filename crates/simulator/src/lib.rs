@@ -12,6 +12,7 @@ mod fault;
 mod host;
 pub mod judge;
 mod machines;
+pub mod model;
 mod net;
 mod process;
 mod run;

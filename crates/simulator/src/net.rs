@@ -15,8 +15,8 @@ use crate::judge::{Fact, Judge, Name};
 use crate::run::{Options, Sabotage};
 use crate::world::{Check, World};
 
-/// How long a lease holds without renewal.
-pub const LEASE: Micros = 10 * SECOND;
+/// How long a session holds without renewal.
+pub const LEASE: Micros = 3 * SECOND;
 /// Unix time at which runs begin, milliseconds.
 const EPOCH_MS: u64 = 1_700_000_000_000;
 /// How long a client waits for the server's word.
@@ -39,6 +39,18 @@ pub type ActorIx = u32;
 /// A partition of a kind of actor.
 pub type Place = (ActorKind, u16);
 
+/// A key of the bucket that says who hosts what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Key {
+    /// A process's session.
+    Session(u64),
+    /// Who has a partition.
+    Claim(Place),
+}
+
+/// A key as it is read: the revision of its last write, 0 without any, and the session that it names; `None`: it was deleted.
+pub type Entry = (u64, Option<u64>);
+
 /// A queue of work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Queue {
@@ -57,6 +69,16 @@ pub enum Body {
     Check(Arc<Check>),
     /// Bytes that nobody understands.
     Garbage(ActorIx),
+}
+
+impl Body {
+    /// Whom it is for; certifications are for whoever asks.
+    pub fn to(&self) -> ActorIx {
+        match self {
+            Self::Letter(actor, _) | Self::Garbage(actor) => *actor,
+            Self::Check(_) => ActorIx::MAX,
+        }
+    }
 }
 
 /// A message as it was delivered.
@@ -103,14 +125,12 @@ pub enum Op {
     Alive { queue: Queue, number: u64 },
     /// Keep it with a reason, and take it off its queue if it lies in one.
     Bury { message: Option<(Queue, u64)>, what: String },
-    /// Take a lease that nobody holds.
-    Take { place: Place, value: u64, process: usize },
-    /// Renew a lease.
-    Renew { place: Place, value: u64, revision: u64 },
-    /// Read a lease.
-    Look(Place),
-    /// Give a lease back.
-    Free { place: Place, revision: u64 },
+    /// Write a key if its revision is `after`.
+    Write { key: Key, after: u64, names: Option<u64>, process: usize },
+    /// Read a key.
+    Look(Key),
+    /// Read the claims on all partitions of a kind.
+    Claims(ActorKind),
     /// Move a finished actor's journal away.
     Archive(ActorIx),
     /// Ask the ledger.
@@ -135,8 +155,10 @@ pub enum Said {
     Records(Journal),
     /// Of [`Op::Sweep`].
     Journals(Vec<(ActorIx, Journal)>),
-    /// Of [`Op::Look`]: value and revision.
-    Lease(Option<(u64, u64)>),
+    /// Of [`Op::Look`].
+    Entry(Entry),
+    /// Of [`Op::Claims`].
+    Claims(Vec<(u16, Entry)>),
     /// Of [`Op::Ledger`]: a refusal.
     Denied(String),
     /// Time has passed.
@@ -154,21 +176,38 @@ pub struct Cont {
     pub what: What,
 }
 
+/// Whose life wants to know whether its lease still holds: partition, tenure, actor, number of the life.
+pub type Verify = (u16, u32, ActorIx, u32);
+
 /// What was asked.
 #[derive(Debug, Clone)]
 pub enum What {
     /// Nothing that anybody waits for.
     Nothing,
-    /// Time to reach for a lease.
+    /// Time to reach for a partition.
     Try,
-    /// A lease was reached for at this time.
-    Tried(Micros, u64),
-    /// Time to renew.
-    Renew,
-    /// It was renewed at this time; how often a differing revision was met; for which life, if not by itself.
-    Renewed { sent: Micros, met: u8, verify: Option<(ActorIx, u32)> },
-    /// It was looked at after such a difference.
-    Looked { sent: Micros, met: u8, verify: Option<(ActorIx, u32)> },
+    /// Its claim was looked at.
+    Reached,
+    /// It was claimed under a session.
+    Claimed(u64),
+    /// An actor's life wants to know whether the claim still holds.
+    Verified(ActorIx, u32),
+    /// A session was begun at this time.
+    Began(u64, Micros),
+    /// Time to renew it.
+    Renew(u64),
+    /// It was renewed at this time; for which life, if not by itself.
+    Renewed { session: u64, sent: Micros, verify: Option<Verify> },
+    /// It was looked at after its revision was another.
+    RenewedSeen { session: u64, sent: Micros, verify: Option<Verify> },
+    /// The claims.
+    Claims,
+    /// Time to look at other hosts' sessions.
+    Look,
+    /// One was looked at.
+    Watched(u64),
+    /// One was ended.
+    Ended(u64),
     /// The partition's journals.
     Swept,
     /// The journal of a letter's actor.
@@ -194,16 +233,16 @@ pub enum Event {
     Push { to: Addr, tenure: u32, delivered: Box<Delivered> },
     /// The ledger in a process is asked.
     Asked { to: Addr, command: LedgerCommand, asker: Addr, cont: Cont, until: Micros },
-    /// News that a lease is free.
-    Freed { to: Addr, place: Place },
+    /// News of a claim.
+    Heard { to: Addr, place: Place, entry: Entry },
     /// A message was not acknowledged in time.
     Expire { queue: Queue, number: u64, delivery: u32 },
     /// A message is to be delivered again.
     Again { queue: Queue, number: u64 },
     /// A person changes the run's limits; for the how manieth time.
     Limits(u32),
-    /// A lease ran out.
-    Gone { place: Place, revision: u64 },
+    /// A key is forgotten that was not written since.
+    Forgotten { key: Key, revision: u64 },
     /// A fault begins.
     Fault(usize),
     /// It ends.
@@ -436,7 +475,7 @@ impl Net {
 pub fn patience(op: &Op) -> Micros {
     match op {
         Op::Ledger(_) => LEDGER_PATIENCE,
-        Op::Renew { .. } => LEASE / 6,
+        Op::Write { key: Key::Session(_), .. } => LEASE / 6,
         _ => PATIENCE,
     }
 }

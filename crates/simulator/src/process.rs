@@ -137,10 +137,10 @@ impl Process {
                     desk.ask(net, me, command, (asker, cont), until);
                 }
             }
-            Event::Freed { place: (kind, partition), .. } => match &mut self.role {
-                Role::Planner(host, _) if kind == ActorKind::Plan => host.freed(net, me, partition),
-                Role::Merger(host) if kind == ActorKind::Merge => host.freed(net, me, partition),
-                Role::Runner(host) if kind == ActorKind::Agent => host.freed(net, me, partition),
+            Event::Heard { place: (kind, partition), entry, .. } => match &mut self.role {
+                Role::Planner(host, _) if kind == ActorKind::Plan => host.heard(net, me, partition, entry),
+                Role::Merger(host) if kind == ActorKind::Merge => host.heard(net, me, partition, entry),
+                Role::Runner(host) if kind == ActorKind::Agent => host.heard(net, me, partition, entry),
                 _ => {}
             },
             _ => {}

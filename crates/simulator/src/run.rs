@@ -36,17 +36,20 @@ pub enum Sabotage {
     LeaseAtCall,
     /// A host does not look at its clock before it acknowledges a letter.
     LeaseAtAck,
+    /// A host ends another's session as soon as it sees it.
+    EarlyEnd,
 }
 
 impl Sabotage {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Fencing,
         Self::IdempotencyKey,
         Self::AcknowledgementOrder,
         Self::LeaseClock,
         Self::LeaseAtCall,
         Self::LeaseAtAck,
+        Self::EarlyEnd,
     ];
 }
 
@@ -329,7 +332,7 @@ impl Simulation {
             Event::Tell { to, .. }
             | Event::Push { to, .. }
             | Event::Asked { to, .. }
-            | Event::Freed { to, .. } => *to,
+            | Event::Heard { to, .. } => *to,
             _ => return self.serve(event),
         };
         let process = &mut self.processes[to.process];
@@ -350,7 +353,7 @@ impl Simulation {
             }
             Event::Expire { queue, number, delivery } => server.expire(net, queue, number, delivery),
             Event::Again { queue, number } => server.again(net, queue, number),
-            Event::Gone { place, revision } => server.free(net, place, revision),
+            Event::Forgotten { key, revision } => server.forget(key, revision),
             Event::Limits(number) => self.change(number),
             Event::Fault(at) => self.fault(at),
             Event::Healed(at) => self.heal(at),
@@ -387,7 +390,7 @@ impl Simulation {
                 self.net.skew_ms[who] += jump;
             }
             FaultKind::Poison => self.poison(bits),
-            FaultKind::ServerRestart => self.server.restart(),
+            FaultKind::ServerRestart => self.server.restart(&mut self.net),
         }
         self.net.clock.plan(lasts_us, Event::Healed(at));
     }

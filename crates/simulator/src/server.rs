@@ -1,6 +1,6 @@
 //! A modelled nats-server, as the bus uses it: journals by compare-and-set, work queues, leases, archives, requests.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -10,17 +10,22 @@ use atlas_proto::Record;
 
 use crate::clock::{Micros, SECOND};
 use crate::judge::Fact;
-use crate::net::{ActorIx, Addr, Body, Cont, Delivered, Event, LEASE, Net, Op, Place, Queue, Said, patience};
+use crate::net::{
+    ActorIx, Addr, Body, Cont, Delivered, Entry, Event, Key, Net, Op, Place, Queue, Said, patience,
+};
 
-/// How long a letter, and a certification, may lie unacknowledged.
-const LETTER_WAIT: Micros = 15 * SECOND;
-const WORK_WAIT: Micros = 60 * SECOND;
+/// How long a letter may lie unacknowledged.
+pub const LETTER_WAIT: Micros = 15 * SECOND;
+/// The same of a certification.
+pub const WORK_WAIT: Micros = 60 * SECOND;
 /// Letters that may be unacknowledged at once, by partition.
 pub const MAX_PENDING: usize = 4096;
 /// How long a request for deliveries stands that nobody takes back.
 const PULL: Micros = 30 * SECOND;
+/// When a session that nobody renews, and the mark of a deleted key, are forgotten.
+pub const FORGOTTEN: Micros = 60 * SECOND;
 /// How far back message ids are known.
-const DUPLICATES: Micros = 120 * SECOND;
+pub const DUPLICATES: Micros = 120 * SECOND;
 
 #[derive(Debug, Default)]
 struct Journal {
@@ -62,12 +67,6 @@ struct Line {
     turn: usize,
 }
 
-#[derive(Debug, Clone, Copy)]
-struct Lease {
-    value: u64,
-    revision: u64,
-}
-
 /// The server.
 #[derive(Debug, Default)]
 pub struct Server {
@@ -76,9 +75,10 @@ pub struct Server {
     by_place: HashMap<Place, Vec<ActorIx>>,
     lines: BTreeMap<Queue, Line>,
     ids: HashMap<(ActorIx, Rc<str>), Micros>,
-    leases: BTreeMap<Place, Option<Lease>>,
-    /// As they were before their last change.
-    stale: BTreeMap<Place, Option<Lease>>,
+    /// Who hosts what.
+    hosts: BTreeMap<Key, Entry>,
+    /// As it was before the last change.
+    stale: BTreeMap<Key, Entry>,
     dead: Vec<String>,
     records: u64,
     watchers: Vec<Addr>,
@@ -99,22 +99,23 @@ impl Server {
         }
     }
 
-    /// It starts again: what is on disk is there, what was delivered is not known to be, and nobody asks for anything until he asks again.
-    pub fn restart(&mut self) {
-        let queues: Vec<Queue> = self.lines.keys().copied().collect();
-        for queue in queues {
-            let Some(line) = self.lines.get_mut(&queue) else { continue };
+    /// It starts again: what is on disk is there; of what was delivered some is not known to be, for that is written a little later;
+    /// ids are known of what still lies in a queue; nobody asks for anything until he asks again.
+    pub fn restart(&mut self, net: &mut Net) {
+        let mut known = HashSet::new();
+        for line in self.lines.values_mut() {
             line.subscribers.clear();
-            let out: Vec<u64> =
-                line.messages.iter().filter(|(_, m)| m.until.is_some()).map(|(number, _)| *number).collect();
-            for number in out.into_iter().rev() {
-                if let Some(message) = line.messages.get_mut(&number) {
+            for (&number, message) in line.messages.iter_mut().rev() {
+                known.insert((message.body.to(), message.id.clone()));
+                if message.until.is_some() && net.chance.hit(500) {
                     message.until = None;
+                    message.deliveries -= 1;
                     line.waiting.push_front(number);
                     line.out -= 1;
                 }
             }
         }
+        self.ids.retain(|id, _| known.contains(id));
     }
 
     fn journal(&mut self, actor: ActorIx) -> &mut Journal {
@@ -148,10 +149,7 @@ impl Server {
             net.clock.plan(after, Event::Asked { to, command, asker: from, cont, until });
             return;
         }
-        let stores = matches!(
-            op,
-            Op::Append { .. } | Op::Send { .. } | Op::Take { .. } | Op::Renew { .. } | Op::Archive(_)
-        );
+        let stores = matches!(op, Op::Append { .. } | Op::Send { .. } | Op::Write { .. } | Op::Archive(_));
         let disk = if stores { net.disk() } else { 0 };
         let said = self.take(net, from, op);
         let back = answered && net.weather.cut[from.process] == 0 && !matches!(said, Said::Unknown);
@@ -233,29 +231,16 @@ impl Server {
                 self.dead.push(what);
                 Said::Stored(0)
             }
-            Op::Take { place, value, process } => {
-                if self.leases.get(&place).copied().flatten().is_some() {
-                    return Said::Refused;
-                }
-                let revision = self.write_lease(net, place, value);
-                let place = net.actors.place_name(place);
-                net.note(Fact::Won { place, epoch: revision, process });
-                Said::Stored(revision)
-            }
-            Op::Renew { place, value, revision } => match self.leases.get(&place).copied().flatten() {
-                Some(lease) if lease.revision == revision => {
-                    Said::Stored(self.write_lease(net, place, value))
-                }
-                _ => Said::Refused,
-            },
-            Op::Look(place) => {
-                let leases =
-                    if net.weather.stale > 0 && net.chance.hit(500) { &self.stale } else { &self.leases };
-                Said::Lease(leases.get(&place).copied().flatten().map(|lease| (lease.value, lease.revision)))
-            }
-            Op::Free { place, revision } => {
-                self.free(net, place, revision);
-                Said::Stored(0)
+            Op::Write { key, after, names, process } => self.write(net, (key, after), names, process),
+            Op::Look(key) => Said::Entry(self.entry(net, key)),
+            Op::Claims(kind) => {
+                let of = |key: &Key| matches!(key, Key::Claim(place) if place.0 == kind);
+                let keys: Vec<Key> = self.hosts.keys().copied().filter(of).collect();
+                let read = |key| match key {
+                    Key::Claim((_, partition)) => Some((partition, self.entry(net, key))),
+                    Key::Session(_) => None,
+                };
+                Said::Claims(keys.into_iter().filter_map(read).collect())
             }
             Op::Archive(actor) => {
                 if net.weather.full_disk > 0 {
@@ -314,15 +299,13 @@ impl Server {
         if net.weather.full_queue > 0 || net.weather.full_disk > 0 {
             return Said::Unknown;
         }
-        let to = match &body {
-            Body::Letter(actor, _) | Body::Garbage(actor) => *actor,
-            Body::Check(_) => ActorIx::MAX,
-        };
         let now = net.clock.now();
-        let known = self.ids.insert((to, id.clone()), now);
-        if known.is_some_and(|at| now < at + DUPLICATES) {
+        let named = (body.to(), id.clone());
+        // To be sent again does not make an id younger.
+        if self.ids.get(&named).is_some_and(|at| now < at + DUPLICATES) {
             return Said::Stored(0);
         }
+        self.ids.insert(named, now);
         self.sequence += 1;
         let number = self.sequence;
         let line = self.lines.entry(queue).or_default();
@@ -407,33 +390,50 @@ impl Server {
             && line.messages.get(&number).is_some_and(|message| message.until.is_none())
             && !line.waiting.contains(&number)
         {
-            line.waiting.push_back(number);
+            line.waiting.push_front(number);
             self.deliver(net, queue);
         }
     }
 
-    fn write_lease(&mut self, net: &mut Net, place: Place, value: u64) -> u64 {
-        self.sequence += 1;
-        let revision = self.sequence;
-        let before = self.leases.insert(place, Some(Lease { value, revision })).flatten();
-        self.stale.insert(place, before);
-        net.clock.plan(LEASE, Event::Gone { place, revision });
-        revision
+    /// What a key holds, or held.
+    fn entry(&self, net: &mut Net, key: Key) -> Entry {
+        let hosts = if net.weather.stale > 0 && net.chance.hit(500) { &self.stale } else { &self.hosts };
+        hosts.get(&key).copied().unwrap_or_default()
     }
 
-    /// A lease is given back, or has run out, unless it was renewed since.
-    pub fn free(&mut self, net: &mut Net, place: Place, revision: u64) {
-        let held = self.leases.get(&place).copied().flatten();
-        if held.is_none_or(|lease| lease.revision != revision) {
-            return;
+    fn write(&mut self, net: &mut Net, (key, after): (Key, u64), names: Option<u64>, process: usize) -> Said {
+        let before = self.hosts.get(&key).copied().unwrap_or_default();
+        if before.0 != after {
+            return Said::Refused;
         }
-        self.stale.insert(place, held);
-        self.leases.insert(place, None);
-        for to in self.watchers.clone() {
-            if !net.lost(to.process) {
-                let after = net.latency();
-                net.clock.plan(after, Event::Freed { to, place });
+        self.sequence += 1;
+        let revision = self.sequence;
+        self.stale.insert(key, before);
+        self.hosts.insert(key, (revision, names));
+        // A claim stays until it is deleted.
+        if names.is_none() || matches!(key, Key::Session(_)) {
+            net.clock.plan(FORGOTTEN, Event::Forgotten { key, revision });
+        }
+        if let Key::Claim(place) = key {
+            if names.is_some() {
+                let place = net.actors.place_name(place);
+                net.note(Fact::Won { place, epoch: revision, process });
             }
+            for to in self.watchers.clone() {
+                if !net.lost(to.process) {
+                    let after = net.latency();
+                    net.clock.plan(after, Event::Heard { to, place, entry: (revision, names) });
+                }
+            }
+        }
+        Said::Stored(revision)
+    }
+
+    /// A key that was not written since goes without a trace.
+    pub fn forget(&mut self, key: Key, revision: u64) {
+        if self.hosts.get(&key).is_some_and(|entry| entry.0 == revision) {
+            self.hosts.remove(&key);
+            self.stale.remove(&key);
         }
     }
 

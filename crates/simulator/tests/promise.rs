@@ -112,6 +112,11 @@ fn a_host_that_acknowledges_without_a_look_at_its_clock_is_found_out() {
 }
 
 #[test]
+fn a_host_that_ends_sessions_that_live_is_found_out() {
+    found_out(Sabotage::EarlyEnd, &[Promise::OneHost]);
+}
+
+#[test]
 fn a_failing_run_shrinks_to_a_smaller_one_that_fails_alike() {
     let options = Options { sabotage: Some(Sabotage::AcknowledgementOrder), ..Options::small(0) };
     let outcome = simulate(&options, None);

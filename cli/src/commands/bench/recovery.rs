@@ -242,7 +242,7 @@ fn report(args: &BenchRecoveryArgs, figures: &Figures) -> Result<()> {
     let head = format!("AFTER KILL -9, {} KILLS", figures.kills.len());
     print::line(print::table(&[&head, "P50", "P99", "MOST"], rows, &[1, 2, 3]));
     print::line(format!(
-        "Turns journaled meanwhile: {}; lost or doubled: {}. {} runs of two hosts, {} partitions each, leases of {} s, sync always. Machine: {}.",
+        "Turns journaled meanwhile: {}; lost or doubled: {}. {} runs of two hosts, {} partitions each, sessions of {} s, sync always. Machine: {}.",
         figures.turns,
         figures.wrong,
         args.runs,

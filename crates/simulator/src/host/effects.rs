@@ -24,8 +24,8 @@ impl<M: Modelled> Host<M> {
         effect: M::Effect,
     ) {
         let (actor, number) = of;
-        if !self.may_act(net, partition, Sabotage::LeaseClock) {
-            return self.lose(net, me, partition);
+        if !self.may_act(net, Sabotage::LeaseClock) {
+            return self.give_up(net, me);
         }
         let seat = &mut self.seats[usize::from(partition)];
         let epoch = seat.epoch;
@@ -38,9 +38,10 @@ impl<M: Modelled> Host<M> {
         self.advance(net, me, partition, (actor, number), key);
     }
 
-    /// Whether the lease holds by this process's clock, unless looking at it is what is sabotaged.
-    pub(super) fn may_act(&self, net: &Net, partition: u16, unless: Sabotage) -> bool {
-        self.seats[usize::from(partition)].term.holds(duration(net.clock.now())) || net.sabotaged(unless)
+    /// Whether the session holds by this process's clock, unless looking at it is what is sabotaged.
+    pub(super) fn may_act(&self, net: &Net, unless: Sabotage) -> bool {
+        let now = duration(net.clock.now());
+        self.session.as_ref().is_some_and(|session| session.term.holds(now)) || net.sabotaged(unless)
     }
 
     /// Does the next stage of an effect.
@@ -53,7 +54,7 @@ impl<M: Modelled> Host<M> {
         key: Rc<str>,
     ) {
         let (actor, number) = of;
-        let may_pay = self.may_act(net, partition, Sabotage::LeaseAtCall);
+        let may_pay = self.may_act(net, Sabotage::LeaseAtCall);
         let seat = &mut self.seats[usize::from(partition)];
         let (tenure, epoch) = (seat.tenure, seat.epoch);
         let Some(live) = seat.lives.get_mut(&actor).filter(|live| live.number == number) else { return };
@@ -71,7 +72,7 @@ impl<M: Modelled> Host<M> {
                 net.clock.plan(0, event);
             }
             Some(Stage::Wait(after)) => net.timer(me, *after, cont),
-            Some(Stage::Pay(_)) if !may_pay => self.lose(net, me, partition),
+            Some(Stage::Pay(_)) if !may_pay => self.give_up(net, me),
             Some(Stage::Pay(microdollars)) => {
                 let microdollars = *microdollars;
                 live.paid.insert(key.clone());

@@ -1,82 +1,297 @@
-//! Partitions by lease: reached for, renewed, swept, opened.
+//! Partitions by lease: a session that is renewed, claims that name it, and a look at the sessions of others.
 
 use super::*;
 
 impl<M: Modelled> Host<M> {
-    pub(super) fn reach(&mut self, net: &mut Net, me: Addr, partition: u16) {
-        let value = net.number();
-        let cont = self.cont(partition, What::Tried(net.clock.now(), value));
-        net.ask(me, Op::Take { place: Self::place(partition), value, process: me.process }, cont);
+    /// Of what concerns no single partition.
+    pub(super) fn wide(what: What) -> Cont {
+        Cont { partition: 0, tenure: 0, what }
     }
 
-    pub(super) fn renew(
-        &mut self,
-        net: &mut Net,
-        me: Addr,
-        partition: u16,
-        met: u8,
-        verify: Option<(ActorIx, u32)>,
-    ) {
+    fn own(&self) -> Option<u64> {
+        self.session.as_ref().map(|session| session.number)
+    }
+
+    fn write(&self, net: &mut Net, me: Addr, key: Key, after: u64, names: Option<u64>, cont: Cont) {
+        net.ask(me, Op::Write { key, after, names, process: me.process }, cont);
+    }
+
+    /// Reads all claims anew; news of them may have been lost.
+    pub(super) fn refresh(&self, net: &mut Net, me: Addr) {
+        net.ask(me, Op::Claims(M::KIND), Self::wide(What::Claims));
+    }
+
+    /// News of a claim.
+    pub fn heard(&mut self, net: &mut Net, me: Addr, partition: u16, entry: Entry) {
+        let (revision, names) = entry;
         let seat = &self.seats[usize::from(partition)];
-        let op = Op::Renew { place: Self::place(partition), value: seat.value, revision: seat.revision };
-        let cont = self.cont(partition, What::Renewed { sent: net.clock.now(), met, verify });
-        net.ask(me, op, cont);
+        if seat.held && seat.epoch < revision && names != self.own() {
+            self.lose(net, me, partition);
+        }
+        let news = self.vigil.claimed(partition, revision, names);
+        // Free; or a claim of its own that it does not know of.
+        if (news && names.is_none()) || (names.is_some() && names == self.own()) {
+            self.reach(net, me, partition);
+        }
     }
 
-    pub(super) fn plan_renewal(&mut self, net: &mut Net, me: Addr, partition: u16) {
-        let at = self.seats[usize::from(partition)].term.renewal().as_micros() as Micros;
-        let cont = self.cont(partition, What::Renew);
-        net.timer(me, at.saturating_sub(net.clock.now()), cont);
-    }
-
-    pub(super) fn renewed(
-        &mut self,
-        net: &mut Net,
-        me: Addr,
-        partition: u16,
-        said: Said,
-        of: (Micros, u8, Option<(ActorIx, u32)>),
-    ) {
-        let (sent, met, verify) = of;
-        let now = net.clock.now();
-        let seat = &mut self.seats[usize::from(partition)];
-        match (said, verify) {
-            (Said::Stored(revision), verify) => {
-                seat.revision = seat.revision.max(revision);
-                match verify {
-                    None => {
-                        seat.term.renew(duration(sent));
-                        self.plan_renewal(net, me, partition);
-                    }
-                    Some((actor, number)) => {
-                        self.give(net, me, partition, (actor, number), Given::Held(true))
+    /// What concerns the host as a whole; gives back what does not.
+    pub(super) fn tell_session(&mut self, net: &mut Net, me: Addr, what: What, said: &Said) -> Option<What> {
+        match what {
+            What::Began(session, sent) => self.began(net, me, session, sent, said),
+            What::Renew(session) if self.own() == Some(session) => self.renew(net, me, None),
+            What::Renewed { session, sent, verify } if self.own() == Some(session) => {
+                self.renewed(net, me, (sent, verify), said)
+            }
+            What::RenewedSeen { session, sent, verify } if self.own() == Some(session) => match said {
+                Said::Entry((revision, Some(_))) if self.is_newer(*revision) => {
+                    self.renewed_earlier(net, me, *revision, verify)
+                }
+                Said::Entry((_, None)) => self.give_up(net, me),
+                _ => self.renewed(net, me, (sent, verify), &Said::Unknown),
+            },
+            What::Renew(_) | What::Renewed { .. } | What::RenewedSeen { .. } => {}
+            What::Claims => {
+                let Said::Claims(claims) = said else { return None };
+                for (partition, entry) in claims {
+                    self.heard(net, me, *partition, *entry);
+                }
+                for partition in 0..self.seats.len() as u16 {
+                    if !self.vigil.is_claimed(partition) {
+                        self.reach(net, me, partition);
                     }
                 }
             }
-            (Said::Refused, verify) if met < 1 => {
-                let cont = self.cont(partition, What::Looked { sent, met, verify });
-                net.ask(me, Op::Look(Self::place(partition)), cont);
+            What::Look => self.look(net, me),
+            What::Watched(session) => self.watched(net, me, session, said),
+            What::Ended(session) => {
+                if matches!(said, Said::Stored(_)) {
+                    self.free(net, me, session);
+                }
             }
-            (Said::Unknown, None) if seat.term.holds(duration(now)) => {
-                let cont = self.cont(partition, What::Renew);
-                net.timer(me, 200 * MS, cont);
+            other => return Some(other),
+        }
+        None
+    }
+
+    fn begin_session(&mut self, net: &mut Net, me: Addr) {
+        if self.beginning.is_none() {
+            let number = self.ring + self.sessions + 1;
+            self.sessions += 1;
+            self.beginning = Some(number);
+            let cont = Self::wide(What::Began(number, net.clock.now()));
+            self.write(net, me, Key::Session(number), 0, Some(number), cont);
+        }
+    }
+
+    fn began(&mut self, net: &mut Net, me: Addr, number: u64, sent: Micros, said: &Said) {
+        self.beginning = None;
+        let Said::Stored(revision) = *said else { return };
+        let term = Term::new(duration(LEASE), duration(sent));
+        self.session = Some(Session { number, revision, term, unanswered: None });
+        self.plan_renewal(net, me);
+        for partition in 0..self.seats.len() as u16 {
+            if !self.vigil.is_claimed(partition) {
+                self.reach(net, me, partition);
             }
-            (_, Some((actor, number))) => {
-                self.give(net, me, partition, (actor, number), Given::Held(false));
+        }
+    }
+
+    /// Reaches for a partition that seems to be free.
+    pub(super) fn reach(&mut self, net: &mut Net, me: Addr, partition: u16) {
+        let seat = &mut self.seats[usize::from(partition)];
+        if seat.held || seat.reaching {
+            return;
+        }
+        if self.session.is_none() {
+            return self.begin_session(net, me);
+        }
+        seat.reaching = true;
+        net.ask(me, Op::Look(Key::Claim(Self::place(partition))), self.cont(partition, What::Reached));
+    }
+
+    pub(super) fn reached(&mut self, net: &mut Net, me: Addr, partition: u16, said: &Said) {
+        let (key, own) = (Key::Claim(Self::place(partition)), self.own());
+        self.seats[usize::from(partition)].reaching =
+            matches!((said, own), (Said::Entry((_, None)), Some(_)));
+        match (said, own) {
+            (Said::Entry((revision, None)), Some(session)) => {
+                let cont = self.cont(partition, What::Claimed(session));
+                self.write(net, me, key, *revision, own, cont);
+            }
+            // Its claim was written, and nobody heard of it.
+            (Said::Entry((revision, names)), Some(_)) if *names == own => {
+                let cont = self.cont(partition, What::Nothing);
+                self.write(net, me, key, *revision, None, cont);
+            }
+            (Said::Entry(_), _) => {}
+            _ => self.try_later(net, me, partition),
+        }
+    }
+
+    fn try_later(&self, net: &mut Net, me: Addr, partition: u16) {
+        let cont = self.cont(partition, What::Try);
+        net.timer(me, TRY_AGAIN + u64::from(partition % 32) * 20 * MS, cont);
+    }
+
+    pub(super) fn claimed(&mut self, net: &mut Net, me: Addr, partition: u16, session: u64, said: &Said) {
+        let now = duration(net.clock.now());
+        let holds = |own: &Session| own.number == session && own.term.holds(now);
+        self.seats[usize::from(partition)].reaching = false;
+        match *said {
+            Said::Stored(revision) => {
+                if !self.session.as_ref().is_some_and(holds) {
+                    let cont = self.cont(partition, What::Nothing);
+                    return self.write(net, me, Key::Claim(Self::place(partition)), revision, None, cont);
+                }
+                self.tenures += 1;
+                let seat = &mut self.seats[usize::from(partition)];
+                (seat.held, seat.tenure, seat.epoch) = (true, self.tenures, revision);
+                net.ask(me, Op::Sweep(Self::place(partition)), self.cont(partition, What::Swept));
+            }
+            Said::Unknown => self.try_later(net, me, partition),
+            _ => {}
+        }
+    }
+
+    /// Renews the session: because it is time, or because a life wants to know whether it may go on.
+    pub(super) fn renew(&mut self, net: &mut Net, me: Addr, verify: Option<Verify>) {
+        let Some(&Session { number, revision, .. }) = self.session.as_ref() else { return };
+        let what = What::Renewed { session: number, sent: net.clock.now(), verify };
+        self.write(net, me, Key::Session(number), revision, Some(number), Self::wide(what));
+    }
+
+    fn plan_renewal(&self, net: &mut Net, me: Addr) {
+        let Some(session) = &self.session else { return };
+        let at = session.term.renewal().as_micros() as Micros;
+        net.timer(me, at.saturating_sub(net.clock.now()), Self::wide(What::Renew(session.number)));
+    }
+
+    fn renewed(&mut self, net: &mut Net, me: Addr, of: (Micros, Option<Verify>), said: &Said) {
+        let (sent, verify) = of;
+        let now = duration(net.clock.now());
+        let Some(session) = &mut self.session else { return };
+        let number = session.number;
+        match (said, verify) {
+            (Said::Stored(revision), verify) => {
+                session.revision = session.revision.max(*revision);
+                match verify {
+                    None => {
+                        session.term.renew(duration(sent));
+                        session.unanswered = None;
+                        self.plan_renewal(net, me);
+                    }
+                    Some((partition, tenure, actor, number)) => {
+                        let cont = Cont { partition, tenure, what: What::Verified(actor, number) };
+                        net.ask(me, Op::Look(Key::Claim(Self::place(partition))), cont);
+                    }
+                }
+            }
+            (Said::Refused, verify) if session.term.holds(now) => {
+                let what = What::RenewedSeen { session: number, sent, verify };
+                net.ask(me, Op::Look(Key::Session(number)), Self::wide(what));
+            }
+            (Said::Unknown, None) if session.term.holds(now) => {
+                session.unanswered = session.unanswered.or(Some(sent));
+                net.timer(me, 200 * MS, Self::wide(What::Renew(number)));
+            }
+            _ => self.give_up(net, me),
+        }
+    }
+
+    fn is_newer(&self, revision: u64) -> bool {
+        self.session.as_ref().is_some_and(|session| session.revision < revision)
+    }
+
+    /// One of the renewals did whose answers did not come.
+    fn renewed_earlier(&mut self, net: &mut Net, me: Addr, revision: u64, verify: Option<Verify>) {
+        let Some(session) = self.session.as_mut() else { return };
+        session.revision = revision;
+        match session.unanswered.take().filter(|_| verify.is_none()) {
+            Some(first) => {
+                session.term.renew(duration(first));
+                self.plan_renewal(net, me);
+            }
+            None => self.renew(net, me, verify),
+        }
+    }
+
+    /// The session holds; does the claim?
+    pub(super) fn verified(
+        &mut self,
+        net: &mut Net,
+        me: Addr,
+        partition: u16,
+        of: (ActorIx, u32),
+        said: &Said,
+    ) {
+        let epoch = self.seats[usize::from(partition)].epoch;
+        // An older revision is what a reader knows that lags.
+        let held = matches!(said, Said::Entry((revision, _)) if *revision <= epoch);
+        self.give(net, me, partition, of, Given::Held(held));
+        if !held {
+            self.lose(net, me, partition);
+        }
+    }
+
+    /// The session is, or may be, over: so is all that was held under it.
+    pub(super) fn give_up(&mut self, net: &mut Net, me: Addr) {
+        self.session = None;
+        for partition in 0..self.seats.len() as u16 {
+            if self.seats[usize::from(partition)].held {
                 self.lose(net, me, partition);
             }
-            (_, None) => self.lose(net, me, partition),
+        }
+    }
+
+    /// The partition is, or may be, another's. Nothing is under way here any more: whoever wants it need not wait.
+    pub(super) fn lose(&mut self, net: &mut Net, me: Addr, partition: u16) {
+        let epoch = self.seats[usize::from(partition)].epoch;
+        self.drop_lives(net, partition);
+        net.ask(me, Op::Close(Self::place(partition)), self.cont(partition, What::Nothing));
+        let cont = self.cont(partition, What::Nothing);
+        self.write(net, me, Key::Claim(Self::place(partition)), epoch, None, cont);
+        self.try_later(net, me, partition);
+    }
+
+    /// Looks at the sessions that this host is to look at.
+    fn look(&mut self, net: &mut Net, me: Addr) {
+        let (own, now) = (self.own(), net.clock.now());
+        for session in self.vigil.watched(own.as_ref(), duration(now)) {
+            net.ask(me, Op::Look(Key::Session(session)), Self::wide(What::Watched(session)));
+        }
+        let next = self.vigil.next_look(own.as_ref(), duration(now)).as_micros() as Micros;
+        net.timer(me, next.saturating_sub(now), Self::wide(What::Look));
+    }
+
+    fn watched(&mut self, net: &mut Net, me: Addr, session: u64, said: &Said) {
+        let Said::Entry(entry) = *said else { return };
+        let now = duration(net.clock.now());
+        match entry {
+            (1.., None) => self.free(net, me, session),
+            (revision, names) => {
+                // The server decides whether a key of which there is no trace was ever there.
+                let over = names.is_none()
+                    || self.vigil.saw(&session, revision, now)
+                    || net.sabotaged(Sabotage::EarlyEnd);
+                if over {
+                    let cont = Self::wide(What::Ended(session));
+                    self.write(net, me, Key::Session(session), revision, None, cont);
+                }
+            }
+        }
+    }
+
+    /// Frees what a session held that is over.
+    fn free(&self, net: &mut Net, me: Addr, session: u64) {
+        for (partition, revision) in self.vigil.claims_of(&session) {
+            let cont = Self::wide(What::Nothing);
+            self.write(net, me, Key::Claim(Self::place(partition)), revision, None, cont);
         }
     }
 
     pub(super) fn activate(&mut self, net: &mut Net, me: Addr, partition: u16, said: Said) {
-        let Said::Journals(journals) = said else {
-            let seat = &self.seats[usize::from(partition)];
-            let op = Op::Free { place: Self::place(partition), revision: seat.revision };
-            let cont = self.cont(partition, What::Nothing);
-            net.ask(me, op, cont);
-            return self.lose(net, me, partition);
-        };
+        let Said::Journals(journals) = said else { return self.lose(net, me, partition) };
         let tenure = self.seats[usize::from(partition)].tenure;
         for (actor, records) in journals {
             let id = net.actors.id(actor).id.clone();
@@ -96,8 +311,9 @@ impl<M: Modelled> Host<M> {
         net.ask(me, Op::Open { place: Self::place(partition), tenure }, cont);
     }
 
-    /// Asks again for letters; the server may have forgotten.
+    /// Asks again for letters and for the claims; the server may have forgotten, and news may have been lost.
     pub fn reopen(&mut self, net: &mut Net, me: Addr) {
+        self.refresh(net, me);
         for partition in 0..self.seats.len() as u16 {
             let seat = &self.seats[usize::from(partition)];
             if seat.open {

@@ -1,4 +1,4 @@
-//! A host of actors of one kind: drives the product's own decisions ([`Life`], [`Roster`], [`Term`], [`Append`]) over the modelled
+//! A host of actors of one kind: drives the product's own decisions ([`Life`], [`Roster`], [`Term`], [`Vigil`], [`Append`]) over the modelled
 //! bus, as `atlas_actor::host` drives them over NATS.
 
 mod effects;
@@ -13,18 +13,20 @@ use std::time::Duration;
 use atlas_actor::life::{End, Given, Life, Step};
 use atlas_actor::roster::{Fate, Found, Idle, Roster, Woken};
 use atlas_actor::{Journaled, Machine};
-use atlas_bus::Term;
 use atlas_bus::append::{Append, Attempt, Next};
+use atlas_bus::{Term, Vigil};
 use atlas_proto::Record;
 
 use crate::clock::{MS, Micros, SECOND};
 use crate::judge::Fact;
 use crate::machines::{Modelled, Stage};
-use crate::net::{ActorIx, Addr, Body, Cont, Delivered, LEASE, Net, Op, Place, Queue, Said, What};
+use crate::net::{
+    ActorIx, Addr, Body, Cont, Delivered, Entry, Key, LEASE, Net, Op, Place, Queue, Said, Verify, What,
+};
 use crate::run::Sabotage;
 use crate::server::MAX_PENDING;
 
-/// How often a partition that another hosts is tried.
+/// Pause before a partition is tried again that could not be taken.
 const TRY_AGAIN: Micros = 5 * SECOND;
 /// How long an append is tried.
 const APPEND_PATIENCE: Micros = 60 * SECOND;
@@ -60,19 +62,34 @@ struct Live<M: Machine> {
 struct Seat<M: Machine> {
     tenure: u32,
     held: bool,
+    /// A claim is on its way.
+    reaching: bool,
     /// Its journals are folded: letters may come.
     open: bool,
-    term: Term,
-    value: u64,
-    revision: u64,
     epoch: u64,
     roster: Roster<ActorIx>,
     lives: BTreeMap<ActorIx, Live<M>>,
 }
 
+/// The session under which a host holds its partitions.
+struct Session {
+    number: u64,
+    revision: u64,
+    term: Term,
+    /// When the first of those renewals was sent whose answers did not come.
+    unanswered: Option<Micros>,
+}
+
 /// A host.
 pub struct Host<M: Modelled> {
     seats: Vec<Seat<M>>,
+    session: Option<Session>,
+    /// The session that is being begun.
+    beginning: Option<u64>,
+    vigil: Vigil<u64>,
+    /// Where its sessions' numbers begin: its place among the hosts.
+    ring: u64,
+    sessions: u64,
     lives: u32,
     tickets: u32,
     tenures: u32,
@@ -88,19 +105,27 @@ impl<M: Modelled> Host<M> {
         let seat = |_| Seat {
             tenure: 0,
             held: false,
+            reaching: false,
             open: false,
-            term: Term::new(duration(LEASE), Duration::ZERO),
-            value: 0,
-            revision: 0,
             epoch: 0,
             roster: Roster::default(),
             lives: BTreeMap::new(),
         };
-        for partition in 0..partitions {
-            let after = net.chance.range(0, SECOND) + u64::from(partition % 32) * 20 * MS;
-            net.timer(me, after, Cont { partition, tenure: 0, what: What::Try });
-        }
-        Self { seats: (0..partitions).map(seat).collect(), lives: 0, tickets: 0, tenures: 0 }
+        let ring = net.number() << 32;
+        let host = Self {
+            seats: (0..partitions).map(seat).collect(),
+            session: None,
+            beginning: None,
+            vigil: Vigil::new(ring, duration(LEASE)),
+            ring,
+            sessions: 0,
+            lives: 0,
+            tickets: 0,
+            tenures: 0,
+        };
+        let after = net.chance.range(0, SECOND);
+        net.timer(me, after, Self::wide(What::Look));
+        host
     }
 
     /// The machines that live here.
@@ -161,57 +186,18 @@ impl<M: Modelled> Host<M> {
         seat.tenure = self.tenures;
     }
 
-    /// The partition is, or may be, another's.
-    fn lose(&mut self, net: &mut Net, me: Addr, partition: u16) {
-        self.drop_lives(net, partition);
-        net.ask(me, Op::Close(Self::place(partition)), self.cont(partition, What::Nothing));
-        let what = self.cont(partition, What::Try);
-        net.timer(me, TRY_AGAIN + u64::from(partition % 32) * 20 * MS, what);
-    }
-
-    /// News that a lease is free.
-    pub fn freed(&mut self, net: &mut Net, me: Addr, partition: u16) {
-        if !self.seats[usize::from(partition)].held {
-            self.reach(net, me, partition);
-        }
-    }
-
     /// An answer, or a moment that was waited for.
     pub fn tell(&mut self, net: &mut Net, me: Addr, cont: Cont, said: Said) {
+        let Some(what) = self.tell_session(net, me, cont.what, &said) else { return };
         let partition = cont.partition;
-        let seat = &mut self.seats[usize::from(partition)];
-        if seat.tenure != cont.tenure {
+        if self.seats[usize::from(partition)].tenure != cont.tenure {
             return;
         }
-        match cont.what {
-            What::Try if !seat.held => self.reach(net, me, partition),
-            What::Tried(sent, value) if !seat.held => match said {
-                Said::Stored(revision) => {
-                    self.tenures += 1;
-                    seat.tenure = self.tenures;
-                    (seat.held, seat.value, seat.revision, seat.epoch) = (true, value, revision, revision);
-                    seat.term = Term::new(duration(LEASE), duration(sent));
-                    self.plan_renewal(net, me, partition);
-                    let cont = self.cont(partition, What::Swept);
-                    net.ask(me, Op::Sweep(Self::place(partition)), cont);
-                }
-                _ => {
-                    let cont = self.cont(partition, What::Try);
-                    net.timer(me, TRY_AGAIN + u64::from(partition % 32) * 20 * MS, cont);
-                }
-            },
-            What::Renew => self.renew(net, me, partition, 0, None),
-            What::Renewed { sent, met, verify } => {
-                self.renewed(net, me, partition, said, (sent, met, verify))
-            }
-            What::Looked { sent, met, verify } => match said {
-                Said::Lease(Some((value, revision))) if value == seat.value => {
-                    seat.revision = revision;
-                    self.renew(net, me, partition, met + 1, verify);
-                }
-                Said::Lease(_) => self.lose(net, me, partition),
-                _ => self.renewed(net, me, partition, Said::Unknown, (sent, met, verify)),
-            },
+        match what {
+            What::Try => self.reach(net, me, partition),
+            What::Reached => self.reached(net, me, partition, &said),
+            What::Claimed(session) => self.claimed(net, me, partition, session, &said),
+            What::Verified(actor, number) => self.verified(net, me, partition, (actor, number), &said),
             What::Swept => self.activate(net, me, partition, said),
             What::LoadFor(delivered) => self.loaded_for(net, me, partition, *delivered, said),
             What::Step(actor, number) => self.stepped(net, me, partition, (actor, number), said),

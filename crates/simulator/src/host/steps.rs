@@ -95,7 +95,7 @@ impl<M: Modelled> Host<M> {
             }
             Step::Verify => {
                 self.forget(net, partition, actor);
-                self.renew(net, me, partition, 0, Some((actor, number)));
+                self.renew(net, me, Some((again.partition, again.tenure, actor, number)));
             }
             Step::Load => net.ask(me, Op::Read(actor), again),
             Step::Again => {
@@ -106,8 +106,8 @@ impl<M: Modelled> Host<M> {
             }
             Step::Ack => {
                 let delivered = live.letter.take();
-                if !self.may_act(net, partition, Sabotage::LeaseAtAck) {
-                    return self.lose(net, me, partition);
+                if !self.may_act(net, Sabotage::LeaseAtAck) {
+                    return self.give_up(net, me);
                 }
                 if let Some(delivered) = delivered {
                     self.ack(net, me, partition, actor, &delivered, false);
