@@ -742,6 +742,9 @@ pub struct SimulateArgs {
     /// How many faults a run has [default: 24]
     #[arg(long, value_name = "COUNT")]
     pub fault_count: Option<u32>,
+    /// When the modelled server syncs what it acknowledges: always, or at an interval of two minutes, as nats-server does by default
+    #[arg(long, default_value = "always", value_name = "WHEN")]
+    pub sync: atlas_simulator::Sync,
     /// Of the faults that the seed gives, these alone, by number
     #[arg(long, value_delimiter = ',', value_name = "NUMBERS")]
     pub only: Vec<usize>,

@@ -45,6 +45,16 @@ pub(crate) struct MergeExecutor {
     pub stored: Mutex<BTreeSet<String>>,
 }
 
+/// The id of the letter that tells the planner what became of a submission.
+pub fn outcome_id(submission: &str) -> String {
+    format!("outcome:{submission}")
+}
+
+/// The id under which a check lies in the verifier's queue. That of its verdict is the same.
+pub fn certification_id(check: &str) -> String {
+    format!("certify:{check}")
+}
+
 /// A certification as the machine asks for it.
 struct Question {
     id: String,
@@ -145,7 +155,7 @@ impl Executor<MergeQueue> for MergeExecutor {
                 let submission = outcome.submission.clone();
                 let letter = Letter { letter: Some(Written::MergeOutcome(outcome.as_ref().clone())) };
                 self.bus
-                    .send(&planner, letter, &format!("outcome:{submission}"))
+                    .send(&planner, letter, &outcome_id(&submission))
                     .await
                     .map_err(|error| retry(error.to_string()))?;
                 Ok(Some(Command::Reported { submission }))
@@ -231,7 +241,7 @@ impl MergeExecutor {
             reply_to: ActorId::singleton(&self.run, ActorKind::Merge).to_string(),
             ..CheckRequest::default()
         };
-        let id = format!("certify:{}", request.id);
+        let id = certification_id(&request.id);
         self.bus
             .send_work(&self.run, CERTIFY, &request, &id)
             .await
