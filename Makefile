@@ -29,6 +29,10 @@ soak: ## simulate small runs with faults, seed after seed, until one fails or yo
 	@$(CARGO) build --locked --workspace
 	@target/debug/atlas simulate --seed $${SEED:-1000} --seeds $${SEEDS:-1000000} --agents 16 --turns 6
 
+.PHONY: soak-real
+soak-real: setup ## 120 faults in one run by many real processes on three nats-servers, and whether every promise held
+	@scripts/soak-real
+
 .PHONY: fuzz
 fuzz: ## hostile bytes for the parser and the exporter, SECONDS_EACH (60) each
 	@scripts/fuzz

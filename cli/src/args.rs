@@ -76,6 +76,14 @@ pub enum Command {
     Dlq(DlqArgs),
     /// Have a host give its partitions back and take no more; list the hosts
     Drain(DrainArgs),
+    /// Show what lies on a run's NATS and what waits there, for when nothing moves
+    Queues(QueuesArgs),
+    /// Build the library's git repository anew from the journal, after its disk has damaged it
+    Repair(RepairArgs),
+    /// Copy a stopped run, with the digest of each file
+    Backup(BackupArgs),
+    /// Bring a run back from its backup
+    Restore(RestoreArgs),
     /// List the models of an AtlasRun: price, limits, whether the key is found
     Models(ModelsArgs),
     /// Look over an AtlasRun and its books without running it
@@ -155,9 +163,18 @@ pub struct RunArgs {
     /// How to show progress [default: tui on a terminal, else plain]
     #[arg(long, value_enum)]
     pub ui: Option<Ui>,
-    /// Use this NATS server (2.12 or newer, with JetStream) instead of starting one
+    /// Use this NATS server (2.12 or newer, with JetStream) instead of starting one; of a cluster, its servers separated by commas
     #[arg(long, value_name = "URL", env = "ATLAS_NATS_URL", value_hint = ValueHint::Url)]
     pub nats: Option<String>,
+    /// Copies that the cluster keeps of each stream [default: 3 where --nats names three servers or more, else 1]
+    #[arg(
+        long,
+        value_name = "COPIES",
+        env = "ATLAS_NATS_REPLICAS",
+        requires = "nats",
+        value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=5)
+    )]
+    pub nats_replicas: Option<usize>,
     /// User name for --nats
     #[arg(long, value_name = "USER", env = "ATLAS_NATS_USER", requires = "nats_password")]
     pub nats_user: Option<String>,
@@ -566,6 +583,65 @@ pub struct DrainArgs {
     pub output: OutputArgs,
 }
 
+/// `atlas queues`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+WAITING: given to nobody yet. TAKEN: given to somebody who has not acknowledged it. TAKEN AGAIN: of
+those, given out more than once, as when a taker died or is too slow; after ten times it is a dead
+letter. TAKERS: who asks for the next one right now; those at work do not.")]
+pub struct QueuesArgs {
+    /// Which run.
+    #[command(flatten)]
+    pub which: WhichRun,
+    /// How to print.
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+/// `atlas repair`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Every landing is done again from what the journal has of it and must come to the same commit, or
+nothing is changed. The repository that was there is kept beside the new one.
+
+Exit codes: 0 built; 2 the run is at work; 1 the journal does not lead to the same commits.")]
+pub struct RepairArgs {
+    /// Which run.
+    #[command(flatten)]
+    pub which: WhichRun,
+    /// How to print.
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+/// `atlas backup`.
+#[derive(Debug, Clone, Args)]
+pub struct BackupArgs {
+    /// Which run.
+    #[command(flatten)]
+    pub which: WhichRun,
+    /// Where to: a folder that is not there yet
+    #[arg(long, value_name = "BACKUP", value_hint = ValueHint::DirPath)]
+    pub to: PathBuf,
+    /// How to print.
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+/// `atlas restore`.
+#[derive(Debug, Clone, Args)]
+pub struct RestoreArgs {
+    /// What `atlas backup` has made
+    #[arg(value_name = "BACKUP", value_hint = ValueHint::DirPath)]
+    pub backup: PathBuf,
+    /// The folder that holds the runs
+    #[arg(long, default_value = "runs", value_name = "DIR", env = "ATLAS_RUNS", value_hint = ValueHint::DirPath)]
+    pub dir: PathBuf,
+    /// How to print.
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
 /// `atlas incident`.
 #[derive(Debug, Clone, Args)]
 pub struct IncidentArgs {
@@ -666,6 +742,9 @@ pub struct SimulateArgs {
     /// How many faults a run has [default: 24]
     #[arg(long, value_name = "COUNT")]
     pub fault_count: Option<u32>,
+    /// When the modelled server syncs what it acknowledges: always, or at an interval of two minutes, as nats-server does by default
+    #[arg(long, default_value = "always", value_name = "WHEN")]
+    pub sync: atlas_simulator::Sync,
     /// Of the faults that the seed gives, these alone, by number
     #[arg(long, value_delimiter = ',', value_name = "NUMBERS")]
     pub only: Vec<usize>,

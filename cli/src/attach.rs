@@ -52,6 +52,11 @@ impl Attached {
         Ok(Self { bus, run, at_work, server: Some((server, lock)) })
     }
 
+    /// Whether the server was started for this command alone.
+    pub fn is_own(&self) -> bool {
+        self.server.is_some()
+    }
+
     /// Lets go: stops the server that was started for this command.
     pub async fn close(self) {
         let Self { bus, server, .. } = self;

@@ -30,6 +30,13 @@ const VERSION: u32 = 1;
 /// writes for good, and services would try again for ever.
 const ROOM: u64 = 32 << 20;
 
+/// `path` with `.what` after its name.
+pub fn beside(path: &Path, what: &str) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{what}"));
+    path.with_file_name(name)
+}
+
 /// The folder of one run.
 #[derive(Debug, Clone)]
 pub struct Directory {

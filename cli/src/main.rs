@@ -53,9 +53,13 @@ fn dispatch(command: Command) -> Result<Exit> {
         Command::Trace(args) => wait(commands::trace::trace(&args)),
         Command::Dlq(args) => wait(commands::dlq::dlq(&args)),
         Command::Drain(args) => wait(commands::drain::drain(&args)),
+        Command::Queues(args) => wait(commands::queues::queues(&args)),
+        Command::Repair(args) => wait(commands::repair::repair(&args)),
+        Command::Backup(args) => commands::backup::backup(&args),
+        Command::Restore(args) => commands::backup::restore(&args),
         Command::Incident(args) => wait(commands::incident::incident(&args)),
         Command::Logs(args) => wait(commands::logs::logs(&args)),
-        Command::Simulate(args) => commands::simulate::simulate(&args),
+        Command::Simulate(args) => wait(commands::simulate::simulate(args)),
         Command::Bench(args) => commands::bench::bench(&args.what),
     }
 }

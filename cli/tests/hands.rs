@@ -78,6 +78,35 @@ async fn dead_letters_are_listed_shown_sent_again_and_dropped() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn queues_are_shown_to_people() {
+    let nats = TestNats::start().await;
+    let bus = nats.bus().await;
+    let runs = runs(&nats);
+    let (code, told, _) = atlas(runs.path(), &["queues"]).await;
+    assert!(code == 0 && told.contains("nobody has taken anything"), "{told}");
+    let mut inbox = bus.inbox(&run(), ActorKind::Plan, 0).await.unwrap();
+    let reply = HumanReply { escalation: "sum-even".into(), text: "yes".into() };
+    let letter = Letter { letter: Some(letter::Letter::HumanReply(reply)) };
+    bus.send(&ActorId::singleton(&run(), ActorKind::Plan), letter, "one").await.unwrap();
+    let held = inbox.next().await;
+    let (_, told, _) = atlas(runs.path(), &["queues"]).await;
+    let row = |name: &str| {
+        let line = told.lines().find(|line| line.split_whitespace().next() == Some(name));
+        line.unwrap_or_else(|| panic!("{name}: {told}"))
+            .split_whitespace()
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(row("plan")[..4], ["plan", "1", "0", "1"], "{told}");
+    assert_eq!(row("ATLAS_WORK")[1], "1", "{told}");
+    assert!(told.contains("JetStream: 0.0 MB of "), "{told}");
+    held.ack().await;
+    let (code, told, _) = atlas(runs.path(), &["queues", "-o", "json"]).await;
+    let told: Value = serde_json::from_str(&told).unwrap();
+    assert_eq!((code, told["streams"].as_array().unwrap().len()), (0, 6));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn only_a_host_that_is_there_and_not_alone_is_drained() {
     let nats = TestNats::start().await;
     let bus = nats.bus().await;

@@ -85,16 +85,59 @@ pub(super) fn ask_of<'a>(
         print::line(styled(FAINT, format!("{} by {}", plural(order.len(), "module"), toolchain.name())));
     }
     let begun = Instant::now();
-    let mut results = Vec::new();
-    for &at in &order {
-        let checked = one(toolchain, which, at, args);
+    let results = side_by_side(toolchain, which, &order, args, |checked| {
         if text {
-            tell(&checked);
+            tell(checked);
         }
-        results.push(checked);
-    }
+    });
     let (exit, ms) = (verdict(&results), begun.elapsed().as_millis() as u64);
     Ok(Answer { toolchain: toolchain.name(), results, ms, exit })
+}
+
+/// Checks modules, as many at once as there are processors and each after those that it imports; `told` hears of them in their `order`.
+fn side_by_side<'a>(
+    toolchain: &dyn Toolchain,
+    modules: &'a [Module],
+    order: &[usize],
+    args: &CheckArgs,
+    mut told: impl FnMut(&Checked<'a>),
+) -> Vec<Checked<'a>> {
+    let known: BTreeSet<&str> = modules.iter().map(|module| module.name.as_str()).collect();
+    let below =
+        |at: usize| imports(&modules[at].source).into_iter().filter(|name| known.contains(name.as_str()));
+    let mut waiting: Vec<(usize, Vec<String>)> = order.iter().map(|&at| (at, below(at).collect())).collect();
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let mut done: BTreeMap<usize, Checked<'a>> = BTreeMap::new();
+    let mut results = Vec::new();
+    std::thread::scope(|scope| {
+        let (ended, end) = std::sync::mpsc::channel();
+        let mut running = 0;
+        while results.len() < order.len() {
+            while running < cores
+                && let Some(ready) = waiting.iter().position(|(_, below)| below.is_empty())
+            {
+                let (at, _) = waiting.remove(ready);
+                let ended = ended.clone();
+                scope.spawn(move || {
+                    // Who listens waits for all of them.
+                    let _ = ended.send((at, one(toolchain, modules, at, args)));
+                });
+                running += 1;
+            }
+            // An order has no cycle: something runs as long as something waits.
+            let Ok((at, checked)) = end.recv() else { break };
+            running -= 1;
+            for (_, below) in &mut waiting {
+                below.retain(|name| *name != modules[at].name);
+            }
+            done.insert(at, checked);
+            while let Some(next) = order.get(results.len()).and_then(|at| done.remove(at)) {
+                told(&next);
+                results.push(next);
+            }
+        }
+    });
+    results
 }
 
 /// Checks one module from fresh state, with the sources of all that it imports.

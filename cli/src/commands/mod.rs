@@ -2,6 +2,7 @@
 
 pub mod agents;
 pub mod audit;
+pub mod backup;
 pub mod bench;
 pub mod certify;
 pub mod check;
@@ -10,7 +11,9 @@ pub mod drain;
 pub mod incident;
 pub mod logs;
 pub mod models;
+pub mod queues;
 pub mod receipt;
+pub mod repair;
 pub mod reply;
 pub mod report;
 pub mod simulate;

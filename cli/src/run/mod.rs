@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use atlas_bus::{Bus, Server};
+use atlas_bus::{Bus, Server, Spec};
 use atlas_domain::{ActorId, ActorKind, RunId};
 use atlas_planner::Finished;
 use atlas_proto::{Letter, letter};
@@ -171,7 +171,8 @@ impl AtWork {
                 .hint("or start a new run with `--run NAME`"));
         }
         let bus = attach::connect(&url, user.clone(), "atlas").await?;
-        bus.ensure(PARTITIONS).await.map_err(|e| Failure::fault(e.to_string()))?;
+        let spec = Spec { replicas: replicas(args), ..Spec::new(PARTITIONS) };
+        bus.ensure_spec(&spec).await.map_err(|e| Failure::fault(e.to_string()))?;
         if own {
             // Nobody else can be at work on a server that was just started: what a killed process held is free at once.
             bus.take_over(run).await.map_err(|e| Failure::fault(e.to_string()))?;
@@ -332,6 +333,12 @@ impl AtWork {
         }
         Ok(report)
     }
+}
+
+/// Copies of each stream: as told, else as many as one server of a cluster can be lost with, else one.
+fn replicas(args: &RunArgs) -> usize {
+    let servers = args.nats.as_deref().map_or(1, |urls| urls.split(',').count());
+    args.nats_replicas.unwrap_or(if servers >= 3 { 3 } else { 1 })
 }
 
 /// The planner's document of an earlier process, without its word that the run is over.

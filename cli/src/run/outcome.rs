@@ -129,7 +129,7 @@ async fn modules(bus: &Bus, commit: &str) -> Result<HashMap<String, Bytes>> {
     }
     let unreadable =
         |e: atlas_bus::Error| Failure::fault(format!("cannot read the library at {commit}: {e}"));
-    for entry in bus.manifest(commit).await.map_err(unreadable)?.files {
+    for entry in &bus.manifest(commit).await.map_err(unreadable)?.files {
         if let Some(module) = layout::module_name(&entry.path) {
             modules.insert(module, bus.file(&entry.sha256).await.map_err(unreadable)?);
         }

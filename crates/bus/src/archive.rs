@@ -19,7 +19,8 @@ impl Bus {
     pub async fn archive(&self, actor: &ActorId) -> Result<(), Error> {
         let subject = self.journal_subject(actor).await?;
         let mut records = Vec::new();
-        self.read(JOURNAL, &subject, |stored| {
+        // Whole: a shorter one would be put in the place of what another host has archived.
+        self.read_whole(JOURNAL, &subject, 0, |stored| {
             let record = Record::decode(stored.payload.clone()).map_err(|error| Error::Corrupt {
                 what: format!("record {} of {}", stored.sequence, stored.subject),
                 cause: error.to_string(),

@@ -1,17 +1,20 @@
 //! The connection.
 
+use std::future::IntoFuture as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use async_nats::jetstream::context::{ContextBuilder, PublishErrorKind};
+use async_nats::jetstream::context::{AccountErrorKind, ContextBuilder, PublishErrorKind};
 use async_nats::jetstream::object_store::ObjectStore;
-use async_nats::jetstream::{self, kv};
+use async_nats::jetstream::{self, ErrorCode, kv};
 use async_nats::{Client, ConnectOptions, Event, HeaderMap};
 use bytes::Bytes;
 use tokio::sync::{OnceCell, watch};
+use tokio::time::Instant;
 
 use crate::error::Cause;
+use crate::group::Group;
 use crate::object::FileCache;
 use crate::session::Slot;
 use crate::spec::{HOSTS, OBJECTS, STATUS};
@@ -24,6 +27,19 @@ pub(crate) const MINIMUM_TEXT: &str = "2.12";
 /// How long the server may take over one JetStream operation. Generous: each is on disk, by fsync,
 /// before it is acknowledged.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How often a server that says nothing is asked whether it is there; after the third time without an answer the connection counts as
+/// broken, and another server is tried. A machine that lost its power says no goodbye: a lease (10 s) must outlast finding that out.
+const PING: Duration = Duration::from_secs(1);
+
+/// How long a server may take to greet; then the next is tried.
+const GREETING: Duration = Duration::from_secs(2);
+
+/// How long a cluster, or one of its streams, may be without a leader, or without a node that answers.
+pub(crate) const ABSENCE: Duration = Duration::from_secs(30);
+
+/// Pause before what a cluster cannot do yet is asked for again.
+pub(crate) const BETWEEN: Duration = Duration::from_millis(50);
 
 /// How long an acknowledgement may take after the connection was made anew.
 const AFTER_RECONNECT: Duration = Duration::from_secs(1);
@@ -57,11 +73,13 @@ pub struct Bus {
 }
 
 struct Inner {
-    client: Client,
-    js: jetstream::Context,
+    wire: Wire,
+    /// The ways into the journal and into the work, which thousands of actors go at once.
+    journal: Group,
+    work: Group,
     partitions: OnceCell<u16>,
     /// For the bucket of hosts: it has its own limit on writes under way, so that no renewal waits behind thousands of records.
-    hosts_js: jetstream::Context,
+    hosts_wire: Wire,
     hosts: OnceCell<kv::Store>,
     status: OnceCell<kv::Store>,
     objects: OnceCell<ObjectStore>,
@@ -70,13 +88,20 @@ struct Inner {
     /// Names this connection's sessions, with a number.
     host: String,
     sessions: AtomicU64,
+}
+
+/// The connection itself.
+#[derive(Debug, Clone)]
+pub(crate) struct Wire {
+    pub client: Client,
+    js: jetstream::Context,
     /// Counts how often a connection came about.
     connections: watch::Receiver<u64>,
 }
 
 impl std::fmt::Debug for Bus {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Bus").field("state", &self.inner.client.connection_state()).finish_non_exhaustive()
+        f.debug_struct("Bus").field("state", &self.client().connection_state()).finish_non_exhaustive()
     }
 }
 
@@ -90,7 +115,8 @@ impl Bus {
         let (connected, connections) = watch::channel(0);
         let mut connect = ConnectOptions::new()
             .name(&options.name)
-            .connection_timeout(Duration::from_secs(5))
+            .connection_timeout(GREETING)
+            .ping_interval(PING)
             .request_timeout(Some(PATIENCE))
             .reconnect_delay_callback(|attempts| Duration::from_millis(50 * attempts.min(20) as u64))
             .event_callback(move |event| {
@@ -121,13 +147,25 @@ impl Bus {
             });
         }
         let js = context(&client);
-        js.query_account()
-            .await
-            .map_err(|error| Error::NoJetStream { url: options.url.clone(), cause: error.to_string() })?;
+        let deadline = Instant::now() + ABSENCE;
+        while let Err(error) = js.query_account().await {
+            // The nodes of a cluster may be choosing their leader.
+            let passes = match error.kind() {
+                AccountErrorKind::JetStream(ref error) => is_passing(error),
+                AccountErrorKind::TimedOut => true,
+                AccountErrorKind::JetStreamUnavailable | AccountErrorKind::Other => false,
+            };
+            if !passes || Instant::now() > deadline {
+                return Err(Error::NoJetStream { url: options.url.clone(), cause: error.to_string() });
+            }
+            tokio::time::sleep(BETWEEN).await;
+        }
+        let wire = Wire { client: client.clone(), js, connections };
         let inner = Inner {
-            hosts_js: context(&client),
-            client,
-            js,
+            journal: Group::new(wire.clone()),
+            work: Group::new(wire.clone()),
+            hosts_wire: Wire { js: context(&client), ..wire.clone() },
+            wire,
             partitions: OnceCell::new(),
             hosts: OnceCell::new(),
             status: OnceCell::new(),
@@ -136,7 +174,6 @@ impl Bus {
             session: Slot::default(),
             host: format!("{:032x}", rand::random::<u128>()),
             sessions: AtomicU64::new(0),
-            connections,
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -155,12 +192,18 @@ impl Bus {
         of.in_messages.load(Ordering::Relaxed) + of.out_messages.load(Ordering::Relaxed)
     }
 
+    /// Bytes that this connection has sent and received.
+    pub fn bytes(&self) -> u64 {
+        let of = self.client().statistics();
+        of.in_bytes.load(Ordering::Relaxed) + of.out_bytes.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn client(&self) -> &Client {
-        &self.inner.client
+        &self.inner.wire.client
     }
 
     pub(crate) fn js(&self) -> &jetstream::Context {
-        &self.inner.js
+        &self.inner.wire.js
     }
 
     pub(crate) fn partition_cell(&self) -> &OnceCell<u16> {
@@ -185,7 +228,7 @@ impl Bus {
     }
 
     pub(crate) async fn hosts(&self) -> Result<&kv::Store, Error> {
-        self.inner.hosts.get_or_try_init(|| Self::bucket(&self.inner.hosts_js, HOSTS)).await
+        self.inner.hosts.get_or_try_init(|| Self::bucket(&self.inner.hosts_wire.js, HOSTS)).await
     }
 
     pub(crate) async fn statuses(&self) -> Result<&kv::Store, Error> {
@@ -216,7 +259,7 @@ impl Bus {
         headers: HeaderMap,
         payload: Bytes,
     ) -> Result<u64, StoreError> {
-        self.store_by(self.js(), subject, headers, payload).await
+        self.inner.wire.store(subject, headers, payload).await
     }
 
     /// The same for the bucket of hosts.
@@ -226,32 +269,17 @@ impl Bus {
         headers: HeaderMap,
         payload: Bytes,
     ) -> Result<u64, StoreError> {
-        self.store_by(&self.inner.hosts_js, subject, headers, payload).await
+        self.inner.hosts_wire.store(subject, headers, payload).await
     }
 
-    async fn store_by(
-        &self,
-        js: &jetstream::Context,
-        subject: String,
-        headers: HeaderMap,
-        payload: Bytes,
-    ) -> Result<u64, StoreError> {
-        let mut connections = self.inner.connections.clone();
-        connections.mark_unchanged();
-        // Awaited twice: the first sends, the second waits for the acknowledgement.
-        let acknowledgement = js.publish_with_headers(subject, headers, payload).await?;
-        // An acknowledgement that was on its way when the connection broke never comes: no need to
-        // wait for all our patience to run out.
-        let broken = async {
-            match connections.changed().await {
-                Ok(()) => tokio::time::sleep(AFTER_RECONNECT).await,
-                Err(_) => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            acknowledged = acknowledgement.into_future() => Ok(acknowledged?.sequence),
-            () = broken => Err(StoreError::Unknown("the connection broke before the acknowledgement came".into())),
-        }
+    /// The way into the journal.
+    pub(crate) fn journal_group(&self) -> &Group {
+        &self.inner.journal
+    }
+
+    /// The way into the work.
+    pub(crate) fn work_group(&self) -> &Group {
+        &self.inner.work
     }
 
     /// Refuses what NATS would refuse, with a message that helps. `what` names it. Headers get 64 KiB.
@@ -264,6 +292,40 @@ impl Bus {
 fn context(client: &Client) -> jetstream::Context {
     ContextBuilder::new().timeout(PATIENCE).ack_timeout(PATIENCE).build(client.clone())
 }
+
+impl Wire {
+    /// As [`Bus::store`].
+    pub async fn store(
+        &self,
+        subject: String,
+        headers: HeaderMap,
+        payload: Bytes,
+    ) -> Result<u64, StoreError> {
+        let broken = self.broken();
+        // Awaited twice: the first sends, the second waits for the acknowledgement.
+        let acknowledgement = self.js.publish_with_headers(subject, headers, payload).await?;
+        tokio::select! {
+            acknowledged = acknowledgement.into_future() => Ok(acknowledged?.sequence),
+            () = broken => Err(StoreError::Unknown(BROKEN.into())),
+        }
+    }
+
+    /// Ends when the connection has been made anew since the call: an acknowledgement that was on its way when it broke
+    /// never comes, and there is no need to wait for all our patience to run out.
+    pub fn broken(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut connections = self.connections.clone();
+        connections.mark_unchanged();
+        async move {
+            match connections.changed().await {
+                Ok(()) => tokio::time::sleep(AFTER_RECONNECT).await,
+                Err(_) => std::future::pending().await,
+            }
+        }
+    }
+}
+
+/// Why an acknowledgement never came.
+pub(crate) const BROKEN: &str = "the connection broke before the acknowledgement came";
 
 /// Why a message is not in its stream, or may not be.
 #[derive(Debug, thiserror::Error)]
@@ -287,6 +349,17 @@ impl From<jetstream::context::PublishError> for StoreError {
             Self::Unknown(error.into())
         }
     }
+}
+
+/// Whether a cluster says that it is between leaders, or that nodes which it needs are not there yet.
+pub(crate) fn is_passing(error: &jetstream::Error) -> bool {
+    [
+        ErrorCode::CLUSTER_NOT_AVAILABLE,
+        ErrorCode::CLUSTER_NO_PEERS,
+        ErrorCode::CLUSTER_NOT_LEADER,
+        ErrorCode::INSUFFICIENT_RESOURCES,
+    ]
+    .contains(&error.error_code())
 }
 
 /// Major and minor of a version like `2.15.1` or `v2.12.0-beta.1`.

@@ -53,7 +53,7 @@ impl Bus {
         // The server's own dedup (2 minutes) only spares traffic. Ids are unique per receiver.
         headers.insert(async_nats::header::NATS_MESSAGE_ID, format!("{to}:{id}"));
         headers.insert(LETTER, id);
-        let stored = self.store(subject, headers, payload).await;
+        let stored = self.work_group().store(subject, headers, payload).await;
         stored.map(drop).map_err(|error| Error::failed(format!("send letter {id} to {to}"), error))
     }
 

@@ -59,14 +59,14 @@ impl Bus {
                 async_nats::header::NATS_EXPECTED_LAST_SUBJECT_SEQUENCE,
                 async_nats::HeaderValue::from(after),
             );
-            let tried = self.store(subject.clone(), headers, payload.clone()).await;
+            let tried = self.journal_group().store(subject.clone(), headers, payload.clone()).await;
             let mut next = append.tried(match &tried {
                 Ok(sequence) => Attempt::Stored(*sequence),
                 Err(StoreError::Outdated) => Attempt::Outdated,
                 Err(StoreError::Unknown(_)) => Attempt::Unknown,
             });
             if next == Next::LookUp {
-                let last = self.last(&subject).await?;
+                let last = self.last(JOURNAL, &subject).await?;
                 next = append.found(last.filter(|last| last.payload == payload).map(|last| last.sequence));
             }
             let error = match (next, tried) {
@@ -91,7 +91,7 @@ impl Bus {
     pub async fn records(&self, actor: &ActorId) -> Result<Vec<(u64, Record)>, Error> {
         let subject = self.journal_subject(actor).await?;
         let mut records = Vec::new();
-        self.read(JOURNAL, &subject, |stored| {
+        self.read_whole(JOURNAL, &subject, 0, |stored| {
             records.push((stored.sequence, decode(&stored)?));
             Ok(())
         })
@@ -109,7 +109,7 @@ impl Bus {
     pub async fn records_after(&self, actor: &ActorId, after: u64) -> Result<Vec<(u64, Record)>, Error> {
         let subject = self.journal_subject(actor).await?;
         let mut records = Vec::new();
-        self.read_after(JOURNAL, &subject, after, |stored| {
+        self.read_whole(JOURNAL, &subject, after, |stored| {
             records.push((stored.sequence, decode(&stored)?));
             Ok(())
         })
@@ -140,6 +140,23 @@ impl Bus {
         Ok(actors.into_iter().collect())
     }
 
+    /// How many actors of one kind a run has ever had, and how many records their journals hold now: as many, once all are archived.
+    ///
+    /// # Errors
+    /// [`Error::Failed`].
+    pub async fn journal_lengths(&self, run: &RunId, kind: ActorKind) -> Result<(u64, u64), Error> {
+        let failed =
+            |cause: crate::error::Cause| Error::failed(format!("measure the journals of {run}"), cause);
+        let stream = self.js().get_stream_no_info(JOURNAL).await.map_err(|e| failed(e.into()))?;
+        let subjects = stream.info_with_subjects(subject::journals(run, kind, None)).await;
+        let mut subjects = subjects.map_err(|e| failed(e.into()))?;
+        let (mut actors, mut records) = (0, 0);
+        while let Some((_, length)) = subjects.try_next().await.map_err(|e| failed(e.into()))? {
+            (actors, records) = (actors + 1, records + length as u64);
+        }
+        Ok((actors, records))
+    }
+
     /// Hands every record of a partition's live journals to `visit` in stream order; of archived actors
     /// comes one record for which [`is_archived`](Bus::is_archived) holds.
     ///
@@ -152,7 +169,7 @@ impl Bus {
         partition: u16,
         mut visit: impl FnMut(ActorId, u64, Record) -> Result<(), Error> + Send,
     ) -> Result<(), Error> {
-        self.read(JOURNAL, &subject::journals(run, kind, Some(partition)), |stored| {
+        self.read_whole(JOURNAL, &subject::journals(run, kind, Some(partition)), 0, |stored| {
             match subject::actor_of_journal(&stored.subject) {
                 Some(actor) => visit(actor, stored.sequence, decode(&stored)?),
                 None => Ok(()),
@@ -166,14 +183,24 @@ impl Bus {
         is_tombstone(record)
     }
 
-    async fn last(&self, subject: &str) -> Result<Option<Stored>, Error> {
-        let mut last = None;
-        self.read(JOURNAL, subject, |stored| {
-            last = Some(stored);
-            Ok(())
+    /// Hands every record of all live journals of a run that comes after `after` in the stream to `visit`, in stream order: for those who
+    /// read along. Of archived actors comes what [`Bus::sweep`] gives.
+    ///
+    /// # Errors
+    /// As [`Bus::sweep`].
+    pub async fn journals_after(
+        &self,
+        run: &RunId,
+        after: u64,
+        mut visit: impl FnMut(ActorId, u64, Record) -> Result<(), Error> + Send,
+    ) -> Result<(), Error> {
+        self.read_after(JOURNAL, &format!("atlas.journal.{run}.>"), after, |stored| {
+            match subject::actor_of_journal(&stored.subject) {
+                Some(actor) => visit(actor, stored.sequence, decode(&stored)?),
+                None => Ok(()),
+            }
         })
-        .await?;
-        Ok(last)
+        .await
     }
 }
 

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
-use async_nats::jetstream::object_store::{InfoErrorKind, ObjectMetadata};
+use async_nats::jetstream::object_store::{ObjectInfo, ObjectMetadata};
 use atlas_proto::Manifest;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE;
 use bytes::{Bytes, BytesMut};
 use prost::Message as _;
 use quick_cache::Weighter;
@@ -20,9 +22,15 @@ const CACHE_OBJECTS: usize = 8192;
 /// Bytes a message that an object is cut into.
 const CHUNK: usize = 1 << 20;
 
-/// Objects whose name says what they hold, so that they never change.
+/// Bytes of manifests kept in memory: those of the newest commits, which thousands of agents read at once.
+const CACHE_MANIFESTS: u64 = 32 << 20;
+
+/// Objects whose name says what they hold, so that they never change. Of many that want the same one, the first fetches or stores it.
 #[derive(Clone)]
-pub(crate) struct FileCache(Arc<Cache<String, Bytes, ByBytes>>);
+pub(crate) struct FileCache {
+    files: Arc<Cache<String, Bytes, ByBytes>>,
+    manifests: Arc<Cache<String, Arc<Manifest>, ByBytes>>,
+}
 
 #[derive(Clone)]
 struct ByBytes;
@@ -34,9 +42,23 @@ impl Weighter<String, Bytes> for ByBytes {
     }
 }
 
+/// The stream that the store is.
+fn stream() -> String {
+    format!("OBJ_{OBJECTS}")
+}
+
+impl Weighter<String, Arc<Manifest>> for ByBytes {
+    fn weight(&self, name: &String, manifest: &Arc<Manifest>) -> u64 {
+        (name.len() + manifest.encoded_len() + 64) as u64
+    }
+}
+
 impl FileCache {
     pub(crate) fn new() -> Self {
-        Self(Arc::new(Cache::with_weighter(CACHE_OBJECTS, CACHE_BYTES, ByBytes)))
+        Self {
+            files: Arc::new(Cache::with_weighter(CACHE_OBJECTS, CACHE_BYTES, ByBytes)),
+            manifests: Arc::new(Cache::with_weighter(CACHE_OBJECTS, CACHE_MANIFESTS, ByBytes)),
+        }
     }
 }
 
@@ -82,14 +104,21 @@ impl Bus {
             .await
     }
 
-    /// The manifest of a commit (hex object id).
+    /// The manifest of a commit (hex object id), its files in the order of their paths.
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::Corrupt`].
-    pub async fn manifest(&self, commit: &str) -> Result<Manifest, Error> {
+    pub async fn manifest(&self, commit: &str) -> Result<Arc<Manifest>, Error> {
         let name = format!("manifest/{commit}");
-        let bytes = self.constant(&name).await?;
-        Manifest::decode(bytes).map_err(|error| Error::Corrupt { what: name, cause: error.to_string() })
+        let fetched = async {
+            let manifest = Manifest::decode(self.object(&name).await?);
+            let corrupt =
+                |error: prost::DecodeError| Error::Corrupt { what: name.clone(), cause: error.to_string() };
+            let mut manifest = manifest.map_err(corrupt)?;
+            manifest.files.sort_by(|a, b| a.path.cmp(&b.path));
+            Ok(Arc::new(manifest))
+        };
+        self.files().manifests.get_or_insert_async(name.as_str(), fetched).await
     }
 
     /// Stores an object under a name of its own, in place of what was there.
@@ -120,16 +149,12 @@ impl Bus {
     }
 
     async fn read_object(&self, name: &str) -> Result<Bytes, Error> {
-        let info = self.objects().await?.info(name).await.map_err(|error| match error.kind() {
-            InfoErrorKind::NotFound => Error::NotFound { what: name.to_owned() },
-            _ => Error::failed(format!("look up object {name}"), error),
-        })?;
-        if info.deleted {
+        let Some(info) = self.object_info(name).await? else {
             return Err(Error::NotFound { what: name.to_owned() });
-        }
+        };
         let mut bytes = BytesMut::with_capacity(info.size);
         // Not through the client's own reader, which creates a consumer for every object.
-        self.read(&format!("OBJ_{OBJECTS}"), &format!("$O.{OBJECTS}.C.{}", info.nuid), |chunk| {
+        self.read_whole(&stream(), &format!("$O.{OBJECTS}.C.{}", info.nuid), 0, |chunk| {
             bytes.extend_from_slice(&chunk.payload);
             Ok(())
         })
@@ -141,15 +166,25 @@ impl Bus {
         Ok(bytes.freeze())
     }
 
+    /// What is known of an object that is there. From the leader: what another service has just stored is found.
+    async fn object_info(&self, name: &str) -> Result<Option<ObjectInfo>, Error> {
+        let subject = format!("$O.{OBJECTS}.M.{}", URL_SAFE.encode(name));
+        let Some(last) = self.last(&stream(), &subject).await? else { return Ok(None) };
+        let info: ObjectInfo = serde_json::from_slice(&last.payload)
+            .map_err(|error| Error::Corrupt { what: format!("object {name}"), cause: error.to_string() })?;
+        Ok(Some(info).filter(|info| !info.deleted))
+    }
+
     /// Stores an object that its name determines, unless it is there.
     async fn put_constant(&self, name: String, bytes: Bytes) -> Result<(), Error> {
-        if self.files().0.get(&name).is_some() {
+        let Err(first) = self.files().files.get_value_or_guard_async(name.as_str()).await else {
             return Ok(());
-        }
-        if self.objects().await?.info(&name).await.is_err() {
+        };
+        if self.object_info(&name).await?.is_none() {
             self.put_object(&name, bytes.clone()).await?;
         }
-        self.files().0.insert(name, bytes);
+        // Refused only when it was removed meanwhile: then the next one looks for itself.
+        let _ = first.insert(bytes);
         Ok(())
     }
 
@@ -164,18 +199,13 @@ impl Bus {
         let bytes = self.constant(&name).await?;
         let found = hex::encode(Sha256::digest(&bytes));
         if found != sha256 {
-            self.files().0.remove(&name);
+            self.files().files.remove(&name);
             return Err(Error::Corrupt { what: name, cause: format!("its SHA-256 is {found}") });
         }
         Ok(bytes)
     }
 
     async fn constant(&self, name: &str) -> Result<Bytes, Error> {
-        if let Some(bytes) = self.files().0.get(name) {
-            return Ok(bytes);
-        }
-        let bytes = self.object(name).await?;
-        self.files().0.insert(name.to_owned(), bytes.clone());
-        Ok(bytes)
+        self.files().files.get_or_insert_async(name, self.object(name)).await
     }
 }

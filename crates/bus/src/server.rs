@@ -3,10 +3,12 @@
 //! It dies with the process (also by `kill -9`), and the next one takes up its directory. Everything it
 //! acknowledges is on disk by fsync: `sync_interval: always`.
 
+mod cluster;
+mod configuration;
+
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
@@ -16,11 +18,14 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tokio::sync::{oneshot, watch};
 
+use configuration::{USER, configuration, password, write_private};
+
+pub use cluster::{Cluster, ClusterOptions};
+pub use configuration::{MAX_PAYLOAD, Member};
+
 use crate::Options;
 use crate::connect::{MINIMUM, MINIMUM_TEXT, version};
 
-/// The largest message the server takes, in bytes. Beyond 8 MiB nats-server itself advises against it.
-pub const MAX_PAYLOAD: usize = 8 << 20;
 /// How long the server may take to be ready; recovering a large store takes longest.
 const STARTUP: Duration = Duration::from_secs(60);
 /// How long a server that still holds the directory is waited for: a killed one is gone in no time.
@@ -41,12 +46,14 @@ pub struct ServerOptions {
     pub port: Option<u16>,
     /// When what it acknowledges is on disk.
     pub sync: SyncMode,
+    /// Its place in a cluster; `None`: it stands alone.
+    pub member: Option<Member>,
 }
 
 /// When a server has on disk what it acknowledges: its `sync_interval`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum SyncMode {
-    /// Before it acknowledges: a machine that loses its power loses nothing.
+    /// Before it acknowledges: a machine that loses its power loses nothing, if its file system commits names with what is synced (docs/semantics.md).
     #[default]
     Always,
     /// Every two minutes, the server's own default: the death of a process loses nothing, that of a machine up to two minutes.
@@ -54,9 +61,9 @@ pub enum SyncMode {
 }
 
 impl ServerOptions {
-    /// The program `binary` in `dir`, on any free port, syncing always.
+    /// The program `binary` in `dir`, alone, on any free port, syncing always.
     pub fn new(binary: PathBuf, dir: PathBuf) -> Self {
-        Self { binary, dir, port: None, sync: SyncMode::Always }
+        Self { binary, dir, port: None, sync: SyncMode::Always, member: None }
     }
 }
 
@@ -114,6 +121,14 @@ pub enum ServerError {
     NotReady {
         /// Its log file.
         log: PathBuf,
+    },
+    /// The nodes of a cluster run and do not agree.
+    #[error("the nats-servers of {} have not chosen a leader: {cause}; see the log beside each node's store", dir.display())]
+    NoLeader {
+        /// The cluster's directory.
+        dir: PathBuf,
+        /// What a client was told last.
+        cause: String,
     },
 }
 
@@ -265,29 +280,6 @@ impl Drop for Server {
     }
 }
 
-const USER: &str = "atlas";
-
-fn configuration(dir: &Path, options: &ServerOptions, password: &str) -> String {
-    // JSON strings are strings of NATS's configuration language too.
-    let quoted = |path: PathBuf| serde_json::Value::from(path.to_string_lossy().into_owned()).to_string();
-    format!(
-        "# Written by Atlas at every start.\n\
-         server_name: atlas\n\
-         host: 127.0.0.1\n\
-         port: {port}\n\
-         max_payload: {MAX_PAYLOAD}\n\
-         jetstream {{\n  store_dir: {store}\n{sync}}}\n\
-         authorization {{ users: [ {{ user: {USER}, password: \"{password}\" }} ] }}\n",
-        sync = match options.sync {
-            SyncMode::Always =>
-                "  # What is acknowledged is on disk; the default would lose up to 2 minutes.\n  sync_interval: always\n",
-            SyncMode::Interval => "",
-        },
-        port = options.port.map_or_else(|| "-1".to_owned(), |port| port.to_string()),
-        store = quoted(dir.join("jetstream")),
-    )
-}
-
 async fn check_version(binary: &Path) -> Result<(), ServerError> {
     let missing = |cause: String| ServerError::Missing { binary: binary.to_owned(), cause };
     let output = tokio::process::Command::new(binary)
@@ -347,26 +339,6 @@ fn follow(stderr: std::process::ChildStderr, mut file: File, ready: oneshot::Sen
         tail.push_back(line);
     }
     Vec::from(tail).join("\n")
-}
-
-/// The directory's password: drawn the first time.
-fn password(dir: &Path) -> Result<String, std::io::Error> {
-    let path = dir.join("password");
-    match std::fs::read_to_string(&path) {
-        Ok(password) if password.len() == 32 => Ok(password),
-        _ => {
-            let password = format!("{:032x}", rand::random::<u128>());
-            write_private(&path, &password)?;
-            Ok(password)
-        }
-    }
-}
-
-/// Writes a file that only its owner can read: it holds a password.
-fn write_private(path: &Path, text: &str) -> Result<(), std::io::Error> {
-    let _ = std::fs::remove_file(path);
-    let mut file = File::options().create_new(true).write(true).mode(0o600).open(path)?;
-    file.write_all(text.as_bytes())
 }
 
 /// Has the kernel kill the child when the thread that spawns it ends.

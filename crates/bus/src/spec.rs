@@ -3,10 +3,13 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::context::{CreateStreamErrorKind, GetStreamErrorKind};
 use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, StorageType};
 use serde_json::Value;
+use tokio::time::{Instant, sleep};
 
+use crate::connect::{BETWEEN, PATIENCE, is_passing};
 use crate::{Bus, Error, subject};
 
 pub(crate) const JOURNAL: &str = "ATLAS_JOURNAL";
@@ -70,10 +73,15 @@ impl Spec {
         vec![
             Config {
                 deny_delete: true,
+                allow_atomic_publish: true,
                 metadata: HashMap::from([(PARTITIONS.to_owned(), self.partitions.to_string())]),
                 ..base(JOURNAL, &[subject::JOURNALS])
             },
-            Config { retention: RetentionPolicy::WorkQueue, ..base(WORK, &[subject::WORK]) },
+            Config {
+                retention: RetentionPolicy::WorkQueue,
+                allow_atomic_publish: true,
+                ..base(WORK, &[subject::WORK])
+            },
             base(DEAD, &[subject::DEAD]),
             Config {
                 // Keys of dead sessions, and the marks of deleted keys, go by themselves.
@@ -113,31 +121,74 @@ impl Bus {
             if name == format!("KV_{HOSTS}") {
                 wanted.first_sequence = first;
             }
-            let found = match self.js().get_stream(&name).await {
-                Ok(stream) => stream.cached_info().config.clone(),
-                Err(error) if missing(&error) => match self.js().create_stream(&wanted).await {
-                    Ok(_) => continue,
-                    // Another service was faster.
-                    Err(error) if error.kind() == CreateStreamErrorKind::TimedOut || name_taken(&error) => {
-                        let stream = self.js().get_stream(&name).await;
-                        stream
-                            .map_err(|error| Error::failed(format!("create stream {name}"), error))?
-                            .cached_info()
-                            .config
-                            .clone()
-                    }
-                    Err(error) => return Err(Error::failed(format!("create stream {name}"), error)),
-                },
-                Err(error) => return Err(Error::failed(format!("look up stream {name}"), error)),
-            };
+            let Some(found) = self.create_or_find(&wanted).await? else { continue };
             let differences = differences(&wanted, &found);
             if !differences.is_empty() {
                 return Err(Error::Drift { stream: name, differences });
+            }
+            if wanted.allow_atomic_publish && !found.allow_atomic_publish {
+                // Of a version that did not commit in groups.
+                let config = Config { allow_atomic_publish: true, ..found };
+                let updated = self.js().update_stream(config).await;
+                updated.map_err(|error| Error::failed(format!("let stream {name} take batches"), error))?;
             }
         }
         // Set before only if it was read from this very stream, with which `spec` agrees.
         let _ = self.partition_cell().set(spec.partitions);
         Ok(())
+    }
+
+    /// Creates a stream if it is missing; what is there otherwise.
+    async fn create_or_find(&self, wanted: &Config) -> Result<Option<Config>, Error> {
+        let name = &wanted.name;
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match self.js().get_stream(name).await {
+                Ok(stream) => return Ok(Some(stream.cached_info().config.clone())),
+                Err(error) if missing(&error) => {}
+                Err(error) => return Err(Error::failed(format!("look up stream {name}"), error)),
+            }
+            match self.js().create_stream(wanted).await {
+                Ok(_) => return Ok(None),
+                // Another service was faster, or will be; or a cluster's nodes do not all know each other yet.
+                Err(error) if Instant::now() < deadline && may_be_there_soon(&error) => sleep(BETWEEN).await,
+                Err(error) => return Err(Error::failed(format!("create stream {name}"), error)),
+            }
+        }
+    }
+
+    /// Whether every stream has a leader and all its copies are up to date: a cluster in this state can lose any one node of three.
+    ///
+    /// # Errors
+    /// [`Error::Failed`] when a stream has no leader, or none that answers in time.
+    pub async fn is_whole(&self) -> Result<bool, Error> {
+        for stream in Spec::new(1).streams() {
+            let found = self.js().get_stream(&stream.name).await;
+            let found = found.map_err(|e| Error::failed(format!("look up stream {}", stream.name), e))?;
+            // One that stands alone says nothing of a cluster.
+            if let Some(cluster) = &found.cached_info().cluster
+                && (cluster.leader.is_none()
+                    || cluster.replicas.iter().any(|peer| peer.offline || !peer.current))
+            {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Messages that all streams and buckets have ever stored.
+    ///
+    /// # Errors
+    /// [`Error::Failed`].
+    pub async fn stored(&self) -> Result<u64, Error> {
+        let mut stored = 0;
+        for stream in Spec::new(1).streams() {
+            let found = self.js().get_stream(&stream.name).await;
+            let found =
+                found.map_err(|error| Error::failed(format!("look up stream {}", stream.name), error))?;
+            stored += found.cached_info().state.last_sequence;
+        }
+        Ok(stored)
     }
 
     /// How many partitions agents lie in, as the journal stream says.
@@ -174,11 +225,17 @@ impl Bus {
 }
 
 pub(crate) fn missing(error: &async_nats::jetstream::context::GetStreamError) -> bool {
-    matches!(error.kind(), GetStreamErrorKind::JetStream(ref e) if e.error_code() == async_nats::jetstream::ErrorCode::STREAM_NOT_FOUND)
+    matches!(error.kind(), GetStreamErrorKind::JetStream(ref e) if e.error_code() == ErrorCode::STREAM_NOT_FOUND)
 }
 
-fn name_taken(error: &async_nats::jetstream::context::CreateStreamError) -> bool {
-    matches!(error.kind(), CreateStreamErrorKind::JetStream(ref e) if e.error_code() == async_nats::jetstream::ErrorCode::STREAM_NAME_EXIST)
+fn may_be_there_soon(error: &async_nats::jetstream::context::CreateStreamError) -> bool {
+    match error.kind() {
+        CreateStreamErrorKind::TimedOut => true,
+        CreateStreamErrorKind::JetStream(ref error) => {
+            error.error_code() == ErrorCode::STREAM_NAME_EXIST || is_passing(error)
+        }
+        _ => false,
+    }
 }
 
 /// What of `found` is not as `wanted`. More replicas than wanted, and fields that the server added, are fine.

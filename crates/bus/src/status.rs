@@ -17,6 +17,8 @@ use crate::{Bus, Error};
 
 /// Pause between two writes of a service: at most 4 a second.
 const PAUSE: Duration = Duration::from_millis(250);
+/// Bytes of a status a second, at most: a document that lists thousands of targets comes less often.
+const BYTES_PER_SECOND: f64 = 256.0 * 1024.0;
 /// How often a process writes its document when nothing changes, so that readers know that it lives.
 const BEAT: Duration = Duration::from_secs(20);
 /// How long after its last write a process is taken for gone: four beats lost, and clocks that are apart.
@@ -86,8 +88,8 @@ impl Bus {
         tokio::spawn(async move {
             while receiver.changed().await.is_ok() {
                 let document = receiver.borrow_and_update().clone();
-                bus.write_status(&key, &document).await;
-                tokio::time::sleep(PAUSE).await;
+                let pause = bus.write_status(&key, &document).await;
+                tokio::time::sleep(pause).await;
             }
         });
         StatusWriter { sender: std::sync::Arc::new(sender) }
@@ -105,20 +107,23 @@ impl Bus {
                     () = tokio::time::sleep(BEAT) => false,
                 };
                 let document = receiver.borrow_and_update().clone();
+                let mut pause = PAUSE;
                 if let Value::Object(document) = document {
-                    bus.write_status(&key, &stamped(document, !over)).await;
+                    pause = bus.write_status(&key, &stamped(document, !over)).await;
                 }
                 if over {
                     return;
                 }
-                tokio::time::sleep(PAUSE).await;
+                tokio::time::sleep(pause).await;
             }
         });
         StatusWriter { sender: std::sync::Arc::new(sender) }
     }
 
-    async fn write_status(&self, key: &str, document: &Value) {
+    /// Writes a document, and says how long to leave it at that.
+    async fn write_status(&self, key: &str, document: &Value) -> Duration {
         let json = Bytes::from(document.to_string());
+        let pause = Duration::from_secs_f64(json.len() as f64 / BYTES_PER_SECOND).max(PAUSE);
         let written = match self.statuses().await {
             Ok(store) => store.put(key, json).await.map(drop).map_err(|error| error.to_string()),
             Err(error) => Err(error.to_string()),
@@ -127,6 +132,7 @@ impl Bus {
             // Status is a view: the next one will do.
             tracing::debug!(key, error, "a status was not written");
         }
+        pause
     }
 
     /// Says of every process of the run that has a document that it is at work no more.

@@ -120,3 +120,29 @@ async fn an_archived_actor_reads_as_before_and_takes_no_more_records() {
     .unwrap();
     assert_eq!(swept, [true], "one closing record is left");
 }
+
+#[tokio::test]
+async fn records_that_are_stored_as_one_batch_are_refused_each_for_itself() {
+    let nats = TestNats::start().await;
+    let (bus, reader) = (nats.bus().await, nats.bus().await);
+    let taken = bus.append(&agent("taken"), &record("first"), 0).await.unwrap();
+    // All at once: the first goes alone, the others meanwhile come together. One in ten believes its actor unborn.
+    let names: Vec<String> =
+        (0..400).map(|n| if n % 10 == 7 { "taken".to_owned() } else { format!("a{n}") }).collect();
+    let appends = names.iter().map(|name| {
+        let bus = bus.clone();
+        async move { bus.append(&agent(name), &record("second"), 0).await }
+    });
+    let outcomes = futures::future::join_all(appends).await;
+    for (name, outcome) in names.iter().zip(outcomes) {
+        match outcome {
+            Ok(sequence) => {
+                assert_ne!(name, "taken");
+                assert_eq!(reader.records(&agent(name)).await.unwrap(), [(sequence, record("second"))]);
+            }
+            Err(AppendError::Conflict { after: 0, .. }) => assert_eq!(name, "taken"),
+            Err(error) => panic!("{name}: {error}"),
+        }
+    }
+    assert_eq!(reader.records(&agent("taken")).await.unwrap(), [(taken, record("first"))]);
+}

@@ -24,7 +24,7 @@ async fn files_are_kept_by_content_and_read_by_anyone() {
     let entry = ManifestEntry { path: "Numbers.lean".to_owned(), sha256: "00".to_owned(), size: 3 };
     let manifest = Manifest { commit: "abc".to_owned(), files: vec![entry] };
     bus.put_manifest(&manifest).await.unwrap();
-    assert_eq!(other.manifest("abc").await.unwrap(), manifest);
+    assert_eq!(*other.manifest("abc").await.unwrap(), manifest);
     assert!(matches!(other.manifest("def").await, Err(Error::NotFound { what }) if what == "manifest/def"));
     bus.put_object("report", Bytes::from_static(b"first")).await.unwrap();
     bus.put_object("report", Bytes::from_static(b"second")).await.unwrap();

@@ -451,11 +451,13 @@ def warmups : List String := [
 def quickWarmups : List String := [
   "theorem t (a b : Nat) : a + b = b + a := by omega\ntheorem s (a b : Nat) : a + b + 0 = b + a := by simp [Nat.add_comm]\ntheorem g (a b : Nat) (f : Nat → Nat) (h : a = b) : f a = f b := by grind"]
 
+/-- Checks each source as a module that is to be certified: what a compiled module takes (how often each symbol occurs in the library) is
+computed lazily too. -/
 partial def warmUp (read : ImportState) (env : Environment) (sources : List String) : IO Unit := do
   match sources with
   | [] => return
   | s :: rest =>
-    discard <| check { read := read, base := env } { module := `Warm, source := s } fun _ => return
+    discard <| check { read := read, base := env } { module := `Warm, source := s, facts := true, olean := some "/work/warm.olean" } fun _ => return
     warmUp read env rest
 
 /-- `importModules`, but what has been read is not read again. It says to nobody that it is importing, as `withImporting` would: that

@@ -1,6 +1,7 @@
 //! What is asked of a model and what it answers.
 
 use std::fmt;
+use std::sync::Arc;
 
 use atlas_domain::Usage;
 use serde::{Deserialize, Serialize};
@@ -93,19 +94,20 @@ pub struct ToolSpec {
     pub schema: Value,
 }
 
-/// One question to a model.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// One question to a model. Thousands of agents wait for answers at once, so what is the same for many, or is kept elsewhere too,
+/// is shared.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Call {
     /// Which turn this is.
     pub key: CallKey,
     /// The model's name in the AtlasRun.
     pub model: String,
     /// The system prompt.
-    pub system: String,
+    pub system: Arc<str>,
     /// The conversation so far; the last message is the user's.
-    pub messages: Vec<Message>,
+    pub messages: Vec<Arc<Message>>,
     /// The tools that the model may use.
-    pub tools: Vec<ToolSpec>,
+    pub tools: Vec<Arc<ToolSpec>>,
     /// The longest answer, in tokens; 0: as long as the model's options allow.
     pub max_output_tokens: u32,
 }
@@ -118,8 +120,8 @@ impl Call {
 
     /// The same with the first `messages` messages only.
     pub(crate) fn prefix_bytes(&self, messages: usize) -> u64 {
-        let tools: usize = self.tools.iter().map(ToolSpec::bytes).sum();
-        let messages: usize = self.messages.iter().take(messages).map(Message::bytes).sum();
+        let tools: usize = self.tools.iter().map(|tool| tool.bytes()).sum();
+        let messages: usize = self.messages.iter().take(messages).map(|message| message.bytes()).sum();
         (self.system.len() + tools + messages) as u64
     }
 }

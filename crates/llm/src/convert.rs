@@ -18,7 +18,7 @@ pub(crate) fn request(call: &Call, provider: Provider) -> ChatRequest {
     let marks = provider == Provider::Anthropic;
     let mut messages = Vec::with_capacity(call.messages.len() + 1);
     if !call.system.is_empty() {
-        messages.push(marked(ChatMessage::system(call.system.as_str()), marks));
+        messages.push(marked(ChatMessage::system(&*call.system), marks));
     }
     let users: Vec<usize> =
         (0..call.messages.len()).filter(|index| call.messages[*index].speaker == Speaker::User).collect();

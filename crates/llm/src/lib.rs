@@ -15,6 +15,7 @@ mod recorded;
 mod recorder;
 mod recording;
 mod remote;
+mod scripted;
 pub mod semconv;
 
 pub use atlas_api::{KeySource, Limits, Model as ModelOptions, Price, Provider, SecretKey};
@@ -23,3 +24,4 @@ pub use error::{Error, ModelError};
 pub use models::Models;
 pub use recorder::Recorder;
 pub use recording::{Fault, FaultKind, Recording, Turn};
+pub use scripted::Script;

@@ -16,6 +16,7 @@ use crate::journal::Appended;
 use crate::limit::Limiter;
 use crate::recorded::{BYTES_PER_TOKEN, Recorded};
 use crate::remote::{self, Remote};
+use crate::scripted::{self, Script};
 use crate::{Answer, Call, Error, ModelError, ModelOptions, Recorder, Recording, semconv};
 
 /// The first pause before a call is tried again; it doubles each time and up to as much again is added at random.
@@ -48,6 +49,7 @@ struct Model {
 enum Backend {
     Remote(Box<Remote>),
     Recorded(Recorded),
+    Scripted(Arc<dyn Script>),
 }
 
 impl Models {
@@ -89,6 +91,19 @@ impl Models {
             }
         }
         Ok(Self(Arc::new(Inner { models: by_name, recorder })))
+    }
+
+    /// One model, with the name, limits and price of `options`, that `script` plays.
+    pub fn scripted(options: ModelOptions, script: Arc<dyn Script>) -> Self {
+        let model = Model {
+            price: options.price.into(),
+            backend: Backend::Scripted(script),
+            limiter: Limiter::new(&options.limits),
+            call_log: None,
+            options,
+        };
+        let models = BTreeMap::from([(model.options.name.clone(), model)]);
+        Self(Arc::new(Inner { models, recorder: None }))
     }
 
     /// The most that `call` can use: its text at 4 bytes a token, none of it cached, and the longest answer. What is reserved
@@ -230,6 +245,7 @@ impl Model {
         let answer = match &self.backend {
             Backend::Remote(remote) => remote.ask(call, self.max_output_tokens(call)).await?,
             Backend::Recorded(recorded) => recorded.ask(call)?,
+            Backend::Scripted(script) => scripted::ask(&**script, call).await,
         };
         // Providers do not count what was read from the cache.
         reservation.settle(answer.usage.tokens() - answer.usage.cache_read_tokens);
@@ -245,7 +261,7 @@ impl Model {
     fn span(&self, call: &Call) -> tracing::Span {
         let host = match &self.backend {
             Backend::Remote(remote) => remote.host(),
-            Backend::Recorded(_) => "",
+            Backend::Recorded(_) | Backend::Scripted(_) => "",
         };
         let key = &call.key;
         // A recording plays a model that needs no name of a provider's.

@@ -79,7 +79,7 @@ impl Recorded {
 
 /// What a call would use with a provider that caches prompts: what an earlier turn has sent is read from the cache, the
 /// rest of the input is written to it. A token is [`BYTES_PER_TOKEN`] bytes.
-fn modelled(call: &Call, output_bytes: u64) -> Usage {
+pub(crate) fn modelled(call: &Call, output_bytes: u64) -> Usage {
     let input = call.bytes().div_ceil(BYTES_PER_TOKEN);
     let read = match call.messages.iter().rposition(|message| message.speaker == Speaker::Assistant) {
         Some(last_answer) => call.prefix_bytes(last_answer) / BYTES_PER_TOKEN,

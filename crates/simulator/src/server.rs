@@ -1,32 +1,34 @@
 //! A modelled nats-server, as the bus uses it: journals by compare-and-set, work queues, leases, archives, requests.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 
+use crate::table::Table;
 use atlas_bus::Bus;
 use atlas_domain::ActorKind;
 use atlas_proto::Record;
 
-use crate::clock::{Micros, SECOND};
-use crate::judge::Fact;
+use crate::clock::{MS, Micros, SECOND};
+use crate::fact::Fact;
 use crate::net::{
     ActorIx, Addr, Body, Cont, Delivered, Entry, Event, Key, Net, Op, Place, Queue, Said, patience,
 };
 
-/// How long a letter, and a certification, may lie unacknowledged.
-const LETTER_WAIT: Micros = 15 * SECOND;
-const WORK_WAIT: Micros = 60 * SECOND;
+/// How long a letter may lie unacknowledged.
+pub const LETTER_WAIT: Micros = 15 * SECOND;
+/// The same of a certification.
+pub const WORK_WAIT: Micros = 60 * SECOND;
 /// Letters that may be unacknowledged at once, by partition.
 pub const MAX_PENDING: usize = 4096;
 /// How long a request for deliveries stands that nobody takes back.
 const PULL: Micros = 30 * SECOND;
 /// When a session that nobody renews, and the mark of a deleted key, are forgotten.
-const FORGOTTEN: Micros = 60 * SECOND;
+pub const FORGOTTEN: Micros = 60 * SECOND;
 /// How far back message ids are known.
-const DUPLICATES: Micros = 120 * SECOND;
+pub const DUPLICATES: Micros = 120 * SECOND;
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 struct Journal {
     records: Vec<(u64, Arc<Record>)>,
     /// What was there before it was archived.
@@ -39,16 +41,25 @@ impl Journal {
     }
 }
 
-#[derive(Debug)]
+/// Where a message is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Waiting,
+    /// Delivered; until when it may stay unacknowledged.
+    Out(Micros),
+    /// Handed back, to be delivered again after a pause.
+    Back,
+}
+
+#[derive(Debug, Clone)]
 struct Message {
     id: Rc<str>,
     body: Body,
     deliveries: u32,
-    /// Until when it may stay unacknowledged; `None`: it waits.
-    until: Option<Micros>,
+    state: State,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Subscriber {
     addr: Addr,
     tenure: u32,
@@ -57,23 +68,34 @@ struct Subscriber {
     until: Micros,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 struct Line {
     messages: BTreeMap<u64, Message>,
+    /// In order of delivery; those that are not in that state, or gone, are passed over.
     waiting: VecDeque<u64>,
     out: usize,
     subscribers: Vec<Subscriber>,
     turn: usize,
 }
 
+/// What is left of what was acknowledged after the server's machine lost its power.
+pub struct Loss {
+    /// What was acknowledged so long before is on disk, microseconds.
+    pub window: Micros,
+    /// By actor: the last record that is left, and whether its journal was moved away.
+    pub kept: Vec<(u64, bool)>,
+}
+
 /// The server.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub struct Server {
     sequence: u64,
     journals: Vec<Journal>,
-    by_place: HashMap<Place, Vec<ActorIx>>,
+    by_place: Table<Place, Vec<ActorIx>>,
     lines: BTreeMap<Queue, Line>,
-    ids: HashMap<(ActorIx, Rc<str>), Micros>,
+    ids: Table<(ActorIx, Rc<str>), Micros>,
+    /// The same by time, to forget them.
+    ids_by_time: VecDeque<(Micros, (ActorIx, Rc<str>))>,
     /// Who hosts what.
     hosts: BTreeMap<Key, Entry>,
     /// As it was before the last change.
@@ -98,22 +120,47 @@ impl Server {
         }
     }
 
-    /// It starts again: what is on disk is there, what was delivered is not known to be, and nobody asks for anything until he asks again.
-    pub fn restart(&mut self) {
-        let queues: Vec<Queue> = self.lines.keys().copied().collect();
-        for queue in queues {
-            let Some(line) = self.lines.get_mut(&queue) else { continue };
+    /// It starts again: what is on disk is there; of what was delivered some is not known to be, for that is written a little later;
+    /// ids are known of what still lies in a queue; nobody asks for anything until he asks again.
+    pub fn restart(&mut self, net: &mut Net) {
+        let mut known = HashSet::new();
+        for line in self.lines.values_mut() {
             line.subscribers.clear();
-            let out: Vec<u64> =
-                line.messages.iter().filter(|(_, m)| m.until.is_some()).map(|(number, _)| *number).collect();
-            for number in out.into_iter().rev() {
-                if let Some(message) = line.messages.get_mut(&number) {
-                    message.until = None;
-                    line.waiting.push_front(number);
+            for (&number, message) in line.messages.iter_mut().rev() {
+                known.insert((message.body.to(), message.id.clone()));
+                if matches!(message.state, State::Out(_)) && net.chance.hit(500) {
+                    message.state = State::Waiting;
+                    message.deliveries -= 1;
                     line.out -= 1;
+                    line.waiting.push_front(number);
                 }
             }
         }
+        self.ids.retain(|id, _| known.contains(id));
+    }
+
+    /// Its machine lost its power, and what was not on `disk` is gone, also who hosted what since then and what had been delivered.
+    /// `window`: how far back that may reach.
+    pub fn lose_power(&mut self, net: &mut Net, disk: Self, window: Micros) -> Loss {
+        let watchers = std::mem::take(&mut self.watchers);
+        *self = Self { watchers, ..disk };
+        for line in self.lines.values_mut() {
+            line.out = 0;
+            for (&number, message) in line.messages.iter_mut().rev() {
+                if message.state != State::Waiting {
+                    message.state = State::Waiting;
+                    line.waiting.push_front(number);
+                }
+            }
+        }
+        self.restart(net);
+        let kept = self.journals.iter().map(|journal| (journal.last(), !journal.archive.is_empty()));
+        Loss { window, kept: kept.collect() }
+    }
+
+    /// Sequence of the last record or message stored.
+    pub fn sequence(&self) -> u64 {
+        self.sequence
     }
 
     fn journal(&mut self, actor: ActorIx) -> &mut Journal {
@@ -126,18 +173,24 @@ impl Server {
     /// A question arrives.
     pub fn arrive(&mut self, net: &mut Net, from: Addr, op: Op, cont: Cont, answered: bool, sent: Micros) {
         let given_up = sent + patience(&op);
-        if let Op::Ledger(command) = op {
-            let mut desks: Vec<Addr> = Vec::new();
-            for addr in &self.watchers {
-                if net.options.is_planner(addr.process) && net.weather.cut[addr.process] == 0 {
-                    desks.push(*addr);
-                }
+        if net.weather.down > 0 {
+            if !matches!(cont.what, crate::net::What::Nothing) {
+                let wait = given_up.saturating_sub(net.clock.now());
+                net.clock.plan(wait, Event::Tell { to: from, cont, said: Said::Unknown });
             }
-            if !answered || desks.is_empty() {
+            return;
+        }
+        if let Op::Ledger(command) = op {
+            let (options, cut) = (&net.options, &net.weather.cut);
+            let serves = |addr: &&Addr| options.is_planner(addr.process) && cut[addr.process] == 0;
+            let desks = self.watchers.iter().filter(serves).count() as u64;
+            let chosen = if answered && desks > 0 { net.chance.range(0, desks) as usize } else { usize::MAX };
+            let (options, cut) = (&net.options, &net.weather.cut);
+            let serves = |addr: &&Addr| options.is_planner(addr.process) && cut[addr.process] == 0;
+            let Some(&to) = self.watchers.iter().filter(serves).nth(chosen) else {
                 let wait = given_up.saturating_sub(net.clock.now());
                 return net.clock.plan(wait, Event::Tell { to: from, cont, said: Said::Unknown });
-            }
-            let to = desks[net.chance.range(0, desks.len() as u64) as usize];
+            };
             let after = net.latency();
             // Whoever asks gives up by itself: the process that was asked may die, or stand still. What comes second finds that
             // the effect waits for something else.
@@ -207,8 +260,9 @@ impl Server {
             Op::Nak { queue, number, pause } => {
                 if let Some(line) = self.lines.get_mut(&queue)
                     && let Some(message) = line.messages.get_mut(&number)
-                    && message.until.take().is_some()
+                    && matches!(message.state, State::Out(_))
                 {
+                    message.state = State::Back;
                     line.out -= 1;
                     net.clock.plan(pause, Event::Again { queue, number });
                 }
@@ -217,8 +271,8 @@ impl Server {
             Op::Alive { queue, number } => {
                 let until = net.clock.now() + WORK_WAIT;
                 let message = self.lines.get_mut(&queue).and_then(|line| line.messages.get_mut(&number));
-                if let Some(deadline) = message.and_then(|message| message.until.as_mut()) {
-                    *deadline = until;
+                if let Some(message) = message.filter(|message| matches!(message.state, State::Out(_))) {
+                    message.state = State::Out(until);
                 }
                 Said::Stored(0)
             }
@@ -244,7 +298,7 @@ impl Server {
                 if net.weather.full_disk > 0 {
                     return Said::Unknown;
                 }
-                self.archive(actor);
+                self.archive(net, actor);
                 Said::Stored(0)
             }
             Op::Ledger(_) => Said::Unknown,
@@ -275,12 +329,12 @@ impl Server {
         if born {
             self.by_place.entry(net.actors.place(actor)).or_default().push(actor);
         }
-        let (actor, cause) = (net.actors.name(actor), net.cause(&record));
+        let cause = net.cause(&record);
         net.note(Fact::Stored { actor, sequence: next, cause, epoch: record.epoch });
         Said::Stored(next)
     }
 
-    fn archive(&mut self, actor: ActorIx) {
+    fn archive(&mut self, net: &mut Net, actor: ActorIx) {
         let next = self.sequence + 1;
         let journal = self.journal(actor);
         if let Some((_, last)) = journal.records.last()
@@ -290,6 +344,10 @@ impl Server {
             journal.archive = std::mem::take(&mut journal.records);
             journal.records = vec![(next, closing)];
             self.sequence = next;
+            net.note(Fact::Archived { actor });
+            if net.options.sync.is_always() {
+                net.judge.forget(actor);
+            }
         }
     }
 
@@ -297,19 +355,23 @@ impl Server {
         if net.weather.full_queue > 0 || net.weather.full_disk > 0 {
             return Said::Unknown;
         }
-        let to = match &body {
-            Body::Letter(actor, _) | Body::Garbage(actor) => *actor,
-            Body::Check(_) => ActorIx::MAX,
-        };
         let now = net.clock.now();
-        let known = self.ids.insert((to, id.clone()), now);
-        if known.is_some_and(|at| now < at + DUPLICATES) {
+        while let Some((at, known)) = self.ids_by_time.pop_front_if(|(at, _)| *at + DUPLICATES <= now) {
+            if self.ids.get(&known) == Some(&at) {
+                self.ids.remove(&known);
+            }
+        }
+        let named = (body.to(), id.clone());
+        // To be sent again does not make an id younger.
+        if self.ids.contains_key(&named) {
             return Said::Stored(0);
         }
+        self.ids.insert(named.clone(), now);
+        self.ids_by_time.push_back((now, named));
         self.sequence += 1;
         let number = self.sequence;
         let line = self.lines.entry(queue).or_default();
-        line.messages.insert(number, Message { id, body, deliveries: 0, until: None });
+        line.messages.insert(number, Message { id, body, deliveries: 0, state: State::Waiting });
         line.waiting.push_back(number);
         self.deliver(net, queue);
         Said::Stored(number)
@@ -325,10 +387,7 @@ impl Server {
         if let Some(line) = self.lines.get_mut(&queue)
             && let Some(message) = line.messages.remove(&number)
         {
-            match message.until {
-                Some(_) => line.out -= 1,
-                None => line.waiting.retain(|waiting| *waiting != number),
-            }
+            line.out -= usize::from(matches!(message.state, State::Out(_)));
         }
     }
 
@@ -338,8 +397,12 @@ impl Server {
         let now = net.clock.now();
         line.subscribers.retain(|subscriber| subscriber.until > now);
         while line.out < MAX_PENDING && line.subscribers.iter().any(|subscriber| subscriber.slots > 0) {
-            let Some(number) = line.waiting.pop_front() else { return };
+            let at = if net.weather.reorder > 0 { net.chance.range(0, line.waiting.len() as u64) } else { 0 };
+            let Some(number) = line.waiting.swap_remove_front(at as usize) else { return };
             let Some(message) = line.messages.get_mut(&number) else { continue };
+            if message.state != State::Waiting {
+                continue;
+            }
             line.turn += 1;
             while line.subscribers[line.turn % line.subscribers.len()].slots == 0 {
                 line.turn += 1;
@@ -347,9 +410,12 @@ impl Server {
             let at = line.turn % line.subscribers.len();
             let subscriber = &mut line.subscribers[at];
             subscriber.slots = subscriber.slots.saturating_sub(usize::from(queue == Queue::Certify));
-            let wait = if queue == Queue::Certify { WORK_WAIT } else { LETTER_WAIT };
+            let mut wait = if queue == Queue::Certify { WORK_WAIT } else { LETTER_WAIT };
+            if net.weather.redelivery > 0 && net.chance.hit(300) {
+                wait = net.chance.range(MS, 2 * SECOND);
+            }
             message.deliveries += 1;
-            message.until = Some(net.clock.now() + wait);
+            message.state = State::Out(net.clock.now() + wait);
             line.out += 1;
             let delivery = message.deliveries;
             net.clock.plan(wait, Event::Expire { queue, number, delivery });
@@ -374,11 +440,14 @@ impl Server {
     pub fn expire(&mut self, net: &mut Net, queue: Queue, number: u64, delivery: u32) {
         let Some(line) = self.lines.get_mut(&queue) else { return };
         let Some(message) = line.messages.get_mut(&number) else { return };
-        let Some(until) = message.until.filter(|_| message.deliveries == delivery) else { return };
+        let State::Out(until) = message.state else { return };
+        if message.deliveries != delivery {
+            return;
+        }
         if until > net.clock.now() {
             return net.clock.plan(until - net.clock.now(), Event::Expire { queue, number, delivery });
         }
-        message.until = None;
+        message.state = State::Waiting;
         line.out -= 1;
         line.waiting.push_front(number);
         self.deliver(net, queue);
@@ -387,10 +456,11 @@ impl Server {
     /// A message that was handed back is to be delivered again.
     pub fn again(&mut self, net: &mut Net, queue: Queue, number: u64) {
         if let Some(line) = self.lines.get_mut(&queue)
-            && line.messages.get(&number).is_some_and(|message| message.until.is_none())
-            && !line.waiting.contains(&number)
+            && let Some(message) = line.messages.get_mut(&number)
+            && message.state == State::Back
         {
-            line.waiting.push_back(number);
+            message.state = State::Waiting;
+            line.waiting.push_front(number);
             self.deliver(net, queue);
         }
     }
@@ -416,7 +486,6 @@ impl Server {
         }
         if let Key::Claim(place) = key {
             if names.is_some() {
-                let place = net.actors.place_name(place);
                 net.note(Fact::Won { place, epoch: revision, process });
             }
             for to in self.watchers.clone() {

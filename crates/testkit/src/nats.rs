@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use atlas_bus::{Bus, Options, Server, ServerOptions, Spec};
+use atlas_bus::{Bus, Cluster, ClusterOptions, Options, Server, ServerOptions, Spec};
 use tempfile::TempDir;
 
 /// Where tests find nats-server: `$ATLAS_NATS_SERVER`, else the project's cache (`$ATLAS_CACHE` or `.cache`), else PATH.
@@ -95,5 +95,47 @@ impl TestNats {
     pub async fn restart(&mut self) {
         self.kill().await;
         self.launch(Some(self.port)).await;
+    }
+}
+
+/// Three nats-servers that are one JetStream, in a temporary directory. Gone when it is dropped.
+#[derive(Debug)]
+pub struct TestCluster {
+    /// The nodes.
+    pub cluster: Cluster,
+    _dir: TempDir,
+}
+
+impl TestCluster {
+    /// Starts all three.
+    ///
+    /// # Panics
+    /// When they do not start: the test cannot go on.
+    pub async fn start() -> Self {
+        let mut nats = Self::prepare();
+        nats.cluster.start_all().await.unwrap_or_else(|error| panic!("{error}"));
+        nats
+    }
+
+    /// Starts none yet: routes and programs can still be changed.
+    ///
+    /// # Panics
+    /// When there is no place for them.
+    pub fn prepare() -> Self {
+        let dir = tempfile::tempdir().unwrap_or_else(|error| panic!("no temporary directory: {error}"));
+        let options = ClusterOptions::new(nats_server(), dir.path().to_owned());
+        let cluster = Cluster::prepare(&options).unwrap_or_else(|error| panic!("{error}"));
+        Self { cluster, _dir: dir }
+    }
+
+    /// A new connection to any node, with all streams there in three copies, for 4 partitions.
+    ///
+    /// # Panics
+    /// When it cannot be made.
+    pub async fn bus(&self) -> Bus {
+        let bus = Bus::connect(&self.cluster.options("test")).await.unwrap_or_else(|error| panic!("{error}"));
+        let spec = Spec { replicas: 3, ..Spec::new(4) };
+        bus.ensure_spec(&spec).await.unwrap_or_else(|error| panic!("{error}"));
+        bus
     }
 }

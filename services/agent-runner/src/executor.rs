@@ -1,12 +1,13 @@
 //! Carries out what agents wait for.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use atlas_actor::{EffectError, Executor, Machine as _, Scope};
 use atlas_bus::Bus;
 use atlas_domain::{ActorId, ActorKind};
-use atlas_llm::{Answer, Call, CallKey, Content, Message, ModelError, ModelOptions, Models, Stop};
+use atlas_llm::{Answer, Call, CallKey, Content, ModelError, ModelOptions, Models, Stop};
 use atlas_proto::letter::Letter as Written;
 use atlas_proto::{
     AnswerBlock, AnswerStop, BudgetRefused, Letter, ModelAnswered, ModelFailed, Report, Task, ToolCall,
@@ -16,7 +17,7 @@ use atlas_telemetry::trace;
 use parking_lot::Mutex;
 use tracing::Instrument as _;
 
-use crate::command::{CallModel, Command, Effect, RunTools, Settlement};
+use crate::command::{CallModel, Command, Effect, RunTools, Settlement, call_id, report_id};
 use crate::machine::Agent;
 use crate::metrics::AgentMetrics;
 use crate::money::{self, LedgerUnavailable};
@@ -44,6 +45,8 @@ pub struct AgentExecutor {
     metrics: AgentMetrics,
     /// Failures of model calls that are being tried again, by attempt and turn.
     retries: Mutex<HashMap<String, u32>>,
+    /// System prompts by digest.
+    systems: Mutex<HashMap<String, Arc<str>>>,
 }
 
 type Done = Result<Option<Command>, EffectError>;
@@ -57,7 +60,16 @@ impl AgentExecutor {
         known: Vec<ModelOptions>,
         metrics: AgentMetrics,
     ) -> Self {
-        Self { bus, roles, models, known, board: Board::default(), metrics, retries: Mutex::default() }
+        Self {
+            bus,
+            roles,
+            models,
+            known,
+            board: Board::default(),
+            metrics,
+            retries: Mutex::default(),
+            systems: Mutex::default(),
+        }
     }
 
     async fn prepare(&self, task: &Task) -> Done {
@@ -77,7 +89,7 @@ impl AgentExecutor {
     async fn call_model(&self, scope: &Scope, call: &CallModel) -> Done {
         let (task, setup, turn) = (&call.task, &call.setup, call.turn);
         self.settle(&task.run, call.settle.as_ref()).await?;
-        let system = self.bus.file(&setup.system_sha256).await.map_err(|error| later(PAUSE, &error))?;
+        let system = self.system(&setup.system_sha256).await?;
         let question = Call {
             key: CallKey {
                 role: task.role.clone(),
@@ -86,18 +98,18 @@ impl AgentExecutor {
                 turn,
             },
             model: setup.model.clone(),
-            system: String::from_utf8_lossy(&system).into_owned(),
-            messages: call.messages.iter().map(|message| Message::clone(message)).collect(),
+            system,
+            messages: call.messages.clone(),
             tools: tool::specs(&setup.tools),
             max_output_tokens: setup.max_output_tokens,
         };
-        let id = format!("{}/{turn}", task.attempt);
+        let id = call_id(&task.attempt, turn);
         let failed = |error: &ModelError| Command::Failed(ModelFailed { turn, reason: error.to_string() });
         let estimate = match self.models.estimate(&question) {
             Ok(estimate) => estimate,
             Err(error) => return Ok(Some(failed(&error))),
         };
-        if let Err(reason) = money::reserve(&self.bus, task, &id, estimate).await.map_err(unavailable)? {
+        if let Err(reason) = money::reserve(&self.bus, task, turn, estimate).await.map_err(unavailable)? {
             return Ok(Some(Command::Refused(BudgetRefused { turn, reason })));
         }
         if !scope.holds() {
@@ -121,6 +133,16 @@ impl AgentExecutor {
         }
     }
 
+    /// The system prompt of this digest. There are as many as roles, whatever the number of agents.
+    async fn system(&self, sha256: &str) -> Result<Arc<str>, EffectError> {
+        if let Some(system) = self.systems.lock().get(sha256) {
+            return Ok(Arc::clone(system));
+        }
+        let system = self.bus.file(sha256).await.map_err(|error| later(PAUSE, &error))?;
+        let system: Arc<str> = String::from_utf8_lossy(&system).into();
+        Ok(Arc::clone(self.systems.lock().entry(sha256.to_owned()).or_insert(system)))
+    }
+
     /// Counts a failure; whether there is another try.
     fn again(&self, id: &str) -> bool {
         let mut retries = self.retries.lock();
@@ -141,7 +163,7 @@ impl AgentExecutor {
         self.settle(&task.run, settle).await?;
         let report = Report { traceparent: scope.traceparent.clone(), ..report };
         let planner = ActorId::singleton(&scope.actor.run, ActorKind::Plan);
-        let id = format!("{}/report", task.attempt);
+        let id = report_id(&task.attempt);
         let letter = Letter { letter: Some(Written::Report(report)) };
         self.bus.send(&planner, letter, &id).await.map_err(|error| later(PAUSE, &error))?;
         Ok(Some(Command::Reported))

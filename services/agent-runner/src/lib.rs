@@ -33,6 +33,6 @@ mod verdict;
 pub use executor::AgentExecutor;
 pub use machine::Agent;
 pub use role::{Role, RoleError, Roles};
-pub use service::{Error, Options, STATUS, run};
+pub use service::{Error, Options, STATUS, run, run_with};
 pub use status::{Document, Failure, Row, describe};
 pub use transcript::{Story, ToolUse, TranscriptError, Turn, ending, tell, transcript};

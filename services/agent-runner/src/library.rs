@@ -43,7 +43,7 @@ pub fn base_commit(task: &Task) -> &str {
 pub struct Library {
     bus: Bus,
     draft: Draft,
-    base: Arc<BTreeMap<String, ManifestEntry>>,
+    base: Arc<Manifest>,
 }
 
 impl Library {
@@ -52,15 +52,20 @@ impl Library {
     /// # Errors
     /// [`LibraryError::Read`].
     pub async fn open(bus: &Bus, commit: &str, draft: Draft) -> Result<Self, LibraryError> {
-        let manifest = match commit {
-            "" => Manifest::default(),
+        let base = match commit {
+            "" => Arc::default(),
             _ => bus
                 .manifest(commit)
                 .await
                 .map_err(|cause| LibraryError::Read { what: format!("commit {commit}"), cause })?,
         };
-        let base = manifest.files.into_iter().map(|file| (file.path.clone(), file)).collect();
-        Ok(Self { bus: bus.clone(), draft, base: Arc::new(base) })
+        Ok(Self { bus: bus.clone(), draft, base })
+    }
+
+    /// The file of this path at the base commit.
+    fn entry(&self, path: &str) -> Option<&ManifestEntry> {
+        let at = self.base.files.binary_search_by(|file| file.path.as_str().cmp(path)).ok()?;
+        self.base.files.get(at)
     }
 
     /// The same base under another draft.
@@ -77,7 +82,7 @@ impl Library {
     /// All paths with their sizes in bytes, and whether the draft changes them.
     pub fn files(&self) -> BTreeMap<&str, (u64, bool)> {
         let mut files: BTreeMap<&str, (u64, bool)> =
-            self.base.iter().map(|(path, entry)| (path.as_str(), (entry.size, false))).collect();
+            self.base.files.iter().map(|file| (file.path.as_str(), (file.size, false))).collect();
         files.extend(self.draft.changed().map(|(path, text)| (path, (text.len() as u64, true))));
         files
     }
@@ -98,7 +103,7 @@ impl Library {
     /// # Errors
     /// [`LibraryError`].
     pub async fn base_text(&self, path: &str) -> Result<Option<String>, LibraryError> {
-        let Some(entry) = self.base.get(path) else { return Ok(None) };
+        let Some(entry) = self.entry(path) else { return Ok(None) };
         let bytes = self.bus.file(&entry.sha256).await;
         let bytes = bytes.map_err(|cause| LibraryError::Read { what: path.to_owned(), cause })?;
         match std::str::from_utf8(&bytes) {
@@ -141,7 +146,7 @@ impl Library {
             let imports = layout::imports(&text).into_iter();
             let own = imports.filter(|import| layout::is_module_of(self.draft.package(), import));
             next.extend(own.filter(|import| seen.insert(import.clone())));
-            closure.push(match (self.draft.change(&path), self.base.get(&path)) {
+            closure.push(match (self.draft.change(&path), self.entry(&path)) {
                 (None, Some(entry)) => {
                     ModuleSource { name: module, sha256: entry.sha256.clone(), source: None }
                 }

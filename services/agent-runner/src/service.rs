@@ -92,6 +92,30 @@ pub async fn run(options: Options, bus: Bus, shutdown: CancellationToken) -> Res
     }
     let recorder = options.record.as_deref().map(Recorder::open).transpose()?;
     let models = Models::new(options.models.clone(), recorder)?;
+    host(options, roles, models, bus, shutdown).await
+}
+
+/// As [`run`], with models that the caller has made: of them `options.models` says name and limits, and `options.record` nothing.
+///
+/// # Errors
+/// [`Error`].
+pub async fn run_with(
+    options: Options,
+    models: Models,
+    bus: Bus,
+    shutdown: CancellationToken,
+) -> Result<(), Error> {
+    let roles = Roles::load(&options.agents, &options.folder)?;
+    host(options, roles, models, bus, shutdown).await
+}
+
+async fn host(
+    options: Options,
+    roles: Roles,
+    models: Models,
+    bus: Bus,
+    shutdown: CancellationToken,
+) -> Result<(), Error> {
     let metrics = AgentMetrics::new(&options.metrics);
     let executor = Arc::new(AgentExecutor::new(bus.clone(), roles, models, options.models, metrics));
     let writer = bus.process_status(&options.run, STATUS, &options.host);

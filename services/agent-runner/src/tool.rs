@@ -1,6 +1,6 @@
 //! The tools that agents call: their names, their arguments as types, and what a model is told of them.
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use atlas_llm::ToolSpec;
 use schemars::JsonSchema;
@@ -241,8 +241,12 @@ macro_rules! tools {
             }
         }
 
-        static SPECS: LazyLock<Vec<ToolSpec>> = LazyLock::new(|| vec![
-            $(ToolSpec { name: $name.to_owned(), description: $about.to_owned(), schema: schema::<$variant>() },)*
+        static SPECS: LazyLock<Vec<Arc<ToolSpec>>> = LazyLock::new(|| vec![
+            $(Arc::new(ToolSpec {
+                name: $name.to_owned(),
+                description: $about.to_owned(),
+                schema: schema::<$variant>(),
+            }),)*
         ]);
     };
 }
@@ -326,7 +330,7 @@ fn usage(name: &str) -> String {
 }
 
 /// The specifications of the tools in `names`, in the house's order. Unknown names are left out.
-pub fn specs(names: &[String]) -> Vec<ToolSpec> {
+pub fn specs(names: &[String]) -> Vec<Arc<ToolSpec>> {
     SPECS.iter().filter(|spec| names.contains(&spec.name)).cloned().collect()
 }
 

@@ -12,12 +12,13 @@ use atlas_proto::letter::Letter as Written;
 use atlas_proto::{Axioms, CheckLevel, CheckRequest, Expectation, Letter, MergePolicy, ModuleSource};
 use atlas_telemetry::trace;
 use bytes::Bytes;
+use futures::{StreamExt as _, TryStreamExt as _};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 use tracing::Instrument as _;
 
 use crate::machine::{Assembly, Command, Effect, MergeQueue, Policy, View};
-use crate::receipts::{self, Keys};
+use crate::receipts::{self, Keys, STORED_AT_ONCE};
 use crate::tree::{Obstacle, Trees};
 
 /// The verifier's work queue.
@@ -42,6 +43,16 @@ pub(crate) struct MergeExecutor {
     pub keys: Option<Keys>,
     /// Digests of files that this process knows to be in the object store.
     pub stored: Mutex<BTreeSet<String>>,
+}
+
+/// The id of the letter that tells the planner what became of a submission.
+pub fn outcome_id(submission: &str) -> String {
+    format!("outcome:{submission}")
+}
+
+/// The id under which a check lies in the verifier's queue. That of its verdict is the same.
+pub fn certification_id(check: &str) -> String {
+    format!("certify:{check}")
 }
 
 /// A certification as the machine asks for it.
@@ -145,7 +156,7 @@ impl Executor<MergeQueue> for MergeExecutor {
                 let submission = outcome.submission.clone();
                 let letter = Letter { letter: Some(Written::MergeOutcome(outcome.as_ref().clone())) };
                 self.bus
-                    .send(&planner, letter, &format!("outcome:{submission}"))
+                    .send(&planner, letter, &outcome_id(&submission))
                     .await
                     .map_err(|error| retry(error.to_string()))?;
                 Ok(Some(Command::Reported { submission }))
@@ -231,7 +242,7 @@ impl MergeExecutor {
             reply_to: ActorId::singleton(&self.run, ActorKind::Merge).to_string(),
             ..CheckRequest::default()
         };
-        let id = format!("certify:{}", request.id);
+        let id = certification_id(&request.id);
         self.bus
             .send_work(&self.run, CERTIFY, &request, &id)
             .await
@@ -247,11 +258,12 @@ impl MergeExecutor {
             .blocking(move |trees| trees.unknown_files(&tree, &known))
             .await?
             .map_err(|error| git(&error))?;
-        for (sha256, bytes) in unknown {
+        let store = |(sha256, bytes)| async move {
             self.bus.put_file(Bytes::from(bytes)).await.map_err(|error| retry(error.to_string()))?;
             self.stored.lock().insert(sha256);
-        }
-        Ok(())
+            Ok(())
+        };
+        futures::stream::iter(unknown).map(store).buffer_unordered(STORED_AT_ONCE).try_collect().await
     }
 
     /// Puts a commit where agents read it: its files, then its manifest.

@@ -8,8 +8,12 @@ use atlas_bus::Bus;
 use atlas_judge::{Invalid, KeyError, KeyRing, RING_FILE, Receipt, RingKey, verify_signature};
 use atlas_proto::{CheckReply, Outcome, merge_policy};
 use bytes::Bytes;
+use futures::{StreamExt as _, TryStreamExt as _};
 use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
+
+/// Objects put into the store at once: those of a book's skeleton are thousands.
+pub(crate) const STORED_AT_ONCE: usize = 32;
 
 /// The public keys whose receipts count.
 pub(crate) struct Keys {
@@ -75,13 +79,13 @@ impl Keys {
 
 /// Stores receipts by content; their digests, in order.
 pub(crate) async fn store(bus: &Bus, receipts: &[atlas_proto::Receipt]) -> Result<Vec<String>, String> {
-    let mut digests = Vec::with_capacity(receipts.len());
-    for message in receipts {
-        let file = Receipt::from_message(message.clone()).and_then(|receipt| receipt.to_json());
-        let file = file.map_err(|error| format!("the receipt of {}: {error}", message.module))?;
-        digests.push(bus.put_receipt(Bytes::from(file)).await.map_err(|error| error.to_string())?);
-    }
-    Ok(digests)
+    let store = |message: atlas_proto::Receipt| async move {
+        let module = message.module.clone();
+        let file = Receipt::from_message(message).and_then(|receipt| receipt.to_json());
+        let file = file.map_err(|error| format!("the receipt of {module}: {error}"))?;
+        bus.put_receipt(Bytes::from(file)).await.map_err(|error| error.to_string())
+    };
+    futures::stream::iter(receipts.iter().cloned()).map(store).buffered(STORED_AT_ONCE).try_collect().await
 }
 
 /// Why receipts cannot be written out.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use atlas_actor::HostOptions;
 use atlas_bus::{Bus, StatusWriter};
-use atlas_domain::RunId;
+use atlas_domain::{ActorId, ActorKind, RunId};
 use atlas_judge::KeyError;
 use atlas_library::{Repository, RepositoryError};
 use atlas_telemetry::{Metrics, Readiness};
@@ -88,6 +88,20 @@ pub enum Error {
         "the policy allows the axiom `{0}`; a library may rest on `propext`, `Classical.choice` and `Quot.sound` only"
     )]
     Axiom(String),
+    /// The repository has not what the journal says has landed.
+    #[error(
+        "the library's repository {} is not what the merge queue's journal says: {cause}; with the run stopped, `atlas repair` builds it anew from the journal",
+        repository.display()
+    )]
+    Damaged {
+        /// The repository.
+        repository: PathBuf,
+        /// What is wrong.
+        cause: String,
+    },
+    /// The journal of the merge queue cannot be read.
+    #[error(transparent)]
+    Journal(atlas_actor::Error),
     /// The host of the merge queue failed.
     #[error(transparent)]
     Host(#[from] atlas_actor::Error),
@@ -104,6 +118,7 @@ pub async fn run(options: Options, bus: Bus, shutdown: CancellationToken) -> Res
     }
     options.readiness.waiting(STATUS, "the repository is not open yet");
     let repository = Repository::open_or_init(&options.repository)?;
+    is_whole(&bus, &options.run, &repository).await?;
     let keys = options.receipt_keys.map(Keys::open).transpose()?;
     options.readiness.ready(STATUS);
     let (view, observed) = watch::channel(None);
@@ -125,6 +140,25 @@ pub async fn run(options: Options, bus: Bus, shutdown: CancellationToken) -> Res
         hosted = atlas_actor::host::<MergeQueue, _>(bus, host, Arc::new(executor), shutdown) => Ok(hosted?),
         () = publish => Ok(()),
     }
+}
+
+/// Looks whether the head that the journal has is there to build on. What a killed host had landed beyond it is found when it is landed again.
+async fn is_whole(bus: &Bus, run: &RunId, repository: &Repository) -> Result<(), Error> {
+    let queue = ActorId::singleton(run, ActorKind::Merge);
+    let queue: MergeQueue = atlas_actor::replay(bus, &queue).await.map_err(Error::Journal)?;
+    let damaged = |cause| Error::Damaged { repository: repository.path().to_owned(), cause };
+    if queue.head().is_empty() {
+        return Ok(());
+    }
+    if repository.main()?.is_none() {
+        return Err(damaged(format!("it has no branch main, which was at {}", queue.head())));
+    }
+    let readable = |repository: &Repository| {
+        repository.history(queue.head(), "", usize::MAX)?;
+        let files = repository.files(&repository.tree(queue.head())?)?;
+        files.values().try_for_each(|blob| repository.blob(blob).map(drop))
+    };
+    readable(repository).map_err(|error| damaged(error.to_string()))
 }
 
 /// Ends never: the executor, which holds the sender, lives as long as the host.

@@ -9,7 +9,7 @@ use atlas_proto::{FileChange, MergeRequest, merge_surveyed};
 use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
 
-use crate::machine::{Assembly, Footprint, SKELETON, Sources};
+use crate::machine::{Assembly, Footprint, SKELETON, Sources, submission_of};
 
 /// Titles of earlier landings that a conflict names.
 const MAX_OTHERS: usize = 3;
@@ -274,30 +274,40 @@ impl Trees {
                 None => Err(RepositoryError::Moved { actual: main, expected: head.to_owned() }),
             };
         }
+        let (commits, tree) = match self.commit(head, submissions, receipts, time_ms) {
+            Ok(written) => written,
+            Err(Obstacle::Blocked { reason, .. }) => return Ok(Err(reason)),
+            Err(Obstacle::Git(error)) => return Err(error),
+        };
+        if let Err(cause) = self.is_as_certified(head, &tree, assembly)? {
+            return Ok(Err(cause));
+        }
+        let last = commits.last().map_or(head, |(_, commit)| commit);
+        self.repository.advance_main(head, last)?;
+        Ok(Ok(commits))
+    }
+
+    /// Writes one commit per submission on top of `head`, the last with `receipts`, and moves nothing: submission and commit of each, and the last one's tree.
+    pub(crate) fn commit(
+        &self,
+        head: &str,
+        submissions: &[Arc<MergeRequest>],
+        receipts: &[String],
+        time_ms: u64,
+    ) -> Result<(Vec<(String, String)>, String), Obstacle> {
         let mut tree = self.repository.tree(head)?;
         let mut parent = head.to_owned();
         let mut commits = Vec::new();
         for (at, request) in submissions.iter().enumerate() {
-            tree = match self.with(&tree, head, request) {
-                Ok(tree) => tree,
-                Err(Obstacle::Blocked { reason, .. }) => return Ok(Err(reason)),
-                Err(Obstacle::Git(error)) => return Err(error),
-            };
+            tree = self.with(&tree, head, request)?;
             let mut text = text(request, time_ms);
             if at + 1 == submissions.len() {
                 text.trailers.extend(receipts.iter().map(|digest| (RECEIPT.to_owned(), digest.clone())));
             }
             parent = self.repository.commit(&tree, &parent, &text)?;
-            commits.push((
-                request.submission.as_ref().map(|s| s.id.clone()).unwrap_or_default(),
-                parent.clone(),
-            ));
+            commits.push((submission_of(request).to_owned(), parent.clone()));
         }
-        if let Err(cause) = self.is_as_certified(head, &tree, assembly)? {
-            return Ok(Err(cause));
-        }
-        self.repository.advance_main(head, &parent)?;
-        Ok(Ok(commits))
+        Ok((commits, tree))
     }
 
     /// The commits of a landing that a killed host had done, by their trailers.

@@ -7,12 +7,14 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use atlas_domain::{ActorId, ActorKind};
+use atlas_judge::SigningKey;
 use atlas_library::layout;
-use atlas_merge_coordinator::{MergeQueue, STATUS, export};
+use atlas_merge_coordinator::{MergeQueue, Rebuilt, STATUS, export, rebuild, run};
 use atlas_proto::merge_event::Event;
 use atlas_proto::{ClearIncident, Letter, MergeEvent, letter, merge_outcome};
 use futures::StreamExt as _;
 use prost::Message as _;
+use tokio_util::sync::CancellationToken;
 
 use stage::{Stage, assert_contains, change, landed, refused};
 
@@ -193,4 +195,46 @@ async fn landings_wait_for_a_person_to_clear_a_contradiction_of_kernels() {
     let at = |wanted: &dyn Fn(&Event) -> bool| events.iter().rposition(wanted).unwrap();
     assert!(at(&|event| matches!(event, Event::Cleared(_))) < at(&|event| matches!(event, Event::Chosen(_))));
     stage.shutdown.cancel();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_repository_that_was_lost_is_built_anew_from_the_journal_commit_for_commit() {
+    let mut stage = Stage::signing(&SigningKey::from_seed(&[7; 32])).await;
+    let base = stage.lay_out().await;
+    let file = stage.text(&base, "N/A.lean").await;
+    let region = |id: &str, content: &str| layout::with_region(&file, id, content).unwrap();
+    // Landed together or apart, refused, and on a base that has moved on.
+    for (id, slot) in [("one", "t0"), ("two", "t1"), ("same-place", "t1"), ("BAD", "t3"), ("three", "t4")] {
+        let text = region(slot, &format!("theorem {id} True := sorry"));
+        stage.send(change(id, &base, "N/A.lean", text, id)).await;
+    }
+    stage.outcomes(5).await;
+    let head = stage.git(&["rev-parse", "main"]).trim().to_owned();
+    let history = stage.git(&["rev-list", "main"]);
+    assert_eq!(history.lines().count(), 4);
+    assert!(
+        stage.git(&["log", "--format=%b", "main"]).contains("Atlas-Receipt: "),
+        "receipts are part of commits"
+    );
+    stage.shutdown.cancel();
+    stage.coordinator.take().unwrap().await.unwrap();
+
+    let path = stage.repository();
+    let blob = stage.git(&["rev-parse", "main:N/A.lean"]).trim().to_owned();
+    std::fs::remove_file(path.join("objects").join(&blob[..2]).join(&blob[2..])).unwrap();
+    let refused =
+        run(stage.options(), stage.bus.clone(), CancellationToken::new()).await.unwrap_err().to_string();
+    assert_contains(&refused, &blob);
+    assert_contains(&refused, "is not what the merge queue's journal says");
+    assert_contains(&refused, "`atlas repair`");
+    std::fs::remove_dir_all(&path).unwrap();
+    let refused =
+        run(stage.options(), stage.bus.clone(), CancellationToken::new()).await.unwrap_err().to_string();
+    assert_contains(&refused, &format!("it has no branch main, which was at {head}"));
+
+    std::fs::remove_dir_all(&path).unwrap();
+    let rebuilt = rebuild(&stage.bus, &stage.run, &path).await.unwrap();
+    assert_eq!(rebuilt, Rebuilt { commits: 4, main: Some(head) });
+    assert_eq!(stage.git(&["rev-list", "main"]), history);
+    stage.git(&["fsck", "--strict"]);
 }

@@ -13,10 +13,12 @@ use crate::work::LOST_REVIEWS;
 impl Planner {
     pub(crate) fn reported(&mut self, report: &Report) {
         let Some(running) = self.running.remove(&report.attempt) else { return };
+        self.tally.ended(running.role);
         let usage = report.usage.map(Usage::from).unwrap_or_default();
         *self.usage.entry(running.role).or_default() += usage;
         match running.subject {
             Subject::Chunk(chunk) => {
+                self.readers.remove(&report.attempt);
                 let line = self.extraction.as_mut().and_then(|extraction| extraction.reported(chunk, report));
                 if let Some(line) = line {
                     self.say(&line);

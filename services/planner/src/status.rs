@@ -32,7 +32,7 @@ pub struct Status {
     pub counts: BTreeMap<String, u64>,
     /// Agents at work by role.
     pub agents: BTreeMap<String, u64>,
-    /// Questions that wait for a person.
+    /// Questions that wait for a person, at most 2,000.
     pub escalations: Vec<Escalation>,
     /// Submissions that landed.
     pub landings: u64,
@@ -172,28 +172,18 @@ impl Planner {
 
     /// The planner's document.
     pub fn status(&self) -> Status {
-        let mut agents = BTreeMap::new();
-        for running in self.running.values() {
-            *agents.entry(running.role.to_string()).or_default() += 1;
-        }
-        let mut counts: BTreeMap<String, u64> = BTreeMap::new();
-        for entry in &self.entries {
-            *counts.entry(entry.state.to_string()).or_default() += 1;
-        }
         let finished = self.finished();
         Status {
             run: self.run.to_string(),
             phase: self.phase(finished.is_some()).to_owned(),
             started_ms: self.opened_ms,
             updated_ms: self.now_ms,
-            counts,
-            agents,
-            escalations: self
-                .entries
-                .iter()
-                .filter_map(|entry| {
-                    let question = entry.question.clone()?;
-                    Some(Escalation { target: entry.id.clone(), question })
+            counts: self.tally.states(),
+            agents: self.tally.roles(),
+            escalations: (self.tally.asking().iter().take(MOST_TARGETS))
+                .filter_map(|ix| {
+                    let entry = self.entries.get(ix.index())?;
+                    Some(Escalation { target: entry.id.clone(), question: entry.question.clone()? })
                 })
                 .collect(),
             landings: self.landings,
@@ -263,9 +253,9 @@ impl Planner {
         }
         self.spec.as_ref()?;
         let total = self.entries.len();
-        let settled = self.entries.iter().filter(|entry| entry.state.is_final()).count();
+        let refuted = self.tally.of(TargetState::Refuted);
+        let settled = refuted + self.tally.of(TargetState::Certified);
         if total > 0 && settled == total {
-            let refuted = self.entries.iter().filter(|entry| entry.state == TargetState::Refuted).count();
             let certified = total - refuted;
             return end(
                 match refuted {
@@ -288,8 +278,7 @@ impl Planner {
         if total == 0 {
             return end("extraction found no targets in the book".to_owned(), 3);
         }
-        let escalated = self.entries.iter().filter(|entry| entry.question.is_some()).count();
-        let waits = match escalated {
+        let waits = match self.tally.asking().len() {
             0 => String::new(),
             1 => ", one of them waits for your answer (`atlas reply`)".to_owned(),
             n => format!(", {n} of them wait for your answers (`atlas reply`)"),
@@ -330,6 +319,7 @@ impl Planner {
             reply: some(&track.human_reply),
             doubts: self.tags_of(ix).filter(|tag| tag.weight() > Weight::Information).count() as u32,
         };
+        self.tally.entry(ix, self.entries.get(ix.index()).map(|before| &**before), &entry);
         match self.entries.get_mut(ix.index()) {
             Some(old) => *old = Arc::new(entry),
             None => self.entries.push(Arc::new(entry)),

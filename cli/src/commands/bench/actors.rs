@@ -96,9 +96,9 @@ async fn measured(args: &BenchActorsArgs, agents: u32) -> Result<Row> {
     let [mut empty, mut live, mut archived] = [Usage::default(); 3];
     let mut look = |stage| {
         let now = Usage {
-            host: resident("self"),
-            server: resident(&server.pid().to_string()),
-            disk: size(&folder.path().join("jetstream")),
+            host: machine::resident(std::process::id()),
+            server: machine::resident(server.pid()),
+            disk: machine::size(&folder.path().join("jetstream")),
         };
         match stage {
             Stage::Empty => empty = now,
@@ -110,25 +110,6 @@ async fn measured(args: &BenchActorsArgs, agents: u32) -> Result<Row> {
     let figures = fleet(&bus, &run, agents, args.turns, &mut look).await.map_err(|e| wrong(&e))?;
     server.stop().await;
     Ok(Row { figures, empty, live, archived })
-}
-
-/// Bytes of memory that a process holds.
-fn resident(process: &str) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB"));
-    line.and_then(|kilobytes| kilobytes.parse::<u64>().ok()).map_or(0, |kilobytes| kilobytes * 1024)
-}
-
-/// Bytes that a folder takes on disk.
-fn size(folder: &Path) -> u64 {
-    use std::os::unix::fs::MetadataExt as _;
-    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    let of = |entry: std::fs::DirEntry| match entry.metadata() {
-        Ok(known) if known.is_dir() => size(&entry.path()),
-        Ok(known) => known.blocks() * 512,
-        Err(_) => 0,
-    };
-    entries.map(of).sum()
 }
 
 fn tables(args: &BenchActorsArgs, rows: &[Row]) {

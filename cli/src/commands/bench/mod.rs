@@ -3,8 +3,11 @@
 mod actors;
 mod certify;
 mod check;
+mod fleet;
+mod journal;
 mod machine;
 mod merge;
+mod power;
 mod recovery;
 mod run;
 
@@ -18,7 +21,11 @@ pub fn bench(what: &Bench) -> Result<Exit> {
         Bench::Check(args) => check::check(args),
         Bench::Certify(args) => certify::certify(args),
         Bench::Actors(args) => actors::actors(args),
+        Bench::Journal(args) => journal::journal(args),
+        Bench::Fleet(args) => fleet::fleet(args),
+        Bench::Part => fleet::part(),
         Bench::Recovery(args) => recovery::recovery(args),
+        Bench::Power(args) => power::power(args),
         Bench::Runner => recovery::runner(),
         Bench::Run { which, output } => run::run(which, output.output),
     }

@@ -159,10 +159,9 @@ pub fn key(turn: u32) -> CallKey {
 
 /// A conversation in its third turn: a tool that failed, one that did not, words beside them, arguments that were no object.
 pub fn call() -> Call {
-    let tool = |name: &str| ToolSpec {
-        name: name.into(),
-        description: format!("{name}s."),
-        schema: json!({"type": "object", "properties": {}}),
+    let tool = |name: &str| {
+        let schema = json!({"type": "object", "properties": {}});
+        Arc::new(ToolSpec { name: name.into(), description: format!("{name}s."), schema })
     };
     let used =
         |id: &str, arguments: Value| Content::ToolUse { id: id.into(), name: "check".into(), arguments };
@@ -172,7 +171,7 @@ pub fn call() -> Call {
         key: key(3),
         model: "main".into(),
         system: "You prove theorems.".into(),
-        messages: vec![
+        messages: [
             Message::user("Prove even_add."),
             Message::assistant(vec![
                 Content::Text("I look.".into()),
@@ -185,7 +184,9 @@ pub fn call() -> Call {
             },
             Message::assistant(vec![used("c", json!({"path": "A.lean"}))]),
             Message { speaker: Speaker::User, content: vec![result("c", false)] },
-        ],
+        ]
+        .map(Arc::new)
+        .to_vec(),
         tools: vec![tool("read_file"), tool("check")],
         max_output_tokens: 0,
     }

@@ -1,6 +1,7 @@
 //! Recordings: written by hand, played back, written down by a run, and what is said when one is wrong.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::common::{call, key, options};
 use atlas_llm::{
@@ -106,7 +107,7 @@ async fn usage_that_is_not_written_down_is_modelled_as_a_provider_with_a_cache_w
     assert!(usage.cache_write_tokens < 12, "only what came since the last call is new: {usage:?}");
     assert_eq!((usage.input_tokens, usage.output_tokens, usage.model_calls), (0, 3, 1));
     let mut fresh = turn(3);
-    fresh.messages = vec![Message::user("Prove it.")];
+    fresh.messages = vec![Arc::new(Message::user("Prove it."))];
     assert_eq!(
         models.call(&fresh).await.unwrap().usage.cache_read_tokens,
         0,

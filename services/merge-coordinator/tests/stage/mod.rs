@@ -246,8 +246,9 @@ impl Stage {
         self.folder.path().join("library.git")
     }
 
-    fn start(&mut self) {
-        let options = Options {
+    /// What the coordinator is started with.
+    pub fn options(&self) -> Options {
+        Options {
             run: self.run.clone(),
             host: "test".to_owned(),
             package: "N".to_owned(),
@@ -259,7 +260,11 @@ impl Stage {
             policy: self.policy.clone(),
             metrics: Default::default(),
             readiness: Default::default(),
-        };
+        }
+    }
+
+    fn start(&mut self) {
+        let options = self.options();
         let (nats, shutdown) = (self.nats.options("merge-coordinator"), self.shutdown.clone());
         self.script.judge = self.policy.judge.clone().unwrap_or_default();
         let script = self.script.clone();

@@ -22,7 +22,7 @@ pub struct Row {
     pub judged: Judged,
 }
 
-/// What a check took. All of it runs on the thread that asks.
+/// What a check took on the thread that asks; all of it, but for a server that has processes of its own.
 #[derive(Debug, Clone, Copy)]
 pub struct Took {
     pub wall: Duration,

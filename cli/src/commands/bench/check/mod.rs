@@ -53,6 +53,8 @@ const BLOCKS: usize = 4;
 struct Run {
     rows: Vec<Row>,
     elapsed: Duration,
+    /// Processor time of other processes, which rows leave out.
+    elsewhere: Duration,
     /// Sessions that had to be started, where there are any.
     starts: Option<usize>,
 }
@@ -68,7 +70,8 @@ impl Run {
 
     /// Processor time of a check, mean, milliseconds.
     fn cpu_ms(&self) -> f64 {
-        self.rows.iter().map(|row| millis(row.took.cpu)).sum::<f64>() / self.rows.len() as f64
+        let own: Duration = self.rows.iter().map(|row| row.took.cpu).sum();
+        millis(own + self.elsewhere) / self.rows.len() as f64
     }
 
     /// Snippets that this server judges otherwise than `other`, though both came to an end with them.
@@ -201,10 +204,12 @@ fn in_turn(
     let block = snippets.len().div_ceil(BLOCKS);
     for (number, block_of) in snippets.chunks(block).enumerate() {
         for ((name, server, _), (_, run)) in servers.iter().zip(&mut runs) {
+            let before = server.elsewhere();
             let (rows, elapsed) =
                 measure::throughput(*server, (load, name), block_of, number * block, threads)?;
             run.rows.extend(rows);
             run.elapsed += elapsed;
+            run.elsewhere += server.elsewhere().saturating_sub(before);
         }
     }
     for ((_, _, pool), (_, run)) in servers.iter().zip(&mut runs) {

@@ -80,6 +80,11 @@ fn is_refusal(answer: &str) -> bool {
 pub trait Server: Sync {
     /// Checks a snippet on the calling thread.
     fn check(&self, snippet: &Snippet) -> Result<Judged>;
+
+    /// Processor time that its checks have taken in other processes so far.
+    fn elsewhere(&self) -> Duration {
+        Duration::ZERO
+    }
 }
 
 /// Lean in an image, and a warm state for each header.
@@ -164,6 +169,10 @@ impl Server for Certified {
             Verdict::Crashed => Ok(Judged::Crashed),
             _ => Err(Failure::fault(reply.fault)),
         }
+    }
+
+    fn elsewhere(&self) -> Duration {
+        self.lean.cpu()
     }
 }
 

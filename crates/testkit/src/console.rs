@@ -1,0 +1,88 @@
+//! What an operator of a NATS cluster does by hand: ask who leads a stream, have another lead it, see whether all copies are whole.
+
+use std::time::Duration;
+
+use async_nats::{Client, ConnectOptions};
+use atlas_bus::Options;
+use serde_json::{Value, json};
+
+/// How long the cluster may take over an answer.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A connection for JetStream's own questions.
+#[derive(Debug, Clone)]
+pub struct Console {
+    client: Client,
+}
+
+impl Console {
+    /// Connects to whichever node answers first; taken up again for ever when it breaks.
+    ///
+    /// # Errors
+    /// When none answers, in words.
+    pub async fn connect(options: &Options) -> Result<Self, String> {
+        let mut connect = ConnectOptions::new()
+            .name("console")
+            .request_timeout(Some(PATIENCE))
+            .reconnect_delay_callback(|_| Duration::from_millis(100));
+        if let Some((user, password)) = &options.user {
+            connect = connect.user_and_password(user.clone(), password.clone());
+        }
+        let servers: Vec<&str> = options.url.split(',').collect();
+        let client = connect.connect(servers).await.map_err(|e| e.to_string())?;
+        Ok(Self { client })
+    }
+
+    /// The names of all streams.
+    ///
+    /// # Errors
+    /// When JetStream does not answer.
+    pub async fn streams(&self) -> Result<Vec<String>, String> {
+        let answer = self.ask("STREAM.NAMES", &json!({})).await?;
+        let names = answer["streams"].as_array().into_iter().flatten();
+        Ok(names.filter_map(|name| name.as_str().map(str::to_owned)).collect())
+    }
+
+    /// Messages in a stream.
+    ///
+    /// # Errors
+    /// When JetStream does not answer.
+    pub async fn messages(&self, stream: &str) -> Result<u64, String> {
+        Ok(self.info(stream).await?["state"]["messages"].as_u64().unwrap_or_default())
+    }
+
+    /// Has the node that leads a stream leave that to another.
+    ///
+    /// # Errors
+    /// When JetStream does not answer, or no other node could lead it.
+    pub async fn step_down(&self, stream: &str) -> Result<(), String> {
+        self.ask(&format!("STREAM.LEADER.STEPDOWN.{stream}"), &json!({})).await.map(drop)
+    }
+
+    /// Whether a stream has a leader and every copy of it all that the leader has.
+    ///
+    /// # Errors
+    /// When JetStream does not answer.
+    pub async fn is_whole(&self, stream: &str) -> Result<bool, String> {
+        let cluster = &self.info(stream).await?["cluster"];
+        let copies = cluster["replicas"].as_array().cloned().unwrap_or_default();
+        let whole = |copy: &Value| {
+            copy["current"] == true && copy["offline"] != true && copy["lag"].as_u64().unwrap_or(0) == 0
+        };
+        Ok(cluster["leader"].is_string() && copies.iter().all(whole))
+    }
+
+    async fn info(&self, stream: &str) -> Result<Value, String> {
+        self.ask(&format!("STREAM.INFO.{stream}"), &json!({})).await
+    }
+
+    async fn ask(&self, what: &str, question: &Value) -> Result<Value, String> {
+        let asked = self.client.request(format!("$JS.API.{what}"), question.to_string().into());
+        let answer = asked.await.map_err(|e| format!("{what}: {e}"))?;
+        let answer: Value = serde_json::from_slice(&answer.payload).map_err(|e| format!("{what}: {e}"))?;
+        match &answer["error"]["description"] {
+            Value::Null => Ok(answer),
+            error => Err(format!("{what}: {error}")),
+        }
+    }
+}
