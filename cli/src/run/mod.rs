@@ -171,7 +171,7 @@ impl AtWork {
                 .hint("or start a new run with `--run NAME`"));
         }
         let bus = attach::connect(&url, user.clone(), "atlas").await?;
-        let spec = Spec { replicas: replicas(args), ..Spec::new(PARTITIONS) };
+        let spec = Spec::new(PARTITIONS).in_copies(replicas(args));
         bus.ensure_spec(&spec).await.map_err(|e| Failure::fault(e.to_string()))?;
         if own {
             // Nobody else can be at work on a server that was just started: what a killed process held is free at once.

@@ -47,6 +47,13 @@ impl Spec {
         Self { partitions: partitions.max(1), replicas: 1, lease_ttl: Duration::from_secs(3) }
     }
 
+    /// The same in so many copies. With more than one, sessions of 10 s: a cluster that has lost a leader takes some seconds to elect
+    /// another, and hosts that cannot renew meanwhile should not give everything up.
+    pub fn in_copies(self, replicas: usize) -> Self {
+        let lease_ttl = if replicas > 1 { Duration::from_secs(10) } else { self.lease_ttl };
+        Self { replicas, lease_ttl, ..self }
+    }
+
     /// Every stream; buckets are streams too (ADR-8 and ADR-20 of NATS give their form).
     pub(crate) fn streams(&self) -> Vec<Config> {
         let base = |name: &str, subjects: &[&str]| Config {

@@ -19,7 +19,7 @@ async fn a_server_that_falls_silent_is_left_for_another_before_a_lease_runs_out(
     let bus = Bus::connect(&Options { url, ..nats.options("service") }).await.unwrap();
     let run = RunId::new("numbers").unwrap();
     let actor = ActorId::singleton(&run, ActorKind::Plan);
-    let given_up = Spec::new(4).lease_ttl * 2 / 3;
+    let given_up = Spec::new(4).in_copies(3).lease_ttl * 2 / 3;
     let mut last = 0;
     for cause in ["whole", "the first is silent", "the second is silent"] {
         match cause {

@@ -134,7 +134,7 @@ impl TestCluster {
     /// When it cannot be made.
     pub async fn bus(&self) -> Bus {
         let bus = Bus::connect(&self.cluster.options("test")).await.unwrap_or_else(|error| panic!("{error}"));
-        let spec = Spec { replicas: 3, ..Spec::new(4) };
+        let spec = Spec::new(4).in_copies(3);
         bus.ensure_spec(&spec).await.unwrap_or_else(|error| panic!("{error}"));
         bus
     }

@@ -25,6 +25,8 @@ use crate::{EffectError, Error, Executor, HostOptions, Machine as _, Scope, host
 
 /// Letters sent at once.
 const SENDERS: usize = 64;
+/// How long a host has for opening what it opens once its agents are there, before messages are counted.
+const SETTLE: Duration = Duration::from_secs(2);
 /// How long messages are counted while nobody does anything.
 const IDLE: Duration = Duration::from_secs(4);
 /// How often it is looked whether all journals have been archived.
@@ -93,6 +95,7 @@ pub async fn fleet(
     second.bench.waiting.reach(all).await;
     let back = begun.elapsed();
     at(Stage::Back);
+    tokio::time::sleep(SETTLE).await;
     let (before, since) = (bus.messages(), Instant::now());
     tokio::time::sleep(IDLE).await;
     let idle_messages = (bus.messages() - before) as f64 / since.elapsed().as_secs_f64();
