@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use atlas_testkit::{Proxy, Wire};
+use atlas_testkit::{Proxy, Wire, end_with_this};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use tokio::process::Command;
@@ -52,7 +52,8 @@ impl Service {
         let supervisor = tokio::spawn(async move {
             loop {
                 let log = File::options().create(true).append(true).open(&program.log).unwrap();
-                let mut child = Command::new(&program.path)
+                let mut command = Command::new(&program.path);
+                command
                     .args(&program.arguments)
                     .envs(program.environment.iter().cloned())
                     .env("ATLAS_TEST_CLOCK", off.load(Ordering::Relaxed).to_string())
@@ -60,11 +61,11 @@ impl Service {
                     .stdout(log.try_clone().unwrap())
                     .stderr(log)
                     .process_group(0)
-                    .kill_on_drop(true)
-                    .spawn()
-                    .unwrap_or_else(|error| {
-                        panic!("{}: {error}; build all: make build", program.path.display())
-                    });
+                    .kill_on_drop(true);
+                end_with_this(&mut command);
+                let mut child = command.spawn().unwrap_or_else(|error| {
+                    panic!("{}: {error}; build all: make build", program.path.display())
+                });
                 say_group.send_replace(child.id().map(u32::cast_signed));
                 let status = child.wait().await.unwrap();
                 say_group.send_replace(None);

@@ -9,5 +9,5 @@ mod proxy;
 pub use console::Console;
 pub use disk::SmallDisk;
 pub use nats::{TestCluster, TestNats, nats_server};
-pub use processes::{Watched, children, descendants, groups_of_launcher, ticks};
+pub use processes::{Watched, children, descendants, end_with_this, groups_of_launcher, ticks};
 pub use proxy::{Proxy, Wire};

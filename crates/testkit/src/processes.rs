@@ -1,5 +1,5 @@
 //! Processes as the system shows them: whose children they are, in which control groups, and their ends as events.
-#![allow(unsafe_code)] // `pidfd_open`, which has no safe wrapper here
+#![allow(unsafe_code)] // `pidfd_open`, which has no safe wrapper here, and `pre_exec`
 
 use std::io::{Error, Result};
 use std::os::fd::{AsFd as _, FromRawFd as _, OwnedFd};
@@ -47,6 +47,15 @@ pub fn groups_of_launcher(pid: u32) -> Vec<PathBuf> {
     let mut found = vec![];
     below(Path::new("/sys/fs/cgroup"), &format!("atlas-worker-{pid}"), &mut found);
     found
+}
+
+/// Has a process that this one will start end with it, however it ends. To be started from a thread that lives as long: a worker of the
+/// runtime.
+pub fn end_with_this(command: &mut tokio::process::Command) {
+    // SAFETY: between fork and exec this makes one system call and allocates nothing.
+    unsafe {
+        command.pre_exec(|| Ok(nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL)?));
+    }
 }
 
 /// A process that is waited for by others than its parent. Its number may be used anew meanwhile.
