@@ -59,7 +59,7 @@ fn dispatch(command: Command) -> Result<Exit> {
         Command::Restore(args) => commands::backup::restore(&args),
         Command::Incident(args) => wait(commands::incident::incident(&args)),
         Command::Logs(args) => wait(commands::logs::logs(&args)),
-        Command::Simulate(args) => commands::simulate::simulate(&args),
+        Command::Simulate(args) => wait(commands::simulate::simulate(args)),
         Command::Bench(args) => commands::bench::bench(&args.what),
     }
 }

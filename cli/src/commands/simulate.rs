@@ -1,10 +1,12 @@
 //! `atlas simulate`: whole runs of the services' machines with faults, on one thread, from one seed.
 
 use std::fs::File;
-use std::io::{BufWriter, Write};
-use std::time::Instant;
+use std::io::{BufWriter, IsTerminal as _, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
-use atlas_simulator::{Fault, Options, Outcome, shrink, simulate as whole_run};
+use atlas_simulator::{Fault, Mark, Options, Outcome, Sync, shrink, simulate_watched};
 use serde_json::json;
 
 use crate::args::{Output, SimulateArgs};
@@ -13,9 +15,76 @@ use crate::print;
 
 /// Smaller runs that are tried of one that fails.
 const SHRINKING: u32 = 100;
+/// A run that takes longer says where it is, on a terminal this often.
+const TELL: Duration = Duration::from_secs(2);
+/// The same where lines are kept.
+const TELL_LOGS: Duration = Duration::from_secs(30);
 
-/// Simulates one seed after the other until one fails.
-pub fn simulate(args: &SimulateArgs) -> Result<Exit> {
+/// Simulates one seed after the other until one fails, or somebody presses Ctrl-C.
+pub async fn simulate(args: SimulateArgs) -> Result<Exit> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let asked = stop.clone();
+    let mut seeds = tokio::task::spawn_blocking(move || run(&args, &asked));
+    let ended = tokio::select! {
+        ended = &mut seeds => ended,
+        Ok(()) = tokio::signal::ctrl_c() => {
+            stop.store(true, Ordering::Relaxed);
+            seeds.await
+        }
+    };
+    ended.map_err(|panic| Failure::fault(format!("the simulation itself failed: {panic}")))?
+}
+
+/// Says on standard error where a run is that takes its time.
+struct Watch<'a> {
+    stop: &'a AtomicBool,
+    seed: u64,
+    targets: u32,
+    begun: Instant,
+    told: Instant,
+    terminal: bool,
+}
+
+impl<'a> Watch<'a> {
+    fn new(options: &Options, stop: &'a AtomicBool) -> Self {
+        let now = Instant::now();
+        let terminal = std::io::stderr().is_terminal();
+        Self { stop, seed: options.seed, targets: options.targets, begun: now, told: now, terminal }
+    }
+
+    fn look(&mut self, mark: Mark) -> bool {
+        let now = Instant::now();
+        let long = now.duration_since(self.begun) >= TELL;
+        if long && now.duration_since(self.told) >= if self.terminal { TELL } else { TELL_LOGS } {
+            self.told = now;
+            let rate = mark.events as f64 / now.duration_since(self.begun).as_secs_f64();
+            let line = format!(
+                "seed {}: {} events ({rate:.0} a second), {:.1} virtual hours, {} landed for {} targets",
+                self.seed,
+                mark.events,
+                mark.virtual_us as f64 / 3.6e9,
+                mark.landed,
+                self.targets
+            );
+            if self.terminal {
+                // Over the line before.
+                let _ = write!(anstream::stderr(), "\r{line}\x1b[K");
+            } else {
+                print::error_line(line);
+            }
+        }
+        !self.stop.load(Ordering::Relaxed)
+    }
+
+    /// Takes the line away.
+    fn end(&self) {
+        if self.terminal && self.told > self.begun {
+            let _ = write!(anstream::stderr(), "\r\x1b[K");
+        }
+    }
+}
+
+fn run(args: &SimulateArgs, stop: &AtomicBool) -> Result<Exit> {
     if args.agents == 0 || args.seeds == 0 || args.turns == Some(0) || args.targets == Some(0) {
         return Err(Failure::input("agents, targets, turns and seeds must be at least 1"));
     }
@@ -28,11 +97,20 @@ pub fn simulate(args: &SimulateArgs) -> Result<Exit> {
             })?;
             Ok::<Box<dyn Write>, Failure>(Box::new(BufWriter::new(file)))
         });
-        let begun = Instant::now();
-        let outcome = whole_run(&options, trace.transpose()?);
-        let seconds = begun.elapsed().as_secs_f64();
+        let mut watch = Watch::new(&options, stop);
+        let outcome = simulate_watched(&options, trace.transpose()?, &mut |mark| watch.look(mark));
+        let seconds = watch.begun.elapsed().as_secs_f64();
+        watch.end();
         if !outcome.violations.is_empty() {
-            return fail(args, &options, outcome);
+            return fail(args, &options, outcome, stop);
+        }
+        if outcome.stopped {
+            print::error_line(format!(
+                "stopped in seed {seed}, after {} events; see it again: {}",
+                outcome.events,
+                replay(&options)
+            ));
+            return Ok(Exit::Interrupted);
         }
         if args.output.output == Output::Text && args.seeds > 1 {
             print::error_line(format!(
@@ -74,6 +152,7 @@ fn options(args: &SimulateArgs, seed: u64) -> Options {
     options.targets = args.targets.unwrap_or(options.targets);
     options.turns = args.turns.unwrap_or(options.turns);
     options.fault_count = args.fault_count.unwrap_or(options.fault_count);
+    options.sync = args.sync;
     options.budget = args.budget.unwrap_or(0).saturating_mul(1_000_000);
     if !args.only.is_empty() {
         options.only = Some(args.only.iter().copied().collect());
@@ -96,20 +175,28 @@ fn row(seed: u64, outcome: &Outcome, seconds: f64) -> Vec<String> {
     ]
 }
 
-/// Shrinks what fails and says how to see it again.
-fn fail(args: &SimulateArgs, options: &Options, outcome: Outcome) -> Result<Exit> {
-    let (small, outcome) = shrink(options, outcome, SHRINKING);
-    let faults: Vec<(usize, Fault)> = small.scheduled();
-    let kinds: Vec<&str> = small.faults.0.iter().map(|kind| kind.name()).collect();
+/// The command that simulates the same again.
+fn replay(options: &Options) -> String {
+    let kinds: Vec<&str> = options.faults.0.iter().map(|kind| kind.name()).collect();
     let kinds = if kinds.is_empty() { "none".to_owned() } else { kinds.join(",") };
-    let only: Vec<String> = faults.iter().map(|(number, _)| number.to_string()).collect();
+    let only: Vec<String> = options.only.iter().flatten().map(usize::to_string).collect();
     let only = if only.is_empty() { String::new() } else { format!(" --only {}", only.join(",")) };
     let budget =
-        if small.budget == 0 { String::new() } else { format!(" --budget {}", small.budget / 1_000_000) };
-    let replay = format!(
-        "atlas simulate --seed {} --agents {} --targets {} --turns {} --faults {kinds} --fault-count {}{only}{budget}",
-        small.seed, small.agents, small.targets, small.turns, small.fault_count
-    );
+        if options.budget == 0 { String::new() } else { format!(" --budget {}", options.budget / 1_000_000) };
+    let sync = if options.sync == Sync::Always { "" } else { " --sync interval" };
+    format!(
+        "atlas simulate --seed {} --agents {} --targets {} --turns {} --faults {kinds} --fault-count {}{only}{budget}{sync}",
+        options.seed, options.agents, options.targets, options.turns, options.fault_count
+    )
+}
+
+/// Shrinks what fails and says how to see it again.
+fn fail(args: &SimulateArgs, options: &Options, outcome: Outcome, stop: &AtomicBool) -> Result<Exit> {
+    let mut watch = Watch::new(options, stop);
+    let (small, outcome) = shrink(options, outcome, SHRINKING, &mut |mark| watch.look(mark));
+    watch.end();
+    let faults: Vec<(usize, Fault)> = small.scheduled();
+    let replay = replay(&small);
     if args.output.output == Output::Json {
         print::json(
             &json!({ "holds": false, "seed": small.seed, "replay": replay, "faults": faults, "outcome": outcome }),

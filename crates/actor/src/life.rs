@@ -279,18 +279,12 @@ impl<M: Machine> Life<M> {
             self.doing = Doing::Archiving;
             return Step::Archive;
         }
-        let mut wanted = self.journaled.machine.effects();
-        let keys: Vec<&str> = wanted.iter().map(|(key, _)| key.as_str()).collect();
-        let changes = self.agenda.reconcile(&keys, |key| self.journaled.knows(key));
-        let idle = wanted.is_empty();
-        let mut starts = changes.start.into_iter().peekable();
-        let mut at = 0;
-        // In order, so that one pass takes out what starts.
-        wanted.retain(|_| {
-            let starting = starts.next_if_eq(&at).is_some();
-            at += 1;
-            starting
-        });
-        Step::Wait { start: wanted, cancel: changes.cancel, idle }
+        let (mut start, mut cancel) = (Vec::new(), Vec::new());
+        for (part, mut wanted) in self.journaled.machine.stirred() {
+            let gone = self.agenda.reconcile(part, &mut wanted, |key| self.journaled.knows(key));
+            start.append(&mut wanted);
+            cancel.extend(gone);
+        }
+        Step::Wait { start, cancel, idle: self.agenda.is_idle() }
     }
 }

@@ -7,6 +7,9 @@ use atlas_bus::Hold;
 use atlas_domain::{ActorId, ActorKind};
 use atlas_proto::Letter;
 
+/// A part of a machine's state, by a number that the machine gives it.
+pub type Part = u32;
+
 /// A durable actor as a state machine without I/O.
 ///
 /// `apply` alone changes state, and must be deterministic: hosts fold journals with it years later.
@@ -34,6 +37,15 @@ pub trait Machine: Send + Sync + Sized + 'static {
     /// What the state waits for now, by key. Keys are unique over the actor's life: a key whose result is
     /// journaled never runs again.
     fn effects(&self) -> Vec<(String, Self::Effect)>;
+
+    /// The same part by part: those parts of the state that may wait for something else than when this was last called, each with
+    /// all that it waits for now; on the first call all parts. What is left out waits for what it waited for. A key stays in its part.
+    ///
+    /// One part by default. A machine that waits for thousands of things overrides this, so that a record costs what it
+    /// changes, and not what is open.
+    fn stirred(&mut self) -> Vec<(Part, Vec<(String, Self::Effect)>)> {
+        vec![(0, self.effects())]
+    }
 
     /// No more effects ever, and no letter changes that: the actor may be archived.
     fn is_finished(&self) -> bool;

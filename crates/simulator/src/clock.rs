@@ -1,6 +1,6 @@
 //! Virtual time and chance: a heap of what is to happen, and a generator that a seed determines.
 
-use std::cmp::Ordering;
+use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 /// Virtual time since the run began, microseconds.
@@ -14,42 +14,17 @@ pub const SECOND: Micros = 1_000_000;
 /// What is to happen, by time; of two things at one time the one that was planned first comes first.
 #[derive(Debug)]
 pub struct Clock<E> {
-    heap: BinaryHeap<Planned<E>>,
+    /// (time, number of the plan, place in `events`): what is sorted is small, however large events are.
+    heap: BinaryHeap<Reverse<(Micros, u64, u32)>>,
+    events: Vec<Option<E>>,
+    free: Vec<u32>,
     planned: u64,
     now: Micros,
 }
 
-#[derive(Debug)]
-struct Planned<E> {
-    at: Micros,
-    number: u64,
-    event: E,
-}
-
-impl<E> PartialEq for Planned<E> {
-    fn eq(&self, other: &Self) -> bool {
-        self.number == other.number
-    }
-}
-
-impl<E> Eq for Planned<E> {}
-
-impl<E> PartialOrd for Planned<E> {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl<E> Ord for Planned<E> {
-    /// The heap gives the greatest: the earliest.
-    fn cmp(&self, other: &Self) -> Ordering {
-        (other.at, other.number).cmp(&(self.at, self.number))
-    }
-}
-
 impl<E> Default for Clock<E> {
     fn default() -> Self {
-        Self { heap: BinaryHeap::new(), planned: 0, now: 0 }
+        Self { heap: BinaryHeap::new(), events: Vec::new(), free: Vec::new(), planned: 0, now: 0 }
     }
 }
 
@@ -62,14 +37,26 @@ impl<E> Clock<E> {
     /// Plans `event` for `after` from now.
     pub fn plan(&mut self, after: Micros, event: E) {
         self.planned += 1;
-        self.heap.push(Planned { at: self.now + after, number: self.planned, event });
+        let place = match self.free.pop() {
+            Some(place) => {
+                self.events[place as usize] = Some(event);
+                place
+            }
+            None => {
+                self.events.push(Some(event));
+                // Four thousand million events under way do not fit into memory.
+                (self.events.len() - 1) as u32
+            }
+        };
+        self.heap.push(Reverse((self.now + after, self.planned, place)));
     }
 
     /// The next event; the clock moves on to it.
     pub fn advance(&mut self) -> Option<E> {
-        let next = self.heap.pop()?;
-        self.now = next.at;
-        Some(next.event)
+        let Reverse((at, _, place)) = self.heap.pop()?;
+        self.now = at;
+        self.free.push(place);
+        self.events[place as usize].take()
     }
 }
 

@@ -1,32 +1,33 @@
-//! The ledger in a process: the product's ledger machine, its journal written by compare-and-set, each answer given after its
-//! record is stored. Any planner process may serve it, with or without the planner's lease.
+//! The ledger in a process: the product's own desk, its journal written by compare-and-set, each answer given after its record
+//! is stored. Any planner process may serve it, with or without the planner's lease.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use atlas_actor::Machine as _;
 use atlas_bus::append::{Append, Attempt, Next};
 use atlas_domain::ActorKind;
-use atlas_planner::{Ledger, LedgerCommand, LedgerUndo as Undo};
-use atlas_proto::{LedgerEvent, Record};
-use prost::Message as _;
+use atlas_planner::desk::{self, BATCH, Batch};
+use atlas_planner::{Ledger, LedgerCommand};
+use atlas_proto::Record;
 
 use crate::clock::{MS, Micros};
+use crate::machines::{readable, written};
 use crate::net::{Addr, Cont, Net, Op, Said, What};
 
-/// Questions that one record may answer.
-const BATCH: usize = 256;
 /// Pause after the bus failed, and before those that wait for room are looked at again.
 const PAUSE: Micros = 200 * MS;
 
-struct Question {
-    command: LedgerCommand,
-    asker: Addr,
+struct Asker {
+    addr: Addr,
     cont: Cont,
     until: Micros,
 }
 
+type Question = desk::Question<Asker>;
+
+#[derive(Default)]
 enum Doing {
+    #[default]
     Nothing,
     Loading,
     Appending(Box<Appending>),
@@ -36,32 +37,15 @@ enum Doing {
 struct Appending {
     append: Append,
     record: Arc<Record>,
-    answers: Vec<(Addr, Cont, Said)>,
-    batch: Vec<Question>,
-    undos: Vec<Undo>,
+    batch: Batch<Asker>,
 }
 
-/// The ledger's desk.
+/// The ledger's desk in a process.
+#[derive(Default)]
 pub struct Desk {
-    ledger: Ledger,
-    /// Up to which record the ledger is what the journal says.
-    last: u64,
-    /// Another process may have written since.
-    current: bool,
+    desk: desk::Desk,
     queue: VecDeque<Question>,
     doing: Doing,
-}
-
-impl Default for Desk {
-    fn default() -> Self {
-        Self {
-            ledger: Ledger::default(),
-            last: 0,
-            current: false,
-            queue: VecDeque::new(),
-            doing: Doing::Nothing,
-        }
-    }
 }
 
 fn cont() -> Cont {
@@ -75,10 +59,10 @@ impl Desk {
         net: &mut Net,
         me: Addr,
         command: LedgerCommand,
-        asker: (Addr, Cont),
+        (addr, cont): (Addr, Cont),
         until: Micros,
     ) {
-        self.queue.push_back(Question { command, asker: asker.0, cont: asker.1, until });
+        self.queue.push_back(Question { command, asker: Asker { addr, cont, until } });
         if matches!(self.doing, Doing::Nothing) {
             self.work(net, me);
         }
@@ -90,61 +74,31 @@ impl Desk {
             return;
         }
         let actor = net.actors.singleton(ActorKind::Ledger);
-        if !self.current {
+        if !self.desk.is_current() {
             self.doing = Doing::Loading;
-            return net.ask(me, Op::ReadAfter(actor, self.last), cont());
+            return net.ask(me, Op::ReadAfter(actor, self.desk.last()), cont());
         }
-        let (now, now_ms, last) = (net.clock.now(), net.now_ms(me.process), self.last);
-        let take = self.queue.len().min(BATCH);
-        let mut batch: Vec<Question> = self.queue.drain(..take).collect();
-        // Settlements first: they make room.
-        batch.sort_by_key(|question| matches!(question.command, LedgerCommand::Reserve(_)));
-        let (mut events, mut answers, mut answered) = (Vec::<LedgerEvent>::new(), Vec::new(), Vec::new());
-        let mut undos = Vec::new();
-        for question in batch {
-            let refusal = match &question.command {
-                LedgerCommand::Reserve(reserve) => self.ledger.refusal(reserve, now_ms),
-                _ => None,
-            };
-            let said = match refusal {
-                Some(refusal) if refusal.may_pass && now < question.until => {
-                    self.queue.push_back(question);
-                    continue;
-                }
-                Some(refusal) => Said::Denied(refusal.reason),
-                None => {
-                    for event in self.ledger.decide(question.command.clone(), now_ms) {
-                        undos.extend(self.ledger.foresee(&event));
-                        events.push(event);
-                    }
-                    Said::Stored(0)
-                }
-            };
-            answers.push((question.asker, question.cont.clone(), said));
-            answered.push(question);
-        }
-        if events.is_empty() {
-            self.reply(net, me, answers);
+        let (now, take) = (net.clock.now(), self.queue.len().min(BATCH));
+        let questions = self.queue.drain(..take).collect();
+        let mut batch = self.desk.decide(questions, net.now_ms(me.process), |asker| now < asker.until);
+        self.queue.extend(std::mem::take(&mut batch.waiting));
+        let Some(record) = batch.record.take() else {
+            Self::reply(net, me, batch);
             return self.pause(net, me);
-        }
-        let record = Arc::new(Record {
-            version: Ledger::VERSION,
-            cause: format!("batch/{last}"),
-            time_ms: now_ms,
-            events: events.iter().map(prost::Message::encode_to_vec).collect(),
-            ..Record::default()
-        });
-        let (append, batch) = (Append::default(), answered);
-        self.doing =
-            Doing::Appending(Box::new(Appending { append, record: record.clone(), answers, batch, undos }));
-        net.ask(me, Op::Append { actor, record, after: Some(last) }, cont());
+        };
+        let record = written::<Ledger>(net, me, Arc::new(record));
+        let append = Append::default();
+        self.doing = Doing::Appending(Box::new(Appending { append, record: record.clone(), batch }));
+        net.ask(me, Op::Append { actor, record, after: Some(self.desk.last()) }, cont());
     }
 
-    fn reply(&mut self, net: &mut Net, me: Addr, answers: Vec<(Addr, Cont, Said)>) {
-        for (to, cont, said) in answers {
+    fn reply(net: &mut Net, me: Addr, batch: Batch<Asker>) {
+        for (question, refusal) in batch.answers {
+            let Asker { addr, cont, .. } = question.asker;
+            let said = refusal.map_or(Said::Stored(0), |refusal| Said::Denied(refusal.reason));
             // Of another process: else the asker gives up by itself.
-            if to == me || !net.lost(to.process) {
-                net.answer(to, cont, said, 0);
+            if addr == me || !net.lost(addr.process) {
+                net.answer(addr, cont, said, 0);
             }
         }
     }
@@ -161,19 +115,14 @@ impl Desk {
     /// An answer of the server, or the end of a pause.
     pub fn tell(&mut self, net: &mut Net, me: Addr, said: Said) {
         let actor = net.actors.singleton(ActorKind::Ledger);
-        match (std::mem::replace(&mut self.doing, Doing::Nothing), said) {
+        match (std::mem::take(&mut self.doing), said) {
             (Doing::Loading, Said::Records(records)) => {
                 for (sequence, record) in &records {
-                    let Ok(events) =
-                        record.events.iter().map(|bytes| LedgerEvent::decode(&bytes[..])).collect()
-                    else {
+                    if self.desk.read(*sequence, &readable::<Ledger>(net, me, record)).is_err() {
                         return self.pause(net, me);
-                    };
-                    let events: Vec<LedgerEvent> = events;
-                    events.iter().for_each(|event| self.ledger.apply(event, record.time_ms));
-                    self.last = *sequence;
+                    }
                 }
-                self.current = true;
+                self.desk.caught_up();
                 self.work(net, me);
             }
             (Doing::Appending(mut doing), said) => {
@@ -184,21 +133,24 @@ impl Desk {
                     Said::Last(same) => doing.append.found(same),
                     Said::Tick => {
                         self.doing = Doing::Appending(doing);
-                        return net.ask(me, Op::Append { actor, record, after: Some(self.last) }, cont());
+                        return net.ask(
+                            me,
+                            Op::Append { actor, record, after: Some(self.desk.last()) },
+                            cont(),
+                        );
                     }
                     _ => doing.append.tried(Attempt::Unknown),
                 };
                 match next {
                     Next::Stored(sequence) => {
-                        self.last = sequence;
-                        self.reply(net, me, doing.answers);
+                        self.desk.stored(sequence);
+                        Self::reply(net, me, doing.batch);
                         self.work(net, me);
                     }
                     Next::Conflict => {
                         // Another process wrote: everything is asked again of what the journal says now.
-                        doing.undos.into_iter().rev().for_each(|undo| self.ledger.undo(undo));
-                        self.current = false;
-                        doing.batch.into_iter().rev().for_each(|question| self.queue.push_front(question));
+                        let again = self.desk.not_stored(doing.batch, true);
+                        again.into_iter().rev().for_each(|question| self.queue.push_front(question));
                         self.work(net, me);
                     }
                     Next::LookUp => {

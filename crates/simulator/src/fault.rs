@@ -36,11 +36,19 @@ pub enum FaultKind {
     ServerRestart,
     /// Lean takes longer than work may lie with a worker.
     SlowLean,
+    /// What lies in queues is handed out in any order.
+    Reorder,
+    /// What was delivered is delivered again while it is being worked on.
+    Redelivery,
+    /// One process after the other is replaced by one of a newer version, whose records older ones cannot read.
+    Upgrade,
+    /// The server's machine loses its power, and starts again. What was acknowledged and not synced is gone ([`crate::Sync`]).
+    PowerFailure,
 }
 
 impl FaultKind {
-    /// All of them.
-    pub const ALL: [Self; 14] = [
+    /// All of them; new ones at the end, so that a list of the first ones keeps its seeds' schedules.
+    pub const ALL: [Self; 18] = [
         Self::Loss,
         Self::Duplicate,
         Self::Delay,
@@ -55,6 +63,10 @@ impl FaultKind {
         Self::Poison,
         Self::ServerRestart,
         Self::SlowLean,
+        Self::Reorder,
+        Self::Redelivery,
+        Self::Upgrade,
+        Self::PowerFailure,
     ];
 
     /// Its name on the command line.
@@ -74,6 +86,10 @@ impl FaultKind {
             Self::Poison => "poison",
             Self::ServerRestart => "server-restart",
             Self::SlowLean => "slow-lean",
+            Self::Reorder => "reorder",
+            Self::Redelivery => "redelivery",
+            Self::Upgrade => "upgrade",
+            Self::PowerFailure => "power-failure",
         }
     }
 }
@@ -128,6 +144,8 @@ pub fn schedule(seed: u64, kinds: &Faults, count: u32, window: Micros) -> Vec<Fa
                 FaultKind::Partition => chance.range(SECOND, 30 * SECOND),
                 FaultKind::SlowLean => chance.range(60 * SECOND, 200 * SECOND),
                 FaultKind::FullDisk | FaultKind::FullQueue => chance.range(SECOND, 20 * SECOND),
+                // A machine boots.
+                FaultKind::PowerFailure => chance.range(15 * SECOND, 60 * SECOND),
                 _ => chance.range(SECOND, 60 * SECOND),
             };
             Fault { kind, at_us: chance.range(0, window), lasts_us, bits: chance.bits() }

@@ -1,10 +1,11 @@
 //! The promise, line by line, held against every fact of a history as it happens.
 
-use std::collections::{HashMap, HashSet};
-use std::fmt;
-use std::rc::Rc;
+use crate::table::{Set, Table};
 
 use crate::clock::Micros;
+use crate::fact::Fact;
+use crate::net::{ActorIx, Actors, Place};
+use crate::server::Loss;
 
 /// A line of the promise (docs/semantics.md).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
@@ -12,7 +13,8 @@ use crate::clock::Micros;
 pub enum Promise {
     /// A letter or an effect's result acts on an actor once.
     TaskOnce,
-    /// What was acknowledged is in the journal.
+    /// What was acknowledged is in the journal; where the server does not sync before it acknowledges, unless its machine lost its
+    /// power within a sync interval.
     AcknowledgedSurvives,
     /// A paid call is not made again once its answer is journaled, and otherwise once more for each time that its host was
     /// interrupted.
@@ -40,61 +42,6 @@ pub struct Violation {
     pub what: String,
 }
 
-/// An actor in a history: `<kind>/<id>`.
-pub type Name = Rc<str>;
-
-/// Something that happened. `epoch`: of the lease under which it did; `key`: of an effect; `cause`: a letter's id or an effect's key.
-#[derive(Debug, Clone)]
-#[allow(missing_docs)] // each field is what its name says
-pub enum Fact {
-    /// A process won the lease of a partition.
-    Won { place: Name, epoch: u64, process: usize },
-    /// A process began an effect.
-    Begun { actor: Name, place: Name, key: Rc<str>, epoch: u64, process: usize },
-    /// A model call was made, of which the provider keeps a bill.
-    Paid { actor: Name, place: Name, key: Rc<str>, epoch: u64, microdollars: u64 },
-    /// A host was interrupted in the middle of an effect.
-    Interrupted { actor: Name, key: Rc<str> },
-    /// The server stored a record.
-    Stored { actor: Name, sequence: u64, cause: Rc<str>, epoch: u64 },
-    /// A host was told so.
-    Told { actor: Name, sequence: u64, cause: Rc<str> },
-    /// A letter made nothing happen, or was buried.
-    Passed { actor: Name, letter: Rc<str> },
-    /// A host acknowledged a letter.
-    Acknowledged { actor: Name, letter: Rc<str> },
-    /// A submission became part of `main`.
-    Landed { submission: Rc<str> },
-    /// What the ledger grants at most, 0: no limit; and what one call may cost.
-    Budget { microdollars: u64, call: u64 },
-    /// Letters that a process holds in the mailboxes of one partition, and how many it may.
-    Held { process: usize, letters: usize, most: usize },
-}
-
-impl fmt::Display for Fact {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Won { place, epoch, process } => write!(f, "p{process} won {place} epoch {epoch}"),
-            Self::Begun { actor, key, epoch, process, .. } => {
-                write!(f, "p{process} began {actor} {key} epoch {epoch}")
-            }
-            Self::Paid { actor, key, epoch, microdollars, .. } => {
-                write!(f, "paid {actor} {key} {microdollars} epoch {epoch}")
-            }
-            Self::Interrupted { actor, key } => write!(f, "interrupted {actor} {key}"),
-            Self::Stored { actor, sequence, cause, epoch } => {
-                write!(f, "stored {actor} {sequence} {cause} epoch {epoch}")
-            }
-            Self::Told { actor, sequence, cause } => write!(f, "told {actor} {sequence} {cause}"),
-            Self::Passed { actor, letter } => write!(f, "passed {actor} {letter}"),
-            Self::Acknowledged { actor, letter } => write!(f, "acknowledged {actor} {letter}"),
-            Self::Landed { submission } => write!(f, "landed {submission}"),
-            Self::Budget { microdollars, call } => write!(f, "budget {microdollars} call {call}"),
-            Self::Held { process, letters, most } => write!(f, "p{process} holds {letters} of {most}"),
-        }
-    }
-}
-
 #[derive(Debug, Default)]
 struct Call {
     /// Under which lease it was last made.
@@ -103,133 +50,124 @@ struct Call {
     interrupted: u32,
 }
 
+/// What is known of an actor.
+#[derive(Debug, Default)]
+struct Known {
+    /// Of the last record.
+    epoch: u64,
+    /// What acted on it; the record that says so, and under which lease that was stored.
+    causes: Table<Box<str>, (u64, u64)>,
+    /// Letters that made nothing happen.
+    passed: Set<Box<str>>,
+    calls: Table<Box<str>, Call>,
+    /// Records that a host was told of: sequence, and when.
+    told: Vec<(u64, Micros)>,
+    /// Its journal was moved away: nothing acts on it any more.
+    archived: bool,
+}
+
 /// Looks at one fact after the other.
 #[derive(Debug, Default)]
 pub struct Judge {
     violations: Vec<Violation>,
-    epochs: HashMap<Name, u64>,
-    written: HashMap<Name, u64>,
-    /// What acted on an actor, and under which lease that was stored.
-    causes: HashMap<Name, HashMap<Rc<str>, u64>>,
-    passed: HashSet<(Name, Rc<str>)>,
-    calls: HashMap<(Name, Rc<str>), Call>,
-    told: HashMap<Name, Vec<u64>>,
-    landed: HashSet<Rc<str>>,
+    epochs: Table<Place, u64>,
+    known: Vec<Known>,
+    landed: Set<Box<str>>,
     budget: u64,
     call_cost: u64,
     paid: u64,
     repeated: u64,
+    /// Calls that the ledger may have forgotten with the server's power, microdollars.
+    forgotten: u64,
+    lost: u64,
 }
 
 /// Violations that are kept; one is enough to fail, more are for people.
 const KEPT: usize = 20;
 
 impl Judge {
+    fn of(&mut self, actor: ActorIx) -> &mut Known {
+        let at = actor as usize;
+        if self.known.len() <= at {
+            self.known.resize_with(at + 1, Known::default);
+        }
+        &mut self.known[at]
+    }
+
     /// Takes a fact in.
-    pub fn see(&mut self, at: Micros, fact: Fact) {
-        match fact {
+    pub fn see(&mut self, at: Micros, fact: &Fact<'_>, actors: &Actors) {
+        match *fact {
             Fact::Won { place, epoch, .. } => {
-                let before = self.epochs.insert(place.clone(), epoch);
+                let before = self.epochs.insert(place, epoch);
                 if before.is_some_and(|before| before >= epoch) {
+                    let (kind, partition) = place;
                     self.broken(
                         Promise::OneHost,
                         at,
-                        format!("{place} was won with epoch {epoch} after {before:?}"),
+                        format!("{kind}.{partition} was won with epoch {epoch} after {before:?}"),
                     );
                 }
             }
-            Fact::Begun { actor, place, key, epoch, process } => {
-                let newest = self.epochs.get(&place).copied().unwrap_or(0);
+            Fact::Begun { actor, key, epoch, process } => {
+                let newest = self.newest(actors, actor);
                 if epoch < newest {
+                    let name = actors.name(actor);
                     self.broken(
                         Promise::OneHost,
                         at,
-                        format!("process {process} began {key} of {actor} under epoch {epoch} when {newest} had been won"),
+                        format!("process {process} began {key} of {name} under epoch {epoch} when {newest} had been won"),
                     );
                 }
             }
-            Fact::Paid { actor, place, key, epoch, microdollars } => {
-                let newest = self.epochs.get(&place).copied().unwrap_or(0);
-                if epoch < newest {
-                    self.broken(
-                        Promise::OneHost,
-                        at,
-                        format!("{key} of {actor} was paid under epoch {epoch} when {newest} had been won"),
-                    );
-                }
-                self.paid += microdollars;
-                // An answer that a host stored when it had lost the partition already is one that whoever has it could not
-                // know: that host was interrupted.
-                let answered = self
-                    .causes
-                    .get(&actor)
-                    .and_then(|causes| causes.get(&key))
-                    .is_some_and(|&by| by >= epoch);
-                let call = self.calls.entry((actor.clone(), key.clone())).or_default();
-                // Whoever made it before has lost the partition: its call counts as interrupted.
-                call.interrupted +=
-                    u32::from(call.paid > 0 && epoch > call.epoch && call.interrupted < call.paid);
-                call.epoch = epoch;
-                call.paid += 1;
-                self.repeated += u64::from(call.paid > 1);
-                let (paid, interrupted) = (call.paid, call.interrupted);
-                if answered {
-                    self.broken(
-                        Promise::PaidOnce,
-                        at,
-                        format!("{key} of {actor} was paid again after its answer was journaled"),
-                    );
-                } else if paid > 1 + interrupted {
-                    self.broken(
-                        Promise::PaidOnce,
-                        at,
-                        format!("{key} of {actor} was paid {paid} times and interrupted {interrupted} times"),
-                    );
-                }
-                // What was repeated is beyond what the ledger could know: each such call was in flight when its host died.
-                let most = self.budget + self.call_cost * self.repeated;
-                if self.budget > 0 && self.paid > most {
-                    self.broken(
-                        Promise::Budget,
-                        at,
-                        format!(
-                            "{} microdollars were paid of {}, {} calls repeated",
-                            self.paid, self.budget, self.repeated
-                        ),
-                    );
-                }
+            Fact::Paid { actor, key, epoch, microdollars } => {
+                self.paid(at, actors, (actor, key), epoch, microdollars)
             }
             Fact::Interrupted { actor, key } => {
-                let call = self.calls.entry((actor, key)).or_default();
-                call.interrupted = (call.interrupted + 1).min(call.paid);
+                if let Some(call) = self.of(actor).calls.get_mut(key) {
+                    call.interrupted = (call.interrupted + 1).min(call.paid);
+                }
             }
-            Fact::Stored { actor, cause, epoch, .. } => {
-                let before = self.written.insert(actor.clone(), epoch).unwrap_or(0);
+            Fact::Stored { actor, sequence, cause, epoch } => {
+                let known = self.of(actor);
+                let before = std::mem::replace(&mut known.epoch, epoch);
+                let again = known.archived || known.causes.insert(cause.into(), (sequence, epoch)).is_some();
+                let name = actors.name(actor);
                 if epoch < before {
                     self.broken(
                         Promise::OneHost,
                         at,
-                        format!("{actor} was written under epoch {epoch} after {before}"),
+                        format!("{name} was written under epoch {epoch} after {before}"),
                     );
                 }
-                if self.causes.entry(actor.clone()).or_default().insert(cause.clone(), epoch).is_some() {
-                    self.broken(Promise::TaskOnce, at, format!("{cause} acted on {actor} twice"));
+                if again {
+                    self.broken(Promise::TaskOnce, at, format!("{cause} acted on {name} twice"));
                 }
             }
-            Fact::Told { actor, sequence, .. } => self.told.entry(actor).or_default().push(sequence),
-            Fact::Passed { actor, letter } => drop(self.passed.insert((actor, letter))),
+            Fact::Told { actor, sequence, .. } => self.of(actor).told.push((sequence, at)),
+            Fact::Passed { actor, letter } => {
+                let known = self.of(actor);
+                if !known.archived && !known.passed.contains(letter) {
+                    known.passed.insert(letter.into());
+                }
+            }
             Fact::Acknowledged { actor, letter } => {
-                let stored = self.causes.get(&actor).is_some_and(|causes| causes.contains_key(&letter));
-                if !stored && !self.passed.contains(&(actor.clone(), letter.clone())) {
+                let known = self.of(actor);
+                let done =
+                    known.archived || known.causes.contains_key(letter) || known.passed.contains(letter);
+                if !done {
+                    let name = actors.name(actor);
                     self.broken(
                         Promise::AcknowledgedSurvives,
                         at,
-                        format!("letter {letter} to {actor} was acknowledged before what it made happen was stored"),
+                        format!(
+                            "letter {letter} to {name} was acknowledged before what it made happen was stored"
+                        ),
                     );
                 }
             }
+            Fact::Archived { actor } => self.of(actor).archived = true,
             Fact::Landed { submission } => {
-                if !self.landed.insert(submission.clone()) {
+                if !self.landed.insert(submission.into()) {
                     self.broken(Promise::LandsOnce, at, format!("{submission} landed twice"));
                 }
             }
@@ -243,6 +181,112 @@ impl Judge {
                     );
                 }
             }
+            Fact::PowerLost { .. } | Fact::Upgraded { .. } => {}
+        }
+    }
+
+    fn newest(&self, actors: &Actors, actor: ActorIx) -> u64 {
+        self.epochs.get(&actors.place(actor)).copied().unwrap_or(0)
+    }
+
+    fn paid(
+        &mut self,
+        at: Micros,
+        actors: &Actors,
+        (actor, key): (ActorIx, &str),
+        epoch: u64,
+        microdollars: u64,
+    ) {
+        let (newest, name) = (self.newest(actors, actor), actors.name(actor));
+        if epoch < newest {
+            self.broken(
+                Promise::OneHost,
+                at,
+                format!("{key} of {name} was paid under epoch {epoch} when {newest} had been won"),
+            );
+        }
+        self.paid += microdollars;
+        let known = self.of(actor);
+        // An answer that a host stored when it had lost the partition already is one that whoever has it could not
+        // know: that host was interrupted.
+        let stored = known.causes.get(key).map(|&(_, by)| by).or(known.archived.then_some(known.epoch));
+        let answered = stored.is_some_and(|by| by >= epoch);
+        let call = known.calls.entry(key.into()).or_default();
+        // Whoever made it before has lost the partition: its call counts as interrupted.
+        call.interrupted += u32::from(call.paid > 0 && epoch > call.epoch && call.interrupted < call.paid);
+        call.epoch = epoch;
+        call.paid += 1;
+        let (paid, interrupted) = (call.paid, call.interrupted);
+        self.repeated += u64::from(paid > 1);
+        if answered {
+            self.broken(
+                Promise::PaidOnce,
+                at,
+                format!("{key} of {name} was paid again after its answer was journaled"),
+            );
+        } else if paid > 1 + interrupted {
+            self.broken(
+                Promise::PaidOnce,
+                at,
+                format!("{key} of {name} was paid {paid} times and interrupted {interrupted} times"),
+            );
+        }
+        // What was repeated is beyond what the ledger could know: each such call was in flight when its host died.
+        let most = self.budget + self.call_cost * self.repeated + self.forgotten;
+        if self.budget > 0 && self.paid > most {
+            self.broken(
+                Promise::Budget,
+                at,
+                format!(
+                    "{} microdollars were paid of {}, {} calls repeated",
+                    self.paid, self.budget, self.repeated
+                ),
+            );
+        }
+    }
+
+    /// Forgets what only a finished actor's redelivered letters could be held against. Not where the archive itself may be
+    /// lost.
+    pub fn forget(&mut self, actor: ActorIx) {
+        let known = self.of(actor);
+        (known.causes, known.passed, known.calls) = Default::default();
+    }
+
+    /// The server's power failed and what it had not synced is gone: what was told within the window before is excused, and
+    /// what comes is held against what is left.
+    pub fn power_lost(&mut self, at: Micros, loss: &Loss, actors: &Actors) {
+        let mut broken = Vec::new();
+        for (actor, known) in self.known.iter_mut().enumerate() {
+            let (last, archived) = loss.kept.get(actor).copied().unwrap_or((0, false));
+            known.archived = archived;
+            let before = known.told.len();
+            for &(sequence, told) in known.told.iter().filter(|(sequence, _)| *sequence > last) {
+                if told + loss.window < at {
+                    broken.push((actor as ActorIx, sequence, at - told));
+                }
+            }
+            known.told.retain(|(sequence, _)| *sequence <= last);
+            self.lost += (before - known.told.len()) as u64;
+            // A letter that is acknowledged now was acted on before.
+            let gone = known.causes.iter().filter(|(_, (sequence, _))| *sequence > last);
+            known.passed.extend(gone.map(|(cause, _)| cause.clone()));
+            known.causes.retain(|_, (sequence, _)| *sequence <= last);
+            known.epoch = known.causes.values().map(|(_, epoch)| *epoch).max().unwrap_or(0);
+            known.calls.values_mut().for_each(|call| call.interrupted = call.paid);
+        }
+        // Revisions of leases are given out anew.
+        self.epochs.clear();
+        self.forgotten = self.paid;
+        for (actor, sequence, age) in broken {
+            let (name, seconds) = (actors.name(actor), age / 1_000_000);
+            self.broken(
+                Promise::AcknowledgedSurvives,
+                at,
+                format!(
+                    "record {sequence} of {name} is lost, {seconds} s after it was acknowledged; the window is {} s",
+                    loss.window / 1_000_000
+                ),
+            );
         }
     }
 
@@ -254,17 +298,19 @@ impl Judge {
     }
 
     /// At the end: `holds` says whether an actor's journal, or its archive, has a record of that sequence.
-    pub fn survived(&mut self, at: Micros, holds: impl Fn(&Name, u64) -> bool) {
-        let mut lost: Vec<(Name, u64)> = Vec::new();
-        for (actor, sequences) in &self.told {
-            lost.extend(sequences.iter().filter(|&&s| !holds(actor, s)).map(|&s| (actor.clone(), s)));
-        }
-        lost.sort();
+    pub fn survived(&mut self, at: Micros, actors: &Actors, holds: impl Fn(ActorIx, u64) -> bool) {
+        let told = |(actor, known): (usize, &Known)| -> Vec<(ActorIx, u64)> {
+            let actor = actor as ActorIx;
+            let lost = known.told.iter().filter(|(sequence, _)| !holds(actor, *sequence));
+            lost.map(|(sequence, _)| (actor, *sequence)).collect()
+        };
+        let lost: Vec<(ActorIx, u64)> = self.known.iter().enumerate().flat_map(told).collect();
         for (actor, sequence) in lost {
+            let name = actors.name(actor);
             self.broken(
                 Promise::AcknowledgedSurvives,
                 at,
-                format!("record {sequence} of {actor} was acknowledged and is lost"),
+                format!("record {sequence} of {name} was acknowledged and is lost"),
             );
         }
     }
@@ -282,5 +328,10 @@ impl Judge {
     /// Submissions that landed.
     pub fn landed(&self) -> usize {
         self.landed.len()
+    }
+
+    /// Acknowledged records that were lost with the server's power.
+    pub fn lost(&self) -> u64 {
+        self.lost
     }
 }

@@ -1,5 +1,5 @@
-//! What the effects of the product's machines do in the modelled world, stage by stage. Ids of letters and calls are those that
-//! the services' hosts give them.
+//! What the effects of the product's machines do in the modelled world, stage by stage. Ids of letters and calls, and what the
+//! ledger is told, come from the services.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -12,12 +12,10 @@ use atlas_merge_coordinator as merge;
 use atlas_merge_coordinator::MergeQueue;
 use atlas_planner::{self as planner, LedgerCommand, Planner};
 use atlas_proto::letter::Letter as Written;
-use atlas_proto::{
-    BudgetRefused, Letter, Limits, MergeRequest, ModelAnswered, Reserve, Settle, Submission, Task,
-};
+use atlas_proto::{BudgetRefused, Letter, MergeRequest, ModelAnswered, Record, Submission, Task};
 
 use crate::clock::{MS, Micros, SECOND};
-use crate::judge::Fact;
+use crate::fact::Fact;
 use crate::net::{ActorIx, Addr, Body, Net, Op, Queue};
 use crate::world::{self, Check};
 
@@ -29,12 +27,12 @@ pub type End<C> = Box<dyn FnOnce(&mut Net) -> Option<C>>;
 
 /// A stage of an effect.
 pub enum Stage<C> {
-    /// Ask the server.
-    Ask(Op),
+    /// Ask the server; `None`: it was asked.
+    Ask(Option<Op>),
     /// Right after an [`Stage::Ask`] of the ledger: what its refusal means.
     Denied(Box<dyn FnOnce(String) -> C>),
     /// Ask the ledger in this process.
-    Local(LedgerCommand),
+    Local(Box<LedgerCommand>),
     /// Let time pass.
     Wait(Micros),
     /// A model call is made.
@@ -69,7 +67,29 @@ fn end<C>(command: impl FnOnce(&mut Net) -> Option<C> + 'static) -> Stage<C> {
 fn send<C>(net: &Net, to: ActorIx, letter: Written, id: String) -> Stage<C> {
     let letter = Arc::new(Letter { letter: Some(letter) });
     let queue = Queue::Inbox(net.actors.place(to));
-    Stage::Ask(Op::Send { queue, body: Body::Letter(to, letter), id: id.into() })
+    Stage::Ask(Some(Op::Send { queue, body: Body::Letter(to, letter), id: id.into() }))
+}
+
+/// Asks the ledger, wherever it is served.
+fn ledger<C>(command: LedgerCommand) -> Stage<C> {
+    Stage::Ask(Some(Op::Ledger(Box::new(command))))
+}
+
+/// A record as a process of a newer version writes it.
+pub fn written<M: Machine>(net: &Net, me: Addr, record: Arc<Record>) -> Arc<Record> {
+    match net.newer[me.process] {
+        0 => record,
+        newer => Arc::new(Record { version: M::VERSION + newer, ..Record::clone(&record) }),
+    }
+}
+
+/// A record as a process reads it: one of a version that it knows says what it says, one of a newer version stays foreign.
+pub fn readable<M: Machine>(net: &Net, me: Addr, record: &Record) -> Record {
+    let mut record = record.clone();
+    if record.version <= M::VERSION + net.newer[me.process] {
+        record.version = record.version.min(M::VERSION);
+    }
+    record
 }
 
 impl Modelled for Planner {
@@ -91,7 +111,7 @@ impl Modelled for Planner {
         effect: &planner::Effect,
     ) -> Vec<Stage<planner::Command>> {
         use planner::{Command, Effect};
-        let id = format!("{}/{key}", ActorKind::Plan);
+        let id = planner::letter_id(key);
         let mut submit = |request: MergeRequest| {
             let queue = net.actors.singleton(ActorKind::Merge);
             vec![send(net, queue, Written::MergeRequest(request), id.clone()), end(|_| None)]
@@ -108,13 +128,8 @@ impl Modelled for Planner {
             Effect::Plan => vec![end(|_| Some(Command::Plan))],
             Effect::OpenLedger { number, policy } => {
                 let number = *number;
-                let limits = Limits {
-                    budget_microdollars: policy.budget_microdollars,
-                    budget_tokens: policy.budget_tokens,
-                    deadline_unix_ms: policy.deadline_unix_ms,
-                };
                 vec![
-                    Stage::Local(LedgerCommand::Limit(limits)),
+                    Stage::Local(Box::new(LedgerCommand::Limit(planner::limits(policy)))),
                     end(move |_| Some(Command::LedgerOpened(number))),
                 ]
             }
@@ -157,10 +172,7 @@ impl Modelled for Agent {
     ) -> Vec<Stage<agent::Command>> {
         use agent::{Command, Effect};
         let settle = |settlement: &Option<agent::Settlement>| {
-            settlement.as_ref().map(|settlement| {
-                let settle = Settle { call: settlement.call.clone(), usage: Some(settlement.usage.into()) };
-                Stage::Ask(Op::Ledger(LedgerCommand::Settle(settle)))
-            })
+            settlement.as_ref().map(|settlement| ledger(LedgerCommand::Settle(settlement.message())))
         };
         match effect {
             Effect::Prepare { task } => {
@@ -177,18 +189,12 @@ impl Modelled for Agent {
             }
             Effect::CallModel(call) => {
                 let (turn, task) = (call.turn, call.task.clone());
-                let target = task.target.as_ref().map(|target| target.id.clone()).unwrap_or_default();
-                let reserve = Reserve {
-                    call: format!("{}/{turn}", task.attempt),
-                    role: task.role.clone(),
-                    target,
-                    estimate: Some(world::call_usage()),
-                };
+                let reserve = agent::reservation(&task, turn, world::call_usage());
                 let refused = move |reason| Command::Refused(BudgetRefused { turn, reason });
                 let latency = world::model(net);
                 let mut stages: Vec<_> = settle(&call.settle).into_iter().collect();
                 stages.extend([
-                    Stage::Ask(Op::Ledger(LedgerCommand::Reserve(reserve))),
+                    ledger(LedgerCommand::Reserve(reserve)),
                     Stage::Denied(Box::new(refused)),
                     Stage::Pay(world::CALL_MICRODOLLARS),
                     Stage::Wait(latency),
@@ -210,7 +216,7 @@ impl Modelled for Agent {
                 let mut stages: Vec<_> = settle(settlement).into_iter().collect();
                 let report = Written::Report(report.as_ref().clone());
                 stages.extend([
-                    send(net, planner, report, format!("{}/report", task.attempt)),
+                    send(net, planner, report, agent::report_id(&task.attempt)),
                     end(|_| Some(Command::Reported)),
                 ]);
                 stages
@@ -251,14 +257,14 @@ impl Modelled for MergeQueue {
                 let work = Op::Send {
                     queue: Queue::Certify,
                     body: Body::Check(Arc::new(check)),
-                    id: format!("certify:{id}").into(),
+                    id: merge::certification_id(id).into(),
                 };
                 let silent = Command::Silent {
                     key: key.clone(),
                     attempt: *attempt,
                     seconds: VERDICT_PATIENCE / SECOND,
                 };
-                vec![Stage::Ask(work), Stage::Wait(VERDICT_PATIENCE), end(|_| Some(silent))]
+                vec![Stage::Ask(Some(work)), Stage::Wait(VERDICT_PATIENCE), end(|_| Some(silent))]
             }
             Effect::Land { candidate, head, submissions, assembly, .. } => {
                 let (candidate, head, submissions, assembly) =
@@ -268,7 +274,7 @@ impl Modelled for MergeQueue {
                 let moved = Stage::Act(Box::new(move |net: &mut Net| {
                     let (command, landed) = net.world.land(candidate, &head, &submissions, &assembly);
                     for submission in landed {
-                        net.note(Fact::Landed { submission: submission.into() });
+                        net.note(Fact::Landed { submission: &submission });
                     }
                     Some(command)
                 }));
@@ -277,7 +283,7 @@ impl Modelled for MergeQueue {
             Effect::Report { outcome } => {
                 let planner = net.actors.singleton(ActorKind::Plan);
                 let submission = outcome.submission.clone();
-                let id = format!("outcome:{submission}");
+                let id = merge::outcome_id(&submission);
                 let letter = Written::MergeOutcome(outcome.as_ref().clone());
                 vec![send(net, planner, letter, id), end(|_| Some(Command::Reported { submission }))]
             }

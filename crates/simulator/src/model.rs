@@ -265,7 +265,13 @@ impl Model {
             Event::Expire { queue, number, delivery } => server.expire(net, queue, number, delivery),
             Event::Again { queue, number } => server.again(net, queue, number),
             Event::Forgotten { key, revision } => server.forget(key, revision),
-            Event::Asked { .. } | Event::Limits(_) | Event::Fault(_) | Event::Healed(_) => {}
+            Event::Asked { .. }
+            | Event::Limits(_)
+            | Event::Fault(_)
+            | Event::Healed(_)
+            | Event::Sync
+            | Event::Replaced(_)
+            | Event::Succeeds(_) => {}
         }
         None
     }

@@ -1,17 +1,19 @@
 //! What all parts of a simulated run share: the clock, chance, the weather on the network, names, the judge.
 
-use std::collections::HashMap;
+use std::fmt::Write as _;
 use std::io::Write;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use crate::table::Table;
 use atlas_domain::{ActorId, ActorKind, RunId};
 use atlas_planner::LedgerCommand;
 use atlas_proto::{Letter, Record};
 use sha2::{Digest as _, Sha256};
 
 use crate::clock::{Chance, Clock, MS, Micros, SECOND};
-use crate::judge::{Fact, Judge, Name};
+use crate::fact::Fact;
+use crate::judge::Judge;
 use crate::run::{Options, Sabotage};
 use crate::world::{Check, World};
 
@@ -19,6 +21,8 @@ use crate::world::{Check, World};
 pub const LEASE: Micros = 3 * SECOND;
 /// Unix time at which runs begin, milliseconds.
 const EPOCH_MS: u64 = 1_700_000_000_000;
+/// Bytes of facts that are hashed and written at once.
+const LINES: usize = 16 << 10;
 /// How long a client waits for the server's word.
 const PATIENCE: Micros = 5 * SECOND;
 /// The same for the ledger's.
@@ -134,7 +138,7 @@ pub enum Op {
     /// Move a finished actor's journal away.
     Archive(ActorIx),
     /// Ask the ledger.
-    Ledger(LedgerCommand),
+    Ledger(Box<LedgerCommand>),
 }
 
 /// The records of a journal with their sequences.
@@ -232,13 +236,19 @@ pub enum Event {
     /// Work reaches a process.
     Push { to: Addr, tenure: u32, delivered: Box<Delivered> },
     /// The ledger in a process is asked.
-    Asked { to: Addr, command: LedgerCommand, asker: Addr, cont: Cont, until: Micros },
+    Asked { to: Addr, command: Box<LedgerCommand>, asker: Addr, cont: Cont, until: Micros },
     /// News of a claim.
     Heard { to: Addr, place: Place, entry: Entry },
     /// A message was not acknowledged in time.
     Expire { queue: Queue, number: u64, delivery: u32 },
     /// A message is to be delivered again.
     Again { queue: Queue, number: u64 },
+    /// A process is replaced by one of a newer version: it ends.
+    Replaced(usize),
+    /// Its successor starts.
+    Succeeds(usize),
+    /// The server writes to disk what it has acknowledged.
+    Sync,
     /// A person changes the run's limits; for the how manieth time.
     Limits(u32),
     /// A key is forgotten that was not written since.
@@ -259,6 +269,12 @@ pub struct Weather {
     pub full_disk: u32,
     pub stale: u32,
     pub full_queue: u32,
+    /// What lies in queues is handed out in any order.
+    pub reorder: u32,
+    /// What was delivered is delivered again before its time.
+    pub redelivery: u32,
+    /// The server's machine has no power.
+    pub down: u32,
     pub slow_lean: u32,
     /// By process.
     pub cut: Vec<u32>,
@@ -270,43 +286,50 @@ pub struct Actors {
     run: RunId,
     partitions: u16,
     ids: Vec<ActorId>,
-    names: Vec<Name>,
+    names: Vec<Box<str>>,
     places: Vec<Place>,
-    known: HashMap<(ActorKind, String), ActorIx>,
-    place_names: HashMap<Place, Name>,
+    known: Table<ActorKind, Table<String, ActorIx>>,
+    singletons: Table<ActorKind, ActorIx>,
 }
 
 impl Actors {
-    fn new(run: RunId, partitions: u16) -> Self {
+    /// None yet, in a run whose agents lie in so many partitions.
+    pub fn new(run: RunId, partitions: u16) -> Self {
         Self {
             run,
             partitions,
             ids: Vec::new(),
             names: Vec::new(),
             places: Vec::new(),
-            known: HashMap::new(),
-            place_names: HashMap::new(),
+            known: Table::default(),
+            singletons: Table::default(),
         }
     }
 
     /// The number of an actor.
     pub fn of(&mut self, kind: ActorKind, id: &str) -> ActorIx {
-        if let Some(&ix) = self.known.get(&(kind, id.to_owned())) {
+        let known = self.known.entry(kind).or_default();
+        if let Some(&ix) = known.get(id) {
             return ix;
         }
         let actor = ActorId { run: self.run.clone(), kind, id: id.to_owned() };
         let ix = self.ids.len() as ActorIx;
+        known.insert(id.to_owned(), ix);
         self.names.push(format!("{kind}/{id}").into());
         self.places.push((kind, actor.partition(self.partitions)));
         self.ids.push(actor);
-        self.known.insert((kind, id.to_owned()), ix);
         ix
     }
 
     /// The one actor of a kind that the run has.
     pub fn singleton(&mut self, kind: ActorKind) -> ActorIx {
+        if let Some(&ix) = self.singletons.get(&kind) {
+            return ix;
+        }
         let id = self.run.to_string();
-        self.of(kind, &id)
+        let ix = self.of(kind, &id);
+        self.singletons.insert(kind, ix);
+        ix
     }
 
     /// How many there are of a kind.
@@ -320,26 +343,13 @@ impl Actors {
     }
 
     /// Its name in a history.
-    pub fn name(&self, actor: ActorIx) -> Name {
-        self.names[actor as usize].clone()
+    pub fn name(&self, actor: ActorIx) -> &str {
+        &self.names[actor as usize]
     }
 
     /// Its partition.
     pub fn place(&self, actor: ActorIx) -> Place {
         self.places[actor as usize]
-    }
-
-    /// The name of a partition in a history.
-    pub fn place_name(&mut self, place: Place) -> Name {
-        self.place_names.entry(place).or_insert_with(|| format!("{}.{}", place.0, place.1).into()).clone()
-    }
-
-    /// The number of an actor by its name in a history.
-    pub fn named(&self, name: &str) -> Option<ActorIx> {
-        let (kind, id) = name.split_once('/')?;
-        let kinds = [ActorKind::Plan, ActorKind::Ledger, ActorKind::Agent, ActorKind::Merge];
-        let kind = kinds.into_iter().find(|known| known.as_str() == kind)?;
-        self.known.get(&(kind, id.to_owned())).copied()
     }
 }
 
@@ -354,6 +364,10 @@ pub struct Net {
     pub options: Options,
     /// Wall clocks' errors by process, milliseconds.
     pub skew_ms: Vec<i64>,
+    /// By process: how many versions newer than this program it is.
+    pub newer: Vec<u32>,
+    /// Facts that are neither hashed nor written yet, a line each.
+    lines: String,
     digest: Sha256,
     trace: Option<Box<dyn Write>>,
     facts: u64,
@@ -371,6 +385,8 @@ impl Net {
             world: World::new(&options),
             judge: Judge::default(),
             skew_ms: vec![0; processes],
+            newer: vec![0; processes],
+            lines: String::new(),
             options,
             digest: Sha256::new(),
             trace,
@@ -380,19 +396,30 @@ impl Net {
     }
 
     /// Notes that something happened.
-    pub fn note(&mut self, fact: Fact) {
+    pub fn note(&mut self, fact: Fact<'_>) {
         self.facts += 1;
-        let line = format!("{} {fact}\n", self.clock.now());
-        self.digest.update(line.as_bytes());
+        // Writing to a String cannot fail.
+        let _ = write!(self.lines, "{} ", self.clock.now());
+        let _ = fact.write(&mut self.lines, &self.actors);
+        self.lines.push('\n');
+        if self.lines.len() > LINES {
+            self.flush();
+        }
+        self.judge.see(self.clock.now(), &fact, &self.actors);
+    }
+
+    fn flush(&mut self) {
+        self.digest.update(self.lines.as_bytes());
         if let Some(trace) = &mut self.trace {
             // A trace that cannot be written is short; the run is the same.
-            let _ = trace.write_all(line.as_bytes());
+            let _ = trace.write_all(self.lines.as_bytes());
         }
-        self.judge.see(self.clock.now(), fact);
+        self.lines.clear();
     }
 
     /// SHA-256 of the history so far, and how many facts it has.
-    pub fn history(&self) -> (String, u64) {
+    pub fn history(&mut self) -> (String, u64) {
+        self.flush();
         (hex::encode(self.digest.clone().finalize()), self.facts)
     }
 
@@ -413,10 +440,10 @@ impl Net {
     }
 
     /// What made a record: a letter by the id that its sender gave it, whatever a sabotaged host made of that, or an effect's key.
-    pub fn cause(&self, record: &Record) -> Rc<str> {
+    pub fn cause<'a>(&self, record: &'a Record) -> &'a str {
         let cause = record.cause.as_str();
         let sent = if self.sabotaged(Sabotage::IdempotencyKey) { cause.split('#').next() } else { None };
-        sent.unwrap_or(cause).into()
+        sent.unwrap_or(cause)
     }
 
     /// From one machine to another.
@@ -431,7 +458,9 @@ impl Net {
 
     /// Whether a message on the way to or from `process` is lost.
     pub fn lost(&mut self, process: usize) -> bool {
-        self.weather.cut[process] > 0 || (self.weather.loss > 0 && self.chance.hit(100))
+        self.weather.down > 0
+            || self.weather.cut[process] > 0
+            || (self.weather.loss > 0 && self.chance.hit(100))
     }
 
     /// Asks the server.

@@ -134,7 +134,7 @@ impl Process {
             },
             Event::Asked { command, asker, cont, until, .. } => {
                 if let Role::Planner(_, desk) = &mut self.role {
-                    desk.ask(net, me, command, (asker, cont), until);
+                    desk.ask(net, me, *command, (asker, cont), until);
                 }
             }
             Event::Heard { place: (kind, partition), entry, .. } => match &mut self.role {
@@ -182,7 +182,7 @@ impl Process {
                 one.sent = true;
                 let merge = net.actors.singleton(ActorKind::Merge);
                 let letter = Arc::new(Letter { letter: Some(Written::CheckReply(net.world.check(check))) });
-                let id = format!("certify:{}", check.id).into();
+                let id = atlas_merge_coordinator::certification_id(&check.id).into();
                 let queue = Queue::Inbox(net.actors.place(merge));
                 net.ask(
                     me,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io::Write;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use atlas_domain::{ActorKind, Blueprint, RunId, Target, TargetId, TargetKind};
@@ -10,8 +11,9 @@ use atlas_proto::letter::Letter as Written;
 use atlas_proto::{CheckReply, Letter, Policy, RunSpec};
 
 use crate::clock::{Chance, Micros, SECOND};
+use crate::fact::Fact;
 use crate::fault::{Fault, FaultKind, Faults, schedule};
-use crate::judge::{Fact, Promise, Violation};
+use crate::judge::{Promise, Violation};
 use crate::net::{ActorIx, Body, Event, Net, Queue};
 use crate::process::{Kind, Process};
 use crate::server::Server;
@@ -19,6 +21,41 @@ use crate::world::CALL_MICRODOLLARS;
 
 /// Events that a run may take; more is a loop.
 const MOST_EVENTS: u64 = 4_000_000_000;
+
+/// What the server does not sync before it acknowledges it syncs this often: nats-server's default.
+const SYNC_INTERVAL: Micros = 120 * SECOND;
+/// Virtual time after the last fault that a run gets which has lost records: git, the model and people know of them, and the run may need
+/// a person.
+const PATIENCE_AFTER_LOSS: Micros = 3_600 * SECOND;
+
+/// When the server writes to disk what it acknowledges (nats-server's `sync_interval`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Sync {
+    /// Before it acknowledges.
+    Always,
+    /// Every two minutes. When its machine loses its power, what was acknowledged since is lost.
+    Interval,
+}
+
+impl Sync {
+    /// Whether what is acknowledged is on disk.
+    pub fn is_always(self) -> bool {
+        self == Self::Always
+    }
+}
+
+impl FromStr for Sync {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "always" => Ok(Self::Always),
+            "interval" => Ok(Self::Interval),
+            _ => Err(format!("the server syncs `always` or at an `interval`, not `{text}`")),
+        }
+    }
+}
 
 /// A rule of the host that is broken on purpose, to see that the judge notices.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
@@ -79,6 +116,8 @@ pub struct Options {
     pub changes: u32,
     /// Processes: planners, merge coordinators, runners, verifiers.
     pub processes: (usize, usize, usize, usize),
+    /// When the server syncs.
+    pub sync: Sync,
     /// A rule to break.
     pub sabotage: Option<Sabotage>,
 }
@@ -97,6 +136,7 @@ impl Options {
             budget: 0,
             partitions: 64,
             changes: 4,
+            sync: Sync::Always,
             processes: (2, 2, if agents < 100 { 3 } else { 8 }, (agents as usize / 64).clamp(2, 64)),
             sabotage: None,
         }
@@ -177,6 +217,10 @@ pub struct Outcome {
     pub paid: u64,
     /// Dead letters.
     pub dead: usize,
+    /// Acknowledged records that went with the server's power.
+    pub lost: u64,
+    /// It was stopped from outside: what was not broken so far may still be.
+    pub stopped: bool,
     /// What the planner says of the end.
     pub end: String,
 }
@@ -188,10 +232,35 @@ struct Simulation {
     faults: Vec<Fault>,
     open_faults: usize,
     counts: Vec<(FaultKind, u32)>,
+    /// The server as its disk has it, where that is not as it acknowledged.
+    disk: Option<Server>,
 }
+
+/// Where a run is, told now and then while it goes on.
+#[derive(Debug, Clone, Copy)]
+pub struct Mark {
+    /// Events so far.
+    pub events: u64,
+    /// Virtual time so far, microseconds.
+    pub virtual_us: Micros,
+    /// Submissions that have landed, of about twice as many as there are targets.
+    pub landed: usize,
+}
+
+/// Events between two marks.
+const MARK: u64 = 1 << 16;
 
 /// Runs a whole run. The history is written to `trace`, one fact a line.
 pub fn simulate(options: &Options, trace: Option<Box<dyn Write>>) -> Outcome {
+    simulate_watched(options, trace, &mut |_| true)
+}
+
+/// The same, telling `watch` every 65,536 events where it is; false stops it.
+pub fn simulate_watched(
+    options: &Options,
+    trace: Option<Box<dyn Write>>,
+    watch: &mut dyn FnMut(Mark) -> bool,
+) -> Outcome {
     let kinds = options.kinds();
     let Ok(run) = RunId::new("simulated") else {
         // A constant that is a valid name.
@@ -206,9 +275,10 @@ pub fn simulate(options: &Options, trace: Option<Box<dyn Write>>) -> Outcome {
         faults: Vec::new(),
         open_faults: 0,
         counts: Vec::new(),
+        disk: None,
     };
     simulation.begin(options);
-    simulation.run()
+    simulation.run(watch)
 }
 
 impl Simulation {
@@ -238,6 +308,17 @@ impl Simulation {
         let spec = RunSpec { package: "N".to_owned(), targets, ..limits(options, 0) };
         let planner = net.actors.singleton(ActorKind::Plan);
         self.letter(planner, Written::RunSpec(spec), "open");
+        if !options.sync.is_always() && options.faults.0.contains(&FaultKind::PowerFailure) {
+            self.sync();
+        }
+    }
+
+    /// All that the server has acknowledged is on disk now.
+    fn sync(&mut self) {
+        self.disk = Some(self.server.clone());
+        if self.open_faults > 0 {
+            self.net.clock.plan(SYNC_INTERVAL, Event::Sync);
+        }
     }
 
     /// A person changes the limits, as the command line does: again and again until the letter is stored. An older change
@@ -261,9 +342,10 @@ impl Simulation {
         self.server.put(&mut self.net, queue, body, id.into())
     }
 
-    fn run(mut self) -> Outcome {
+    fn run(mut self, watch: &mut dyn FnMut(Mark) -> bool) -> Outcome {
         let mut events = 0_u64;
         let mut end = String::new();
+        let mut stopped = false;
         let mut last_fault = 0;
         let patience = self.net.options.patience();
         while let Some(event) = self.net.clock.advance() {
@@ -272,6 +354,13 @@ impl Simulation {
                 last_fault = self.net.clock.now();
             }
             self.happen(event);
+            if events.is_multiple_of(MARK) {
+                let (virtual_us, landed) = (self.net.clock.now(), self.net.judge.landed());
+                if !watch(Mark { events, virtual_us, landed }) {
+                    stopped = true;
+                    break;
+                }
+            }
             if events.is_multiple_of(512) {
                 if !self.net.judge.violations().is_empty() {
                     break;
@@ -282,7 +371,13 @@ impl Simulation {
                     end = reason;
                     break;
                 }
+                let lost = self.net.judge.lost() > 0;
+                let patience = if lost { PATIENCE_AFTER_LOSS } else { patience };
                 if self.net.clock.now() > last_fault + patience || events > MOST_EVENTS {
+                    if lost {
+                        "it did not end by itself after acknowledged records were lost".clone_into(&mut end);
+                        break;
+                    }
                     let (queued, first) = self.server.queued();
                     let waits: String =
                         self.processes.iter().map(|process| process.waits(&self.net)).collect();
@@ -297,9 +392,7 @@ impl Simulation {
         }
         let now = self.net.clock.now();
         let Net { judge, actors, .. } = &mut self.net;
-        judge.survived(now, |name, sequence| {
-            actors.named(name).is_some_and(|actor| self.server.holds(actor, sequence))
-        });
+        judge.survived(now, actors, |actor, sequence| self.server.holds(actor, sequence));
         let (history, facts) = self.net.history();
         let (repeated_calls, paid) = self.net.judge.repeated();
         Outcome {
@@ -315,6 +408,8 @@ impl Simulation {
             repeated_calls,
             paid,
             dead: self.server.dead().len(),
+            lost: self.net.judge.lost(),
+            stopped,
             end,
         }
     }
@@ -353,6 +448,9 @@ impl Simulation {
             }
             Event::Expire { queue, number, delivery } => server.expire(net, queue, number, delivery),
             Event::Again { queue, number } => server.again(net, queue, number),
+            Event::Sync => self.sync(),
+            Event::Replaced(who) => self.replace(who),
+            Event::Succeeds(who) => self.start(who),
             Event::Forgotten { key, revision } => server.forget(key, revision),
             Event::Limits(number) => self.change(number),
             Event::Fault(at) => self.fault(at),
@@ -379,11 +477,11 @@ impl Simulation {
             FaultKind::StaleRead => weather.stale += 1,
             FaultKind::FullQueue => weather.full_queue += 1,
             FaultKind::SlowLean => weather.slow_lean += 1,
-            FaultKind::Kill => {
-                self.processes[who].die(&mut self.net);
-                self.processes[who].life += 1;
-                self.server.disconnect(who);
-            }
+            FaultKind::Reorder => weather.reorder += 1,
+            FaultKind::Redelivery => weather.redelivery += 1,
+            FaultKind::Kill => self.kill(who),
+            FaultKind::Upgrade => self.upgrade(lasts_us, bits),
+            FaultKind::PowerFailure => self.lose_power(),
             FaultKind::Pause => self.processes[who].paused = true,
             FaultKind::ClockJump => {
                 let jump = (bits >> 8) as i64 % 3_600_000 - 1_800_000;
@@ -410,14 +508,60 @@ impl Simulation {
             FaultKind::StaleRead => weather.stale -= 1,
             FaultKind::FullQueue => weather.full_queue -= 1,
             FaultKind::SlowLean => weather.slow_lean -= 1,
-            FaultKind::Kill => {
-                if matches!(self.processes[who].role, crate::process::Role::Down) {
-                    let me = self.processes[who].start(&mut self.net, who);
-                    self.server.connect(me);
-                }
-            }
+            FaultKind::Reorder => weather.reorder -= 1,
+            FaultKind::Redelivery => weather.redelivery -= 1,
+            FaultKind::PowerFailure => weather.down -= 1,
+            FaultKind::Kill => self.start(who),
             FaultKind::Pause => self.wake(who),
-            FaultKind::ClockJump | FaultKind::Poison | FaultKind::ServerRestart => {}
+            FaultKind::ClockJump | FaultKind::Poison | FaultKind::ServerRestart | FaultKind::Upgrade => {}
+        }
+    }
+
+    fn kill(&mut self, who: usize) {
+        self.processes[who].die(&mut self.net);
+        self.processes[who].life += 1;
+        self.server.disconnect(who);
+    }
+
+    /// Starts a process, unless it lives.
+    fn start(&mut self, who: usize) {
+        if matches!(self.processes[who].role, crate::process::Role::Down) {
+            let me = self.processes[who].start(&mut self.net, who);
+            self.server.connect(me);
+        }
+    }
+
+    /// One process after the other is replaced, in any order.
+    fn upgrade(&mut self, lasts: Micros, bits: u64) {
+        let mut chance = Chance::new(bits);
+        for who in 0..self.processes.len() {
+            self.net.clock.plan(chance.range(0, lasts), Event::Replaced(who));
+        }
+    }
+
+    fn replace(&mut self, who: usize) {
+        self.kill(who);
+        self.net.newer[who] += 1;
+        let version = 1 + self.net.newer[who];
+        self.net.note(Fact::Upgraded { process: who, version });
+        let pause = self.net.chance.range(SECOND / 10, 20 * SECOND);
+        self.net.clock.plan(pause, Event::Succeeds(who));
+    }
+
+    /// The server's machine loses its power.
+    fn lose_power(&mut self) {
+        self.net.weather.down += 1;
+        let loss = match self.disk.clone() {
+            Some(disk) => Some(self.server.lose_power(&mut self.net, disk, SYNC_INTERVAL)),
+            None => {
+                self.server.restart(&mut self.net);
+                None
+            }
+        };
+        self.net.note(Fact::PowerLost { kept: self.server.sequence() });
+        if let Some(loss) = loss {
+            let Net { judge, actors, clock, .. } = &mut self.net;
+            judge.power_lost(clock.now(), &loss, actors);
         }
     }
 

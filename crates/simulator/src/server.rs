@@ -1,15 +1,16 @@
 //! A modelled nats-server, as the bus uses it: journals by compare-and-set, work queues, leases, archives, requests.
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 
+use crate::table::{Set, Table};
 use atlas_bus::Bus;
 use atlas_domain::ActorKind;
 use atlas_proto::Record;
 
-use crate::clock::{Micros, SECOND};
-use crate::judge::Fact;
+use crate::clock::{MS, Micros, SECOND};
+use crate::fact::Fact;
 use crate::net::{
     ActorIx, Addr, Body, Cont, Delivered, Entry, Event, Key, Net, Op, Place, Queue, Said, patience,
 };
@@ -27,7 +28,7 @@ pub const FORGOTTEN: Micros = 60 * SECOND;
 /// How far back message ids are known.
 pub const DUPLICATES: Micros = 120 * SECOND;
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 struct Journal {
     records: Vec<(u64, Arc<Record>)>,
     /// What was there before it was archived.
@@ -40,16 +41,25 @@ impl Journal {
     }
 }
 
-#[derive(Debug)]
+/// Where a message is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Waiting,
+    /// Delivered; until when it may stay unacknowledged.
+    Out(Micros),
+    /// Handed back, to be delivered again after a pause.
+    Back,
+}
+
+#[derive(Debug, Clone)]
 struct Message {
     id: Rc<str>,
     body: Body,
     deliveries: u32,
-    /// Until when it may stay unacknowledged; `None`: it waits.
-    until: Option<Micros>,
+    state: State,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Subscriber {
     addr: Addr,
     tenure: u32,
@@ -58,23 +68,34 @@ struct Subscriber {
     until: Micros,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 struct Line {
     messages: BTreeMap<u64, Message>,
+    /// In order of delivery; those that are not in that state, or gone, are passed over.
     waiting: VecDeque<u64>,
     out: usize,
     subscribers: Vec<Subscriber>,
     turn: usize,
 }
 
+/// What is left of what was acknowledged after the server's machine lost its power.
+pub struct Loss {
+    /// What was acknowledged so long before is on disk, microseconds.
+    pub window: Micros,
+    /// By actor: the last record that is left, and whether its journal was moved away.
+    pub kept: Vec<(u64, bool)>,
+}
+
 /// The server.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub struct Server {
     sequence: u64,
     journals: Vec<Journal>,
-    by_place: HashMap<Place, Vec<ActorIx>>,
+    by_place: Table<Place, Vec<ActorIx>>,
     lines: BTreeMap<Queue, Line>,
-    ids: HashMap<(ActorIx, Rc<str>), Micros>,
+    ids: Table<(ActorIx, Rc<str>), Micros>,
+    /// The same by time, to forget them.
+    ids_by_time: VecDeque<(Micros, (ActorIx, Rc<str>))>,
     /// Who hosts what.
     hosts: BTreeMap<Key, Entry>,
     /// As it was before the last change.
@@ -102,20 +123,45 @@ impl Server {
     /// It starts again: what is on disk is there; of what was delivered some is not known to be, for that is written a little later;
     /// ids are known of what still lies in a queue; nobody asks for anything until he asks again.
     pub fn restart(&mut self, net: &mut Net) {
-        let mut known = HashSet::new();
+        let mut known: Set<(ActorIx, Rc<str>)> = Set::default();
         for line in self.lines.values_mut() {
             line.subscribers.clear();
             for (&number, message) in line.messages.iter_mut().rev() {
                 known.insert((message.body.to(), message.id.clone()));
-                if message.until.is_some() && net.chance.hit(500) {
-                    message.until = None;
+                if matches!(message.state, State::Out(_)) && net.chance.hit(500) {
+                    message.state = State::Waiting;
                     message.deliveries -= 1;
-                    line.waiting.push_front(number);
                     line.out -= 1;
+                    line.waiting.push_front(number);
                 }
             }
         }
         self.ids.retain(|id, _| known.contains(id));
+    }
+
+    /// Its machine lost its power, and what was not on `disk` is gone.
+    /// `window`: how far back that may reach.
+    pub fn lose_power(&mut self, net: &mut Net, disk: Self, window: Micros) -> Loss {
+        let watchers = std::mem::take(&mut self.watchers);
+        *self = Self { watchers, ..disk };
+        // Clocks of what was delivered before that ran out long ago.
+        for line in self.lines.values_mut() {
+            line.out = 0;
+            for (&number, message) in line.messages.iter_mut().rev() {
+                if message.state != State::Waiting {
+                    message.state = State::Waiting;
+                    line.waiting.push_front(number);
+                }
+            }
+        }
+        self.restart(net);
+        let kept = self.journals.iter().map(|journal| (journal.last(), !journal.archive.is_empty()));
+        Loss { window, kept: kept.collect() }
+    }
+
+    /// Sequence of the last record or message stored.
+    pub fn sequence(&self) -> u64 {
+        self.sequence
     }
 
     fn journal(&mut self, actor: ActorIx) -> &mut Journal {
@@ -128,18 +174,24 @@ impl Server {
     /// A question arrives.
     pub fn arrive(&mut self, net: &mut Net, from: Addr, op: Op, cont: Cont, answered: bool, sent: Micros) {
         let given_up = sent + patience(&op);
-        if let Op::Ledger(command) = op {
-            let mut desks: Vec<Addr> = Vec::new();
-            for addr in &self.watchers {
-                if net.options.is_planner(addr.process) && net.weather.cut[addr.process] == 0 {
-                    desks.push(*addr);
-                }
+        if net.weather.down > 0 {
+            if !matches!(cont.what, crate::net::What::Nothing) {
+                let wait = given_up.saturating_sub(net.clock.now());
+                net.clock.plan(wait, Event::Tell { to: from, cont, said: Said::Unknown });
             }
-            if !answered || desks.is_empty() {
+            return;
+        }
+        if let Op::Ledger(command) = op {
+            let (options, cut) = (&net.options, &net.weather.cut);
+            let serves = |addr: &&Addr| options.is_planner(addr.process) && cut[addr.process] == 0;
+            let desks = self.watchers.iter().filter(serves).count() as u64;
+            let chosen = if answered && desks > 0 { net.chance.range(0, desks) as usize } else { usize::MAX };
+            let (options, cut) = (&net.options, &net.weather.cut);
+            let serves = |addr: &&Addr| options.is_planner(addr.process) && cut[addr.process] == 0;
+            let Some(&to) = self.watchers.iter().filter(serves).nth(chosen) else {
                 let wait = given_up.saturating_sub(net.clock.now());
                 return net.clock.plan(wait, Event::Tell { to: from, cont, said: Said::Unknown });
-            }
-            let to = desks[net.chance.range(0, desks.len() as u64) as usize];
+            };
             let after = net.latency();
             // Whoever asks gives up by itself: the process that was asked may die, or stand still. What comes second finds that
             // the effect waits for something else.
@@ -209,8 +261,9 @@ impl Server {
             Op::Nak { queue, number, pause } => {
                 if let Some(line) = self.lines.get_mut(&queue)
                     && let Some(message) = line.messages.get_mut(&number)
-                    && message.until.take().is_some()
+                    && matches!(message.state, State::Out(_))
                 {
+                    message.state = State::Back;
                     line.out -= 1;
                     net.clock.plan(pause, Event::Again { queue, number });
                 }
@@ -219,8 +272,8 @@ impl Server {
             Op::Alive { queue, number } => {
                 let until = net.clock.now() + WORK_WAIT;
                 let message = self.lines.get_mut(&queue).and_then(|line| line.messages.get_mut(&number));
-                if let Some(deadline) = message.and_then(|message| message.until.as_mut()) {
-                    *deadline = until;
+                if let Some(message) = message.filter(|message| matches!(message.state, State::Out(_))) {
+                    message.state = State::Out(until);
                 }
                 Said::Stored(0)
             }
@@ -246,7 +299,7 @@ impl Server {
                 if net.weather.full_disk > 0 {
                     return Said::Unknown;
                 }
-                self.archive(actor);
+                self.archive(net, actor);
                 Said::Stored(0)
             }
             Op::Ledger(_) => Said::Unknown,
@@ -277,12 +330,12 @@ impl Server {
         if born {
             self.by_place.entry(net.actors.place(actor)).or_default().push(actor);
         }
-        let (actor, cause) = (net.actors.name(actor), net.cause(&record));
+        let cause = net.cause(&record);
         net.note(Fact::Stored { actor, sequence: next, cause, epoch: record.epoch });
         Said::Stored(next)
     }
 
-    fn archive(&mut self, actor: ActorIx) {
+    fn archive(&mut self, net: &mut Net, actor: ActorIx) {
         let next = self.sequence + 1;
         let journal = self.journal(actor);
         if let Some((_, last)) = journal.records.last()
@@ -292,6 +345,10 @@ impl Server {
             journal.archive = std::mem::take(&mut journal.records);
             journal.records = vec![(next, closing)];
             self.sequence = next;
+            net.note(Fact::Archived { actor });
+            if net.options.sync.is_always() {
+                net.judge.forget(actor);
+            }
         }
     }
 
@@ -301,15 +358,22 @@ impl Server {
         }
         let now = net.clock.now();
         let named = (body.to(), id.clone());
+        while let Some((at, old)) = self.ids_by_time.pop_front_if(|(at, _)| *at + DUPLICATES <= now) {
+            // Not where a server that has forgotten an id has taken it again since.
+            if self.ids.get(&old) == Some(&at) {
+                self.ids.remove(&old);
+            }
+        }
         // To be sent again does not make an id younger.
-        if self.ids.get(&named).is_some_and(|at| now < at + DUPLICATES) {
+        if self.ids.contains_key(&named) {
             return Said::Stored(0);
         }
-        self.ids.insert(named, now);
+        self.ids.insert(named.clone(), now);
+        self.ids_by_time.push_back((now, named));
         self.sequence += 1;
         let number = self.sequence;
         let line = self.lines.entry(queue).or_default();
-        line.messages.insert(number, Message { id, body, deliveries: 0, until: None });
+        line.messages.insert(number, Message { id, body, deliveries: 0, state: State::Waiting });
         line.waiting.push_back(number);
         self.deliver(net, queue);
         Said::Stored(number)
@@ -325,10 +389,7 @@ impl Server {
         if let Some(line) = self.lines.get_mut(&queue)
             && let Some(message) = line.messages.remove(&number)
         {
-            match message.until {
-                Some(_) => line.out -= 1,
-                None => line.waiting.retain(|waiting| *waiting != number),
-            }
+            line.out -= usize::from(matches!(message.state, State::Out(_)));
         }
     }
 
@@ -338,8 +399,12 @@ impl Server {
         let now = net.clock.now();
         line.subscribers.retain(|subscriber| subscriber.until > now);
         while line.out < MAX_PENDING && line.subscribers.iter().any(|subscriber| subscriber.slots > 0) {
-            let Some(number) = line.waiting.pop_front() else { return };
+            let at = if net.weather.reorder > 0 { net.chance.range(0, line.waiting.len() as u64) } else { 0 };
+            let Some(number) = line.waiting.swap_remove_front(at as usize) else { return };
             let Some(message) = line.messages.get_mut(&number) else { continue };
+            if message.state != State::Waiting {
+                continue;
+            }
             line.turn += 1;
             while line.subscribers[line.turn % line.subscribers.len()].slots == 0 {
                 line.turn += 1;
@@ -347,9 +412,12 @@ impl Server {
             let at = line.turn % line.subscribers.len();
             let subscriber = &mut line.subscribers[at];
             subscriber.slots = subscriber.slots.saturating_sub(usize::from(queue == Queue::Certify));
-            let wait = if queue == Queue::Certify { WORK_WAIT } else { LETTER_WAIT };
+            let mut wait = if queue == Queue::Certify { WORK_WAIT } else { LETTER_WAIT };
+            if net.weather.redelivery > 0 && net.chance.hit(300) {
+                wait = net.chance.range(MS, 2 * SECOND);
+            }
             message.deliveries += 1;
-            message.until = Some(net.clock.now() + wait);
+            message.state = State::Out(net.clock.now() + wait);
             line.out += 1;
             let delivery = message.deliveries;
             net.clock.plan(wait, Event::Expire { queue, number, delivery });
@@ -374,11 +442,14 @@ impl Server {
     pub fn expire(&mut self, net: &mut Net, queue: Queue, number: u64, delivery: u32) {
         let Some(line) = self.lines.get_mut(&queue) else { return };
         let Some(message) = line.messages.get_mut(&number) else { return };
-        let Some(until) = message.until.filter(|_| message.deliveries == delivery) else { return };
+        let State::Out(until) = message.state else { return };
+        if message.deliveries != delivery {
+            return;
+        }
         if until > net.clock.now() {
             return net.clock.plan(until - net.clock.now(), Event::Expire { queue, number, delivery });
         }
-        message.until = None;
+        message.state = State::Waiting;
         line.out -= 1;
         line.waiting.push_front(number);
         self.deliver(net, queue);
@@ -387,9 +458,10 @@ impl Server {
     /// A message that was handed back is to be delivered again.
     pub fn again(&mut self, net: &mut Net, queue: Queue, number: u64) {
         if let Some(line) = self.lines.get_mut(&queue)
-            && line.messages.get(&number).is_some_and(|message| message.until.is_none())
-            && !line.waiting.contains(&number)
+            && let Some(message) = line.messages.get_mut(&number)
+            && message.state == State::Back
         {
+            message.state = State::Waiting;
             line.waiting.push_front(number);
             self.deliver(net, queue);
         }
@@ -416,7 +488,6 @@ impl Server {
         }
         if let Key::Claim(place) = key {
             if names.is_some() {
-                let place = net.actors.place_name(place);
                 net.note(Fact::Won { place, epoch: revision, process });
             }
             for to in self.watchers.clone() {

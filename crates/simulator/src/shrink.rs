@@ -2,10 +2,16 @@
 
 use std::collections::BTreeSet;
 
-use crate::run::{Options, Outcome, simulate};
+use crate::run::{Mark, Options, Outcome, simulate_watched};
 
-/// The smallest failing run that was found from `options`, which fails, and what came of it. At most `tries` runs.
-pub fn shrink(options: &Options, outcome: Outcome, tries: u32) -> (Options, Outcome) {
+/// The smallest failing run that was found from `options`, which fails, and what came of it. At most `tries` runs, and none after
+/// `watch` has said false.
+pub fn shrink(
+    options: &Options,
+    outcome: Outcome,
+    tries: u32,
+    watch: &mut dyn FnMut(Mark) -> bool,
+) -> (Options, Outcome) {
     let numbers: BTreeSet<usize> = options.scheduled().into_iter().map(|(number, _)| number).collect();
     let mut best = (Options { only: Some(numbers), ..options.clone() }, outcome);
     let mut left = tries;
@@ -14,7 +20,10 @@ pub fn shrink(options: &Options, outcome: Outcome, tries: u32) -> (Options, Outc
             return false;
         }
         left -= 1;
-        let outcome = simulate(&candidate, None);
+        let outcome = simulate_watched(&candidate, None, watch);
+        if outcome.stopped {
+            left = 0;
+        }
         let fails = outcome.violations.iter().any(|v| v.promise == best.1.violations[0].promise);
         if fails {
             *best = (candidate, outcome);

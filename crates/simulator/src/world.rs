@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use atlas_agent_runner::command::RunTools;
+use atlas_domain::Usage;
 use atlas_library::layout;
 use atlas_merge_coordinator::{Assembly, Command, Footprint};
 use atlas_proto::{
     AgentPrepared, AnswerBlock, AnswerStop, Automated, BaseFile, CheckReply, DeclarationFacts, Diagnostic,
-    MergeRequest, ModelAnswered, Outcome, Severity, Task, ToolCall, ToolResult, ToolsAnswered, Usage,
-    answer_block,
+    MergeRequest, ModelAnswered, Outcome, Severity, Task, ToolCall, ToolResult, ToolsAnswered, answer_block,
 };
 use serde_json::{Value, json};
 
@@ -301,7 +301,7 @@ pub fn answer(task: &Task, turn: u32, turns: u32) -> ModelAnswered {
     ModelAnswered {
         turn,
         blocks: vec![AnswerBlock { block: Some(answer_block::Block::Call(call)) }],
-        usage: Some(call_usage()),
+        usage: Some(call_usage().into()),
         model: "modelled-1".to_owned(),
         stop: AnswerStop::ToolUse.into(),
     }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use atlas_domain::Usage;
 use atlas_llm::Message;
 use atlas_proto::{
-    AgentPrepared, Automated, BudgetRefused, ModelAnswered, ModelFailed, Report, Task, ToolResult,
-    ToolsAnswered,
+    AgentPrepared, Automated, BudgetRefused, ModelAnswered, ModelFailed, Report, Reserve, Settle, Task,
+    ToolResult, ToolsAnswered,
 };
 use serde_json::Value;
 
@@ -20,6 +20,30 @@ pub struct Settlement {
     pub call: String,
     /// What it used; zero when it was not billed.
     pub usage: Usage,
+}
+
+impl Settlement {
+    /// As the ledger is told it.
+    pub fn message(&self) -> Settle {
+        Settle { call: self.call.clone(), usage: Some(self.usage.into()) }
+    }
+}
+
+/// The ledger's key of a model call.
+pub fn call_id(attempt: &str, turn: u32) -> String {
+    format!("{attempt}/{turn}")
+}
+
+/// What the ledger is asked before a call.
+pub fn reservation(task: &Task, turn: u32, estimate: Usage) -> Reserve {
+    let target = task.target.as_ref().map(|target| target.id.clone()).unwrap_or_default();
+    let call = call_id(&task.attempt, turn);
+    Reserve { call, role: task.role.clone(), target, estimate: Some(estimate.into()) }
+}
+
+/// The id of the letter that reports an attempt's end.
+pub fn report_id(attempt: &str) -> String {
+    format!("{attempt}/report")
 }
 
 /// A tool call of an answer.

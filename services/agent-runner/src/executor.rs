@@ -17,7 +17,7 @@ use atlas_telemetry::trace;
 use parking_lot::Mutex;
 use tracing::Instrument as _;
 
-use crate::command::{CallModel, Command, Effect, RunTools, Settlement};
+use crate::command::{CallModel, Command, Effect, RunTools, Settlement, call_id, report_id};
 use crate::machine::Agent;
 use crate::metrics::AgentMetrics;
 use crate::money::{self, LedgerUnavailable};
@@ -103,13 +103,13 @@ impl AgentExecutor {
             tools: tool::specs(&setup.tools),
             max_output_tokens: setup.max_output_tokens,
         };
-        let id = format!("{}/{turn}", task.attempt);
+        let id = call_id(&task.attempt, turn);
         let failed = |error: &ModelError| Command::Failed(ModelFailed { turn, reason: error.to_string() });
         let estimate = match self.models.estimate(&question) {
             Ok(estimate) => estimate,
             Err(error) => return Ok(Some(failed(&error))),
         };
-        if let Err(reason) = money::reserve(&self.bus, task, &id, estimate).await.map_err(unavailable)? {
+        if let Err(reason) = money::reserve(&self.bus, task, turn, estimate).await.map_err(unavailable)? {
             return Ok(Some(Command::Refused(BudgetRefused { turn, reason })));
         }
         if !scope.holds() {
@@ -163,7 +163,7 @@ impl AgentExecutor {
         self.settle(&task.run, settle).await?;
         let report = Report { traceparent: scope.traceparent.clone(), ..report };
         let planner = ActorId::singleton(&scope.actor.run, ActorKind::Plan);
-        let id = format!("{}/report", task.attempt);
+        let id = report_id(&task.attempt);
         let letter = Letter { letter: Some(Written::Report(report)) };
         self.bus.send(&planner, letter, &id).await.map_err(|error| later(PAUSE, &error))?;
         Ok(Some(Command::Reported))

@@ -20,7 +20,7 @@ use atlas_proto::agent_event::Event;
 use atlas_proto::report::Result as Outcome;
 use atlas_proto::{AgentEvent, AgentFinished, AgentPrepared, Report, Task};
 
-use crate::command::{Call, CallModel, Command, Effect, RunTools, Settlement};
+use crate::command::{Call, CallModel, Command, Effect, RunTools, Settlement, call_id};
 use crate::conversation::Conversation;
 use crate::draft::Draft;
 
@@ -225,7 +225,7 @@ impl Agent {
                 self.outcome = Some(Outcome::OutOfBudget(refused.reason.clone()))
             }
             Event::ModelFailed(failed) => {
-                let call = format!("{}/{}", self.id.id, failed.turn);
+                let call = call_id(&self.id.id, failed.turn);
                 self.unsettled = Some(Settlement { call, usage: Usage::default() });
                 self.outcome = Some(Outcome::Failed(failed.reason.clone()));
             }

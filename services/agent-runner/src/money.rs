@@ -6,9 +6,9 @@ use atlas_bus::{Bus, RequestError};
 use atlas_domain::Usage;
 use atlas_proto::ledger_reply::Reply;
 use atlas_proto::ledger_request::Request;
-use atlas_proto::{LedgerReply, LedgerRequest, Reserve, Settle, Task};
+use atlas_proto::{LedgerReply, LedgerRequest, Task};
 
-use crate::command::Settlement;
+use crate::command::{Settlement, reservation};
 
 /// How long the ledger may take: it writes to disk before it answers.
 const DEADLINE: Duration = Duration::from_secs(15);
@@ -22,20 +22,19 @@ pub struct LedgerUnavailable {
     cause: RequestError,
 }
 
-/// Reserves `estimate` for `call`. Reserving the same call again is granted again and costs nothing.
+/// Reserves `estimate` for the call of a turn. Reserving the same call again is granted again and costs nothing.
 ///
 /// # Errors
 /// [`LedgerUnavailable`]. The inner error is the ledger's refusal, in its words.
 pub async fn reserve(
     bus: &Bus,
     task: &Task,
-    call: &str,
+    turn: u32,
     estimate: Usage,
 ) -> Result<Result<(), String>, LedgerUnavailable> {
-    let target = task.target.as_ref().map(|t| t.id.clone()).unwrap_or_default();
-    let reserve =
-        Reserve { call: call.to_owned(), role: task.role.clone(), target, estimate: Some(estimate.into()) };
-    let reply = ask(bus, &task.run, Request::Reserve(reserve), &format!("reserve {call}")).await?;
+    let reserve = reservation(task, turn, estimate);
+    let attempted = format!("reserve {}", reserve.call);
+    let reply = ask(bus, &task.run, Request::Reserve(reserve), &attempted).await?;
     Ok(match reply.reply {
         Some(Reply::Refused(why)) => Err(why),
         _ => Ok(()),
@@ -47,8 +46,9 @@ pub async fn reserve(
 /// # Errors
 /// [`LedgerUnavailable`].
 pub async fn settle(bus: &Bus, run: &str, settlement: &Settlement) -> Result<(), LedgerUnavailable> {
-    let settle = Settle { call: settlement.call.clone(), usage: Some(settlement.usage.into()) };
-    ask(bus, run, Request::Settle(settle), &format!("settle {}", settlement.call)).await.map(drop)
+    ask(bus, run, Request::Settle(settlement.message()), &format!("settle {}", settlement.call))
+        .await
+        .map(drop)
 }
 
 async fn ask(

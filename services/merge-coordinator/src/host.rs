@@ -45,6 +45,16 @@ pub(crate) struct MergeExecutor {
     pub stored: Mutex<BTreeSet<String>>,
 }
 
+/// The id of the letter that tells the planner what became of a submission.
+pub fn outcome_id(submission: &str) -> String {
+    format!("outcome:{submission}")
+}
+
+/// The id under which a check lies in the verifier's queue. That of its verdict is the same.
+pub fn certification_id(check: &str) -> String {
+    format!("certify:{check}")
+}
+
 /// A certification as the machine asks for it.
 struct Question {
     id: String,
@@ -134,9 +144,8 @@ impl Executor<MergeQueue> for MergeExecutor {
                         Ok(landed) => landed,
                         Err(cause) => return Ok(Some(Command::Stale { candidate, cause })),
                     };
-                    for commit in trees {
-                        self.publish(commit).await?;
-                    }
+                    futures::future::try_join_all(trees.into_iter().map(|commit| self.publish(commit)))
+                        .await?;
                     Ok(Some(Command::Landed { candidate, commits }))
                 };
                 land.instrument(span).await
@@ -146,7 +155,7 @@ impl Executor<MergeQueue> for MergeExecutor {
                 let submission = outcome.submission.clone();
                 let letter = Letter { letter: Some(Written::MergeOutcome(outcome.as_ref().clone())) };
                 self.bus
-                    .send(&planner, letter, &format!("outcome:{submission}"))
+                    .send(&planner, letter, &outcome_id(&submission))
                     .await
                     .map_err(|error| retry(error.to_string()))?;
                 Ok(Some(Command::Reported { submission }))
@@ -232,7 +241,7 @@ impl MergeExecutor {
             reply_to: ActorId::singleton(&self.run, ActorKind::Merge).to_string(),
             ..CheckRequest::default()
         };
-        let id = format!("certify:{}", request.id);
+        let id = certification_id(&request.id);
         self.bus
             .send_work(&self.run, CERTIFY, &request, &id)
             .await
@@ -256,15 +265,15 @@ impl MergeExecutor {
         futures::stream::iter(unknown).map(store).buffer_unordered(STORED_AT_ONCE).try_collect().await
     }
 
-    /// Puts a commit where agents read it: its files, then its manifest.
+    /// Puts a commit where agents read it: its files and its manifest. Nobody reads either before the landing is told.
     async fn publish(&self, commit: String) -> Result<(), EffectError> {
         let of = commit.clone();
         let manifest = self.blocking(move |trees| {
             Ok::<_, RepositoryError>((trees.repository.tree(&of)?, trees.repository.manifest(&of)?))
         });
         let (tree, manifest) = manifest.await?.map_err(|error| git(&error))?;
-        self.store(tree).await?;
-        self.bus.put_manifest(&manifest).await.map_err(|error| retry(error.to_string()))
+        let told = async { self.bus.put_manifest(&manifest).await.map_err(|error| retry(error.to_string())) };
+        tokio::try_join!(self.store(tree), told).map(drop)
     }
 
     async fn blocking<T: Send + 'static>(

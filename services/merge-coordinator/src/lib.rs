@@ -14,6 +14,7 @@ mod service;
 mod tree;
 
 pub use export::{ExportError, Exported, export};
+pub use host::{certification_id, outcome_id};
 pub use machine::{
     Assembly, Candidate, Check, Command, Effect, Footprint, Frozen, Incident, Lapsed, MergeQueue, Policy,
     ReceiptCounts, RecentLanding, Registry, SKELETON, Sources, Standing, Totals, View,

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use atlas_domain::Target;
-use atlas_proto::{HumanReply, MergeOutcome, Policy, Report, RunSpec, Task};
+use atlas_domain::{ActorKind, Target};
+use atlas_proto::{HumanReply, Limits, MergeOutcome, Policy, Report, RunSpec, Task};
 
 use crate::landing::MergeOrder;
 
@@ -88,4 +88,19 @@ pub enum Effect {
     },
     /// Send an approved submission to the merge queue.
     Merge(MergeOrder),
+}
+
+/// The id of the letter that an effect sends. Its key names the effect once in the run's life, so the receiver knows a letter
+/// that comes again.
+pub fn letter_id(key: &str) -> String {
+    format!("{}/{key}", ActorKind::Plan)
+}
+
+/// What the ledger is told of a policy.
+pub fn limits(policy: &Policy) -> Limits {
+    Limits {
+        budget_microdollars: policy.budget_microdollars,
+        budget_tokens: policy.budget_tokens,
+        deadline_unix_ms: policy.deadline_unix_ms,
+    }
 }

@@ -10,14 +10,14 @@ use atlas_domain::{ActorId, ActorKind, Blueprint, RunId, Target};
 use atlas_library::layout;
 use atlas_proto::letter::Letter as Written;
 use atlas_proto::{
-    FileChange, Letter, Limits, MergeOutcome, MergeRequest, Refused, RunSpec, Submission, Task, merge_outcome,
+    FileChange, Letter, MergeOutcome, MergeRequest, Refused, RunSpec, Submission, Task, merge_outcome,
 };
 use atlas_telemetry::trace;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::watch;
 use tracing::Instrument as _;
 
-use crate::command::{Command, Effect};
+use crate::command::{Command, Effect, letter_id, limits};
 use crate::ledger_service::{LedgerHandle, unix_ms};
 use crate::machine::Planner;
 use crate::role::Role;
@@ -53,12 +53,7 @@ impl Executor<Planner> for PlannerExecutor {
         match effect {
             Effect::Plan => Ok(Some(Command::Plan)),
             Effect::OpenLedger { number, policy } => {
-                let limits = Limits {
-                    budget_microdollars: policy.budget_microdollars,
-                    budget_tokens: policy.budget_tokens,
-                    deadline_unix_ms: policy.deadline_unix_ms,
-                };
-                self.ledger.limit(limits).await.map_err(retry)?;
+                self.ledger.limit(limits(&policy)).await.map_err(retry)?;
                 Ok(Some(Command::LedgerOpened(number)))
             }
             Effect::WatchBudget => {
@@ -149,9 +144,7 @@ impl PlannerExecutor {
     }
 
     async fn send(&self, to: &ActorId, letter: Letter, key: &str) -> Result<Option<Command>, EffectError> {
-        // The key names the effect once in the run's life, so the receiver knows a letter that comes again.
-        let id = format!("{}/{key}", ActorKind::Plan);
-        self.bus.send(to, letter, &id).await.map_err(|error| retry(error.to_string()))?;
+        self.bus.send(to, letter, &letter_id(key)).await.map_err(|error| retry(error.to_string()))?;
         Ok(None)
     }
 

@@ -96,8 +96,8 @@ impl Layout {
 }
 
 impl Planner {
-    /// The effects that bring things into the library.
-    pub(crate) fn landing_effects(&self, spec: &Arc<RunSpec>, effects: &mut Vec<(String, Effect)>) {
+    /// The effects that bring the planner's own files into the library.
+    pub(crate) fn layout_effects(&self, spec: &Arc<RunSpec>, effects: &mut Vec<(String, Effect)>) {
         for layout in self.layouts.iter().filter(|layout| layout.is_pending()) {
             let id = layout.id();
             let effect = match layout.parent {
@@ -108,10 +108,14 @@ impl Planner {
             };
             effects.push((format!("layout/{id}"), effect));
         }
-        for &ix in &self.merging {
-            if let Some(order) = self.merge_order(ix) {
-                effects.push((format!("merge/{}", order.submission.id), Effect::Merge(order)));
-            }
+    }
+
+    /// The effect that brings a target's approved submission into the library.
+    pub(crate) fn merge_effect(&self, ix: TargetIx, effects: &mut Vec<(String, Effect)>) {
+        if self.merging.contains(&ix)
+            && let Some(order) = self.merge_order(ix)
+        {
+            effects.push((format!("merge/{}", order.submission.id), Effect::Merge(order)));
         }
     }
 

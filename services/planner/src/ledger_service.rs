@@ -1,23 +1,20 @@
 //! The ledger on the bus: one writer, every grant and settlement in the journal before it is answered.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use atlas_actor::Machine as _;
 use atlas_bus::{AppendError, Asked, Bus, ServeLimit};
 use atlas_domain::{ActorId, ActorKind, RunId, Usage};
 use atlas_proto::ledger_reply::Reply;
 use atlas_proto::ledger_request::Request;
-use atlas_proto::{LedgerEvent, LedgerReply, LedgerRequest, Limits, Record};
-use prost::Message as _;
+use atlas_proto::{LedgerReply, LedgerRequest, Limits};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::ledger::{Command, Ledger, Refusal, Undo};
+use crate::desk::{BATCH, Desk, Question};
+use crate::ledger::{Command, Refusal};
 
-/// Questions that one record may answer.
-const BATCH: usize = 256;
 /// Requests under way at once: one per agent, and every agent of the largest run may ask.
 const CONCURRENT: usize = 32_768;
 /// How long a reservation waits for calls under way to be settled below what they promised.
@@ -25,15 +22,15 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Pause after the bus failed.
 const PAUSE: Duration = Duration::from_millis(200);
 
-struct Question {
-    command: Command,
+/// Who waits for an answer.
+struct Asker {
     answer: oneshot::Sender<LedgerReply>,
     /// Until when a reservation may wait for promises to be settled.
     until: Instant,
 }
 
 enum Letter {
-    Question(Question),
+    Question(Question<Asker>),
     Revoke(String),
 }
 
@@ -84,7 +81,10 @@ impl LedgerHandle {
     async fn ask(&self, command: Command, until: Instant) -> Result<LedgerReply, String> {
         let (answer, answered) = oneshot::channel();
         let gone = || "the ledger is shutting down".to_owned();
-        self.letters.send(Letter::Question(Question { command, answer, until })).await.map_err(|_| gone())?;
+        self.letters
+            .send(Letter::Question(Question { command, asker: Asker { answer, until } }))
+            .await
+            .map_err(|_| gone())?;
         answered.await.map_err(|_| gone())
     }
 }
@@ -100,10 +100,7 @@ pub(crate) async fn start(
     let writer = Writer {
         bus: bus.clone(),
         actor: ActorId::singleton(run, ActorKind::Ledger),
-        ledger: Ledger::default(),
-        sequence: 0,
-        current: false,
-        revoked: HashSet::new(),
+        desk: Desk::default(),
         publish,
     };
     tokio::spawn(writer.run(mailbox, shutdown.clone()));
@@ -134,20 +131,15 @@ pub(crate) async fn start(
 struct Writer {
     bus: Bus,
     actor: ActorId,
-    /// As the journal has it up to `sequence`; another process may have written since.
-    ledger: Ledger,
-    sequence: u64,
-    /// False before the journal has been read, and after an append that was refused or whose outcome is unknown.
-    current: bool,
-    revoked: HashSet<String>,
+    desk: Desk,
     publish: watch::Sender<Account>,
 }
 
 impl Writer {
     async fn run(mut self, mut mailbox: mpsc::Receiver<Letter>, shutdown: CancellationToken) {
-        let mut waiting: Vec<Question> = Vec::new();
+        let mut waiting: Vec<Question<Asker>> = Vec::new();
         loop {
-            let soonest = waiting.iter().map(|question| question.until).min();
+            let soonest = waiting.iter().map(|question| question.asker.until).min();
             let letter = tokio::select! {
                 () = shutdown.cancelled() => return,
                 letter = mailbox.recv() => match letter {
@@ -161,7 +153,7 @@ impl Writer {
             while let Some(letter) = next {
                 match letter {
                     Letter::Question(question) => questions.push(question),
-                    Letter::Revoke(attempt) => drop(self.revoked.insert(attempt)),
+                    Letter::Revoke(attempt) => self.desk.revoke(attempt),
                 }
                 next = if questions.len() < BATCH { mailbox.try_recv().ok() } else { None };
             }
@@ -175,127 +167,64 @@ impl Writer {
     }
 
     /// Answers all questions with one record; gives back those that wait on.
-    async fn answer(&mut self, questions: Vec<Question>) -> Vec<Question> {
+    async fn answer(&mut self, mut questions: Vec<Question<Asker>>) -> Vec<Question<Asker>> {
         loop {
-            if !self.current
+            if !self.desk.is_current()
                 && let Err(error) = self.catch_up().await
             {
                 tracing::warn!(%error, "the ledger's journal cannot be read; trying again");
                 tokio::time::sleep(PAUSE).await;
                 continue;
             }
-            let now_ms = unix_ms();
-            let (mut events, mut undos) = (Vec::<LedgerEvent>::new(), Vec::<Undo>::new());
-            let mut replies: Vec<Option<Reply>> = Vec::new();
-            let mut refused = None;
-            // Settlements first: they make room.
-            let mut order: Vec<usize> = (0..questions.len()).collect();
-            order.sort_by_key(|&at| matches!(questions[at].command, Command::Reserve(_)));
-            replies.resize(questions.len(), None);
-            for at in order {
-                let question = &questions[at];
-                let refusal = match &question.command {
-                    Command::Reserve(reserve) => {
-                        self.void(&reserve.call).or_else(|| self.ledger.refusal(reserve, now_ms))
-                    }
-                    _ => None,
-                };
-                replies[at] = match refusal {
-                    Some(refusal) if refusal.may_pass && Instant::now() < question.until => None,
-                    Some(refusal) => {
-                        let reason = refusal.reason.clone();
-                        if refusal.ends_run {
-                            refused = Some(refusal);
+            let batch = self.desk.decide(questions, unix_ms(), |asker| Instant::now() < asker.until);
+            if let Some(record) = &batch.record {
+                let appended = self.bus.append(&self.actor, record, self.desk.last()).await;
+                match appended {
+                    Ok(sequence) => self.desk.stored(sequence),
+                    Err(error) => {
+                        tracing::warn!(%error, "the ledger's journal was not written; reading on in it");
+                        // After a conflict there is something to read; else the bus needs time.
+                        let conflict = matches!(error, AppendError::Conflict { .. });
+                        questions = self.desk.not_stored(batch, conflict);
+                        if !conflict {
+                            tokio::time::sleep(PAUSE).await;
                         }
-                        Some(Reply::Refused(reason))
+                        continue;
                     }
-                    None => {
-                        for event in self.ledger.decide(question.command.clone(), now_ms) {
-                            undos.extend(self.ledger.foresee(&event));
-                            events.push(event);
-                        }
-                        Some(Reply::Granted(true))
-                    }
-                };
-            }
-            if !events.is_empty()
-                && let Err(error) = self.append(&events, now_ms).await
-            {
-                tracing::warn!(%error, "the ledger's journal was not written; reading on in it");
-                undos.into_iter().rev().for_each(|undo| self.ledger.undo(undo));
-                self.current = false;
-                // After a conflict there is something to read; else the bus needs time.
-                if !matches!(error, AppendError::Conflict { .. }) {
-                    tokio::time::sleep(PAUSE).await;
                 }
-                continue;
             }
-            let limited = events
-                .iter()
-                .any(|event| matches!(event.event, Some(atlas_proto::ledger_event::Event::Limits(_))));
+            let refused =
+                batch.answers.iter().rev().find_map(|(_, refusal)| refusal.clone().filter(|r| r.ends_run));
             self.publish.send_modify(|account| {
-                account.by_role.clone_from(self.ledger.by_role());
-                if limited {
+                account.by_role.clone_from(self.desk.ledger().by_role());
+                if batch.limits {
                     account.refused = None;
                 }
                 if refused.is_some() {
                     account.refused = refused;
                 }
             });
-            let mut still = Vec::new();
-            for (question, reply) in questions.into_iter().zip(replies) {
-                match reply {
-                    // The asker may have gone; the journal holds what it was granted, and it will ask again.
-                    Some(reply) => drop(question.answer.send(LedgerReply { reply: Some(reply) })),
-                    None => still.push(question),
-                }
+            for (question, refusal) in batch.answers {
+                let reply = refusal.map_or(Reply::Granted(true), |refusal| Reply::Refused(refusal.reason));
+                // The asker may have gone; the journal holds what it was granted, and it will ask again.
+                drop(question.asker.answer.send(LedgerReply { reply: Some(reply) }));
             }
-            return still;
+            return batch.waiting;
         }
-    }
-
-    fn void(&self, call: &str) -> Option<Refusal> {
-        let attempt = call.rsplit_once('/').map_or(call, |(attempt, _)| attempt);
-        self.revoked.contains(attempt).then(|| Refusal {
-            kind: "void",
-            reason: "the attempt's work is not needed any more".to_owned(),
-            may_pass: false,
-            ends_run: false,
-        })
     }
 
     /// Reads what has been written since: another planner's process keeps the same ledger.
     async fn catch_up(&mut self) -> Result<(), String> {
-        let written = self.bus.records_after(&self.actor, self.sequence).await;
-        for (sequence, record) in written.map_err(|e| e.to_string())? {
-            if record.version > Ledger::VERSION {
-                return Err(format!(
-                    "{} was written by a newer program (version {})",
-                    self.actor, record.version
-                ));
+        loop {
+            let written = self.bus.records_after(&self.actor, self.desk.last()).await;
+            for (sequence, record) in written.map_err(|error| error.to_string())? {
+                self.desk.read(sequence, &record)?;
             }
-            let events = record.events.iter().map(|bytes| LedgerEvent::decode(bytes.as_slice()));
-            let events = events.collect::<Result<Vec<_>, _>>();
-            for event in events.map_err(|e| format!("record {sequence} does not parse: {e}"))? {
-                self.ledger.apply(&event, record.time_ms);
+            if self.desk.caught_up() {
+                break;
             }
-            self.sequence = sequence;
         }
-        self.current = true;
-        self.publish.send_modify(|account| account.by_role.clone_from(self.ledger.by_role()));
-        Ok(())
-    }
-
-    async fn append(&mut self, events: &[LedgerEvent], now_ms: u64) -> Result<(), AppendError> {
-        let record = Record {
-            version: Ledger::VERSION,
-            cause: format!("batch/{}", self.sequence),
-            time_ms: now_ms,
-            epoch: 0, // two writers are told apart by the sequence alone
-            traceparent: String::new(),
-            events: events.iter().map(prost::Message::encode_to_vec).collect(),
-        };
-        self.sequence = self.bus.append(&self.actor, &record, self.sequence).await?;
+        self.publish.send_modify(|account| account.by_role.clone_from(self.desk.ledger().by_role()));
         Ok(())
     }
 }

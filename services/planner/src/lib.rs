@@ -6,6 +6,7 @@
 
 mod agreement;
 mod command;
+pub mod desk;
 mod extraction;
 mod host;
 mod landing;
@@ -26,9 +27,9 @@ mod track;
 mod triage;
 mod work;
 
-pub use command::{Command, Effect};
+pub use command::{Command, Effect, letter_id, limits};
 pub use landing::{MergeOrder, refuted_name};
-pub use ledger::{Command as LedgerCommand, Ledger, Refusal, Undo as LedgerUndo};
+pub use ledger::{Command as LedgerCommand, Ledger, Refusal};
 pub use machine::Planner;
 pub use role::Role;
 pub use service::{Error, Options, STATUS, run};

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
-use atlas_actor::Machine;
+use atlas_actor::{Machine, Part};
 use atlas_domain::{ActorId, ActorKind, Blueprint, RunId, Standing, Target, TargetIx, TargetState, Usage};
 use atlas_proto::planner_event::Event as Kind;
 use atlas_proto::{
@@ -67,6 +67,8 @@ pub struct Planner {
     pub(crate) initial: Arc<Vec<Target>>,
     pub(crate) layouts: Vec<Layout>,
     pub(crate) running: BTreeMap<String, Running>,
+    /// Of these, those at pieces of the book; those at targets are in their tracks.
+    pub(crate) readers: BTreeSet<String>,
     pub(crate) head: String,
     pub(crate) head_sequence: u64,
     pub(crate) landings: u64,
@@ -84,6 +86,16 @@ pub struct Planner {
     pub(crate) entries: Vec<Arc<TargetStatus>>,
     pub(crate) tally: Tally,
     dirty: BTreeSet<TargetIx>,
+    /// See [`Machine::stirred`].
+    stirred: BTreeSet<TargetIx>,
+}
+
+/// The part of the run as a whole: limits, layouts, planning, attempts at pieces of the book. Each target is a part too.
+const RUN: Part = 0;
+
+fn part_of(ix: TargetIx) -> Part {
+    // There are fewer targets than u32::MAX: their indices are of that type.
+    ix.index() as Part + 1
 }
 
 impl Machine for Planner {
@@ -110,6 +122,7 @@ impl Machine for Planner {
             initial: Arc::default(),
             layouts: Vec::new(),
             running: BTreeMap::new(),
+            readers: BTreeSet::new(),
             head: String::new(),
             head_sequence: 0,
             landings: 0,
@@ -126,6 +139,7 @@ impl Machine for Planner {
             entries: Vec::new(),
             tally: Tally::default(),
             dirty: BTreeSet::new(),
+            stirred: BTreeSet::new(),
         }
     }
 
@@ -204,11 +218,33 @@ impl Machine for Planner {
     }
 
     fn effects(&self) -> Vec<(String, Effect)> {
-        let Some(spec) = &self.spec else { return Vec::new() };
-        let mut effects = Vec::new();
-        if self.fault.is_some() {
-            return effects;
+        let mut effects = self.run_effects();
+        for (ix, _) in self.blueprint.targets() {
+            self.target_effects(ix, &mut effects);
         }
+        effects
+    }
+
+    fn stirred(&mut self) -> Vec<(Part, Vec<(String, Effect)>)> {
+        let targets = std::mem::take(&mut self.stirred).into_iter().map(|ix| {
+            let mut effects = Vec::new();
+            self.target_effects(ix, &mut effects);
+            (part_of(ix), effects)
+        });
+        std::iter::once((RUN, self.run_effects())).chain(targets).collect()
+    }
+
+    /// Never: a reply or higher limits may make a run go on at any time, and its journal is one of a run's few.
+    fn is_finished(&self) -> bool {
+        false
+    }
+}
+
+impl Planner {
+    /// What the run as a whole waits for.
+    fn run_effects(&self) -> Vec<(String, Effect)> {
+        let mut effects = Vec::new();
+        let Some(spec) = self.spec.as_ref().filter(|_| self.fault.is_none()) else { return effects };
         if self.ledger_policy < self.policy_number {
             let number = self.policy_number;
             effects.push((
@@ -225,27 +261,34 @@ impl Machine for Planner {
         if let Some(targets) = &self.unwritten {
             effects.push(("targets".to_owned(), Effect::WriteTargets(targets.clone())));
         }
-        for (attempt, running) in &self.running {
-            // Sent also when its work is void by now: an agent that never heard of it could not report its end.
-            effects.push((format!("start/{attempt}"), Effect::Start(running.task.clone())));
-            if self.is_void(running) {
-                effects.push((format!("revoke/{attempt}"), Effect::Revoke { attempt: attempt.clone() }));
-            }
-        }
-        self.landing_effects(spec, &mut effects);
+        self.attempt_effects(&self.readers, &mut effects);
+        self.layout_effects(spec, &mut effects);
         if self.plan_is_due() {
             effects.push((format!("plan/{}", self.plans), Effect::Plan));
         }
         effects
     }
 
-    /// Never: a reply or higher limits may make a run go on at any time, and its journal is one of a run's few.
-    fn is_finished(&self) -> bool {
-        false
+    /// What a target waits for.
+    fn target_effects(&self, ix: TargetIx, effects: &mut Vec<(String, Effect)>) {
+        if self.fault.is_some() {
+            return;
+        }
+        self.attempt_effects(&self.track(ix).running, effects);
+        self.merge_effect(ix, effects);
     }
-}
 
-impl Planner {
+    fn attempt_effects(&self, attempts: &BTreeSet<String>, effects: &mut Vec<(String, Effect)>) {
+        for attempt in attempts {
+            let Some(running) = self.running.get(attempt) else { continue };
+            // Sent also when its work is void by now: an agent that never heard of it could not report its end.
+            effects.push((format!("start/{attempt}"), Effect::Start(running.task.clone())));
+            if self.is_void(running) {
+                effects.push((format!("revoke/{attempt}"), Effect::Revoke { attempt: attempt.clone() }));
+            }
+        }
+    }
+
     /// The commit that new attempts start from: the newest known.
     pub fn head(&self) -> &str {
         &self.head
@@ -289,6 +332,8 @@ impl Planner {
     pub(crate) fn fail(&mut self, reason: String, exit_code: u8) {
         self.say(&reason);
         self.fault = Some(Fault { reason, exit_code });
+        // Nobody waits for anything any more.
+        self.stirred.extend(self.blueprint.targets().map(|(ix, _)| ix));
     }
 
     fn decide_report(&self, report: Report, now_ms: u64) -> Vec<Kind> {
@@ -348,6 +393,7 @@ impl Planner {
 
     fn refresh(&mut self) {
         for ix in std::mem::take(&mut self.dirty) {
+            self.stirred.insert(ix);
             self.refresh_work(ix);
             let before = self.entries.get(ix.index()).map(|entry| entry.state);
             self.refresh_entry(ix);

@@ -9,6 +9,9 @@ use crate::machine::{Planner, Running, Subject};
 use crate::role::Role;
 use crate::track::Stage;
 
+/// Decisions that one plan may take; the next plan takes more. A record is one message, and messages have a largest size.
+const DECISIONS: usize = 1_024;
+
 impl Planner {
     /// True until there is something to plan with: targets, a place for them in the library, a ledger.
     pub(crate) fn is_starting(&self) -> bool {
@@ -41,14 +44,18 @@ impl Planner {
                 let package = self.spec.as_ref().map(|spec| spec.package.as_str()).unwrap_or_default();
                 return vec![Kind::Extracted(extraction.result(package))];
             }
-            return extraction.starts(self.free_agents()).into_iter().map(Kind::Started).collect();
+            return extraction
+                .starts(self.free_agents().min(DECISIONS))
+                .into_iter()
+                .map(Kind::Started)
+                .collect();
         }
         let mut events: Vec<Kind> = Vec::new();
-        for &ix in &self.to_escalate {
+        for &ix in self.to_escalate.iter().take(DECISIONS) {
             let target = self.blueprint.target(ix).id.to_string();
             events.push(Kind::Escalated(Escalated { target, question: self.standing_question(ix) }));
         }
-        for &(ix, work) in self.ready.values().take(self.free_agents()) {
+        for &(ix, work) in self.ready.values().take(self.free_agents().min(DECISIONS)) {
             let role = self.role_for(ix, work);
             let target = self.blueprint.target(ix).id.as_str();
             let number = self.track(ix).numbers[role.index()] + 1;
@@ -97,6 +104,7 @@ impl Planner {
                 let Some(extraction) = &mut self.extraction else { return };
                 let Some((chunk, task)) = extraction.started(started, run.as_str(), &policy) else { return };
                 let task = Arc::new(task);
+                self.readers.insert(started.attempt.clone());
                 Running { role, number: started.number, subject: Subject::Chunk(chunk), task, revision: 0 }
             }
         };

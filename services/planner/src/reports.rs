@@ -18,6 +18,7 @@ impl Planner {
         *self.usage.entry(running.role).or_default() += usage;
         match running.subject {
             Subject::Chunk(chunk) => {
+                self.readers.remove(&report.attempt);
                 let line = self.extraction.as_mut().and_then(|extraction| extraction.reported(chunk, report));
                 if let Some(line) = line {
                     self.say(&line);

@@ -9,8 +9,7 @@ impl<M: Modelled> Host<M> {
         live.effects.clear();
         live.ended.clear();
         for key in std::mem::take(&mut live.paid) {
-            let actor = net.actors.name(actor);
-            net.note(Fact::Interrupted { actor, key });
+            net.note(Fact::Interrupted { actor, key: &key });
         }
     }
 
@@ -32,9 +31,7 @@ impl<M: Modelled> Host<M> {
         let Some(live) = seat.lives.get_mut(&actor).filter(|live| live.number == number) else { return };
         let stages = M::stages(net, me, actor, &key, &effect).into();
         live.effects.insert(key.clone(), Running { ticket: 0, effect, stages });
-        let place = net.actors.place_name(Self::place(partition));
-        let name = net.actors.name(actor);
-        net.note(Fact::Begun { actor: name, place, key: key.clone(), epoch, process: me.process });
+        net.note(Fact::Begun { actor, key: &key, epoch, process: me.process });
         self.advance(net, me, partition, (actor, number), key);
     }
 
@@ -64,7 +61,11 @@ impl<M: Modelled> Host<M> {
         let cont = Cont { partition, tenure, what: What::Stage(actor, number, key.clone(), running.ticket) };
         match running.stages.front_mut() {
             None | Some(Stage::Never) => {}
-            Some(Stage::Ask(op)) => net.ask(me, op.clone(), cont),
+            Some(Stage::Ask(op)) => {
+                if let Some(op) = op.take() {
+                    net.ask(me, op, cont);
+                }
+            }
             Some(Stage::Local(command)) => {
                 let until = net.clock.now() + SECOND;
                 let event =
@@ -77,8 +78,7 @@ impl<M: Modelled> Host<M> {
                 let microdollars = *microdollars;
                 live.paid.insert(key.clone());
                 running.stages.pop_front();
-                let (name, place) = (net.actors.name(actor), net.actors.place_name(Self::place(partition)));
-                net.note(Fact::Paid { actor: name, place, key: key.clone(), epoch, microdollars });
+                net.note(Fact::Paid { actor, key: &key, epoch, microdollars });
                 self.advance(net, me, partition, of, key);
             }
             Some(Stage::End(end)) => {

@@ -295,7 +295,7 @@ impl<M: Modelled> Host<M> {
         let tenure = self.seats[usize::from(partition)].tenure;
         for (actor, records) in journals {
             let id = net.actors.id(actor).id.clone();
-            let found = self.fold(net, actor, &records);
+            let found = self.fold(net, me, actor, &records);
             let seat = &mut self.seats[usize::from(partition)];
             if let Some(journaled) = seat.roster.activated(&id, found, records.len() as u32) {
                 self.wake(net, me, partition, actor, journaled);

@@ -18,8 +18,8 @@ use atlas_bus::{Term, Vigil};
 use atlas_proto::Record;
 
 use crate::clock::{MS, Micros, SECOND};
-use crate::judge::Fact;
-use crate::machines::{Modelled, Stage};
+use crate::fact::Fact;
+use crate::machines::{Modelled, Stage, readable, written};
 use crate::net::{
     ActorIx, Addr, Body, Cont, Delivered, Entry, Key, LEASE, Net, Op, Place, Queue, Said, Verify, What,
 };
@@ -176,8 +176,7 @@ impl<M: Modelled> Host<M> {
         let seat = &mut self.seats[usize::from(partition)];
         for (actor, live) in std::mem::take(&mut seat.lives) {
             for key in live.paid {
-                let actor = net.actors.name(actor);
-                net.note(Fact::Interrupted { actor, key });
+                net.note(Fact::Interrupted { actor, key: &key });
             }
         }
         seat.roster = Roster::default();
@@ -208,11 +207,17 @@ impl<M: Modelled> Host<M> {
         }
     }
 
-    fn fold(&self, net: &Net, actor: ActorIx, records: &[(u64, Arc<Record>)]) -> Option<Journaled<M>> {
+    fn fold(
+        &self,
+        net: &Net,
+        me: Addr,
+        actor: ActorIx,
+        records: &[(u64, Arc<Record>)],
+    ) -> Option<Journaled<M>> {
         let id = net.actors.id(actor);
         let mut journaled = Journaled::new(id);
         for (sequence, record) in records {
-            journaled.fold(id, *sequence, Record::clone(record)).ok()?;
+            journaled.fold(id, *sequence, readable::<M>(net, me, record)).ok()?;
         }
         Some(journaled)
     }
@@ -283,7 +288,7 @@ impl<M: Modelled> Host<M> {
             return self.push(net, me, tenure, delivered);
         }
         let found = match said {
-            Said::Records(records) => match self.fold(net, actor, &records) {
+            Said::Records(records) => match self.fold(net, me, actor, &records) {
                 Some(journaled) => Found::Journal(Box::new(journaled)),
                 None => Found::Unreadable,
             },
@@ -310,11 +315,10 @@ impl<M: Modelled> Host<M> {
         delivered: &Delivered,
         passed: bool,
     ) {
-        let (actor, letter) = (net.actors.name(actor), delivered.id.clone());
         if passed {
-            net.note(Fact::Passed { actor: actor.clone(), letter: letter.clone() });
+            net.note(Fact::Passed { actor, letter: &delivered.id });
         }
-        net.note(Fact::Acknowledged { actor, letter });
+        net.note(Fact::Acknowledged { actor, letter: &delivered.id });
         let cont = self.cont(partition, What::Nothing);
         net.ask(me, Op::Ack { queue: delivered.queue, number: delivered.number }, cont);
     }

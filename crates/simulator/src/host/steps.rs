@@ -51,8 +51,7 @@ impl<M: Modelled> Host<M> {
             && matches!(step, Step::Ack | Step::Bury { .. })
             && let Some(delivered) = &live.letter
         {
-            let (actor, letter) = (net.actors.name(actor), delivered.id.clone());
-            net.note(Fact::Passed { actor, letter });
+            net.note(Fact::Passed { actor, letter: &delivered.id });
         }
         if letter
             && matches!(step, Step::Append { .. })
@@ -90,6 +89,7 @@ impl<M: Modelled> Host<M> {
                 self.turn(net, me, partition, actor);
             }
             Step::Append { record, after } => {
+                let record = written::<M>(net, me, record);
                 live.append = Some((Append::default(), record.clone(), after, net.clock.now()));
                 self.append(net, me, partition, actor, record, after);
             }
@@ -194,7 +194,7 @@ impl<M: Modelled> Host<M> {
             let given = match next {
                 Next::Stored(sequence) => {
                     live.paid.remove(record.cause.as_str());
-                    let (actor, cause) = (net.actors.name(actor), net.cause(&record));
+                    let cause = net.cause(&record);
                     net.note(Fact::Told { actor, sequence, cause });
                     Given::Stored(sequence)
                 }
@@ -210,7 +210,7 @@ impl<M: Modelled> Host<M> {
         }
         match said {
             Said::Records(records) => {
-                let given = match self.fold(net, actor, &records) {
+                let given = match self.fold(net, me, actor, &records) {
                     Some(journaled) => Given::Loaded(Box::new(journaled)),
                     None => Given::Unreadable("the journal is not this program's".to_owned()),
                 };

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::ending::list;
 use super::{Agent, Phase};
-use crate::command::{Call, Settlement};
+use crate::command::{Call, Settlement, call_id};
 use crate::tool::Request;
 use crate::verdict;
 
@@ -21,7 +21,7 @@ impl Agent {
     pub(super) fn answered(&mut self, answer: &ModelAnswered) {
         let usage = Usage::from(answer.usage.unwrap_or_default());
         self.usage += usage;
-        self.unsettled = Some(Settlement { call: format!("{}/{}", self.id.id, answer.turn), usage });
+        self.unsettled = Some(Settlement { call: call_id(&self.id.id, answer.turn), usage });
         self.model.clone_from(&answer.model);
         let mut content = Vec::with_capacity(answer.blocks.len());
         let mut calls = Vec::new();

@@ -26,7 +26,7 @@ impl MergeQueue {
             }
             Command::Request(request) => {
                 let id = submission_of(&request);
-                let known = id.is_empty() || self.waiting.contains_key(id) || self.ended.contains(id);
+                let known = id.is_empty() || self.waiting.contains_key(id) || self.ended.contains_key(id);
                 if known {
                     return None;
                 }

@@ -176,7 +176,9 @@ impl MergeQueue {
         for candidate in self.candidates.values() {
             if matches!(self.fate(candidate), Fate::Accepted) {
                 let members = candidate.submissions.iter().filter_map(|id| self.waiting.get(id));
-                proven.extend(members.map(|arrival| (*arrival, candidate.base_index)));
+                let news =
+                    members.filter(|arrival| self.entries.get(*arrival).is_some_and(|e| e.proven.is_none()));
+                proven.extend(news.map(|arrival| (*arrival, candidate.base_index)));
             }
         }
         for (arrival, index) in proven {
@@ -208,9 +210,9 @@ impl MergeQueue {
                 Some(merge_outcome::Result::Landed(landed)) => landed.declarations.as_slice(),
                 _ => &[],
             };
-            Arc::make_mut(&mut self.registry).land(&entry.request, facts);
+            self.registry.land(&entry.request, facts);
             let named = facts.iter().map(|facts| (name_hash(&facts.name), Arc::from(facts.module.as_str())));
-            Arc::make_mut(&mut self.known).extend(named);
+            self.known.extend(named);
             self.recent.push_back(Landing {
                 index: self.landings,
                 submission: outcome.submission.clone(),
@@ -226,9 +228,12 @@ impl MergeQueue {
             self.view.landed(outcome, &entry, time_ms);
             self.end(outcome);
         }
-        for (_, older) in self.entries.range_mut(..newest) {
-            if !Self::commutes(older, &whole) {
-                older.overtaken += 1;
+        let older = self.entries.iter().take_while(|(arrival, _)| **arrival < newest);
+        let overtaken: Vec<u64> =
+            older.filter(|(_, entry)| !Self::commutes(entry, &whole)).map(|(arrival, _)| *arrival).collect();
+        for arrival in overtaken {
+            if let Some(entry) = self.entries.get_mut(&arrival) {
+                entry.overtaken += 1;
             }
         }
         self.tidy();
@@ -261,7 +266,7 @@ impl MergeQueue {
     }
 
     fn end(&mut self, outcome: &MergeOutcome) {
-        Arc::make_mut(&mut self.ended).insert(outcome.submission.clone());
+        self.ended.insert(outcome.submission.clone(), ());
         self.unreported.insert(outcome.submission.clone(), Arc::new(outcome.clone()));
     }
 

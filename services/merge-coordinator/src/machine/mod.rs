@@ -15,6 +15,7 @@ mod policy;
 mod receipts;
 mod registry;
 mod renewal;
+mod shared;
 mod verdict;
 mod view;
 
@@ -32,6 +33,7 @@ pub use incident::Incident;
 pub use policy::Policy;
 pub use registry::{Frozen, Registry};
 pub use renewal::{Lapsed, ReceiptCounts};
+use shared::Shared;
 pub(crate) use verdict::name_hash;
 pub use view::{RecentLanding, View};
 
@@ -139,12 +141,12 @@ pub struct MergeQueue {
     landings: u64,
     recent: VecDeque<Landing>,
     /// Waiting, by arrival.
-    entries: BTreeMap<u64, Entry>,
+    entries: Shared<u64, Entry>,
     arrivals: u64,
     /// Arrival of each that waits.
-    waiting: BTreeMap<String, u64>,
+    waiting: Shared<String, u64>,
     /// All that have landed or been refused.
-    ended: Arc<BTreeSet<String>>,
+    ended: Shared<String, ()>,
     unreported: BTreeMap<String, Arc<MergeOutcome>>,
     candidates: BTreeMap<u64, Candidate>,
     last_candidate: u64,
@@ -153,9 +155,9 @@ pub struct MergeQueue {
     window: Window,
     /// Landings for which every prefix of good submissions is certified, not only the longest: lately some broke together.
     caution: u32,
-    registry: Arc<Registry>,
+    registry: Registry,
     /// All landed declarations that were reported.
-    known: Arc<verdict::Known>,
+    known: verdict::Known,
     /// Where the receipt of each landed module is, by module: SHA-256 of its file.
     receipts: Arc<BTreeMap<String, String>>,
     incidents: BTreeMap<String, Incident>,
@@ -178,10 +180,10 @@ impl Machine for MergeQueue {
             head: String::new(),
             landings: 0,
             recent: VecDeque::new(),
-            entries: BTreeMap::new(),
+            entries: Shared::default(),
             arrivals: 0,
-            waiting: BTreeMap::new(),
-            ended: Arc::default(),
+            waiting: Shared::default(),
+            ended: Shared::default(),
             unreported: BTreeMap::new(),
             candidates: BTreeMap::new(),
             last_candidate: 0,
@@ -189,8 +191,8 @@ impl Machine for MergeQueue {
             chosen: None,
             window: Window { singles: 1, prefixes: 1, min: 1, max: 1 },
             caution: 0,
-            registry: Arc::default(),
-            known: Arc::default(),
+            registry: Registry::default(),
+            known: Shared::default(),
             receipts: Arc::default(),
             incidents: BTreeMap::new(),
             renewals: renewal::Renewals::default(),

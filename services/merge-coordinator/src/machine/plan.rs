@@ -58,34 +58,53 @@ impl MergeQueue {
 
     /// The first submission that is to be refused: its own verdict, alone on a head, is final.
     fn refusal(&self) -> Option<Event> {
-        let never_laid_out = self.head.is_empty() && self.ended.contains(SKELETON);
-        for entry in self.entries.values() {
-            let reason = match entry.id() {
-                SKELETON if !self.head.is_empty() => "the library has been laid out already",
-                id if id != SKELETON && never_laid_out => {
-                    "the library could not be laid out: its skeleton was refused"
-                }
-                _ => "",
-            };
-            if !reason.is_empty() {
-                return Some(self.refuse(entry, "policy", reason.to_owned(), Vec::new(), &self.head));
+        let failed = self.failed();
+        if let Some((arrival, reason)) = self.misplaced()
+            && failed.is_none_or(|(other, _)| arrival <= other)
+        {
+            let entry = self.entries.get(&arrival)?;
+            return Some(self.refuse(entry, "policy", reason.to_owned(), Vec::new(), &self.head));
+        }
+        let (arrival, single) = failed?;
+        let entry = self.entries.get(&arrival)?;
+        match self.fate(single) {
+            Fate::Blocked { kind, reason } => {
+                Some(self.refuse(entry, kind, reason.to_owned(), Vec::new(), &single.base))
             }
-            let singles = self.candidates.values().rev().filter(|candidate| candidate.is_single(entry.id()));
-            for single in singles {
-                match self.fate(single) {
-                    Fate::Blocked { kind, reason } => {
-                        return Some(self.refuse(entry, kind, reason.to_owned(), Vec::new(), &single.base));
-                    }
-                    Fate::Failed(verdict) => {
-                        let reason = self.with_company(entry, single, &verdict.kind, &verdict.reason);
-                        let diagnostics = verdict.diagnostics.clone();
-                        return Some(self.refuse(entry, &verdict.kind, reason, diagnostics, &single.base));
-                    }
-                    Fate::Open | Fate::Accepted => {}
-                }
+            Fate::Failed(verdict) => {
+                let reason = self.with_company(entry, single, &verdict.kind, &verdict.reason);
+                let diagnostics = verdict.diagnostics.clone();
+                Some(self.refuse(entry, &verdict.kind, reason, diagnostics, &single.base))
+            }
+            Fate::Open | Fate::Accepted => None,
+        }
+    }
+
+    /// The first submission that has no place in the library as it is, by arrival, and why.
+    fn misplaced(&self) -> Option<(u64, &'static str)> {
+        let skeleton = self.waiting.get(SKELETON).copied();
+        if !self.head.is_empty() {
+            return Some((skeleton?, "the library has been laid out already"));
+        }
+        if !self.ended.contains_key(SKELETON) {
+            return None;
+        }
+        let first = self.entries.keys().copied().find(|arrival| Some(*arrival) != skeleton)?;
+        Some((first, "the library could not be laid out: its skeleton was refused"))
+    }
+
+    /// The first submission, by arrival, that is refused alone, with the newest candidate that says so.
+    fn failed(&self) -> Option<(u64, &Candidate)> {
+        let mut first: Option<(u64, &Candidate)> = None;
+        for candidate in self.candidates.values().rev() {
+            let [single] = &candidate.submissions[..] else { continue };
+            let Some(&arrival) = self.waiting.get(single) else { continue };
+            let refused = matches!(self.fate(candidate), Fate::Failed(_) | Fate::Blocked { .. });
+            if refused && first.is_none_or(|(earlier, _)| arrival < earlier) {
+                first = Some((arrival, candidate));
             }
         }
-        None
+        first
     }
 
     /// What to say of a submission that was good alone and is not any more.
@@ -145,7 +164,8 @@ impl MergeQueue {
         let Standing::Assembled(assembly) = &candidate.standing else { return None };
         let newest = remaining.iter().filter_map(|id| self.waiting.get(*id)).max()?;
         let mut until = None;
-        for (_, older) in self.entries.range(..newest) {
+        for older in self.entries.iter().take_while(|(arrival, _)| *arrival < newest).map(|(_, entry)| entry)
+        {
             if remaining.contains(&older.id()) || Self::commutes(older, &assembly.footprint) {
                 continue;
             }

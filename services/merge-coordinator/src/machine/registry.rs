@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use atlas_proto::{DeclarationFacts, Expectation, MergeRequest};
 
+use super::shared::Shared;
 use super::verdict::name_hash;
 
 /// A landed declaration of a target.
@@ -32,7 +33,9 @@ pub struct Frozen {
 /// Frozen statements by declaration.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Registry {
-    frozen: BTreeMap<String, Frozen>,
+    frozen: Shared<String, Frozen>,
+    /// Declarations by module: what a candidate must keep is asked of its modules alone.
+    modules: Shared<String, BTreeSet<String>>,
 }
 
 impl Registry {
@@ -53,7 +56,7 @@ impl Registry {
         let (unfrozen, reopened) = (named(|r| &r.unfreeze), named(|r| &r.reopen));
         let gone: BTreeSet<&str> = requests.iter().flat_map(|request| refuted(request)).collect();
         let mut expected: BTreeMap<&str, Expectation> = BTreeMap::new();
-        for (name, frozen) in self.frozen.iter().filter(|(_, frozen)| check.contains(&frozen.module)) {
+        for (name, frozen) in self.declared_in(check) {
             let mut expectation = frozen.expectation(name);
             if unfrozen.contains(name.as_str()) {
                 expectation.statement_hash.clear();
@@ -79,11 +82,8 @@ impl Registry {
         let own = || requests.iter().flat_map(|request| &request.expectations);
         let gone: BTreeSet<&str> = requests.iter().flat_map(|request| refuted(request)).collect();
         let settled: BTreeSet<&str> = own().map(|own| own.declaration.as_str()).collect();
-        let before = self.frozen.iter().filter(|(name, frozen)| {
-            frozen.may_sorry
-                && reads.contains(&frozen.module)
-                && !settled.contains(name.as_str())
-                && !gone.contains(name.as_str())
+        let before = self.declared_in(reads).filter(|(name, frozen)| {
+            frozen.may_sorry && !settled.contains(name.as_str()) && !gone.contains(name.as_str())
         });
         let reopened = requests.iter().flat_map(|request| &request.reopen);
         let with = own().filter(|own| own.may_sorry).map(|own| &own.declaration);
@@ -138,7 +138,9 @@ impl Registry {
             })
             .collect();
         for name in refuted(request) {
-            self.frozen.remove(name);
+            if let Some(frozen) = self.frozen.remove(name) {
+                self.leave(&frozen.module, name);
+            }
         }
         for own in filled {
             let found = facts.iter().find(|facts| facts.name == own.declaration);
@@ -155,6 +157,7 @@ impl Registry {
                 (Some(facts), false) => facts.negation_hash.clone(),
                 (None, false) => before.map(|b| b.negation_hash.clone()).unwrap_or_default(),
             };
+            self.enter(&own.declaration, &module);
             self.frozen.insert(
                 own.declaration.clone(),
                 Frozen {
@@ -170,7 +173,8 @@ impl Registry {
                 },
             );
         }
-        for facts in facts {
+        for facts in facts.iter().filter(|facts| self.frozen.contains_key(&facts.name)).collect::<Vec<_>>() {
+            self.enter(&facts.name, &facts.module);
             let Some(frozen) = self.frozen.get_mut(&facts.name) else { continue };
             frozen.module.clone_from(&facts.module);
             frozen.may_sorry = is_open(facts);
@@ -180,6 +184,33 @@ impl Registry {
                 frozen.statement_hash.clone_from(&facts.statement_hash);
                 frozen.negation_hash.clone_from(&facts.negation_hash);
             }
+        }
+    }
+
+    /// Frozen declarations of some modules.
+    fn declared_in<'a>(
+        &'a self,
+        modules: &BTreeSet<String>,
+    ) -> impl Iterator<Item = (&'a String, &'a Frozen)> {
+        let names = modules.iter().filter_map(|module| self.modules.get(module)).flatten();
+        names.filter_map(|name| Some((name, self.frozen.get(name)?)))
+    }
+
+    /// The declaration lies in this module, wherever it lay before.
+    fn enter(&mut self, name: &str, module: &str) {
+        let before = self.frozen.get(name).map(|frozen| frozen.module.clone());
+        if let Some(before) = before.filter(|before| before != module) {
+            self.leave(&before, name);
+        }
+        match self.modules.get_mut(module) {
+            Some(names) => drop(names.insert(name.to_owned())),
+            None => drop(self.modules.insert(module.to_owned(), BTreeSet::from([name.to_owned()]))),
+        }
+    }
+
+    fn leave(&mut self, module: &str, name: &str) {
+        if let Some(names) = self.modules.get_mut(module) {
+            names.remove(name);
         }
     }
 

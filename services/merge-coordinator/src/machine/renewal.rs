@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::answer::check_key;
 use super::policy::Told;
+use super::shared::Shared;
 use super::{
     ATTEMPTS, Candidate, Check, Effect, Footprint, MergeQueue, Standing, check_id, receipts, verdict,
 };
@@ -87,7 +88,7 @@ pub(super) struct Renewals {
     /// Counts policies, surveys and questions, so that no effect's key comes twice.
     serial: u64,
     /// Every module of `main`, with its receipt if it was certified with one.
-    held: Arc<BTreeMap<String, Option<Arc<Receipt>>>>,
+    held: Shared<String, Option<Arc<Receipt>>>,
     /// Those whose receipt is not enough any more.
     stale: Arc<BTreeSet<String>>,
     questions: BTreeMap<String, Question>,
@@ -149,7 +150,7 @@ impl Renewals {
 
     /// A landing concerned these modules; those in `check` are on `main` now, each with its receipt or without one.
     pub fn land(&mut self, concerned: &Footprint, mut certified: BTreeMap<String, Arc<Receipt>>) {
-        let held = Arc::make_mut(&mut self.held);
+        let held = &mut self.held;
         for module in concerned.writes.iter().chain(&concerned.check) {
             held.remove(module);
             self.questions.remove(module);
@@ -253,10 +254,10 @@ impl MergeQueue {
             _ => None,
         });
         self.checks.retain(|key, _| Some(key) == landing.as_ref());
-        for entry in self.entries.values_mut() {
+        self.entries.for_each_mut(|entry| {
             entry.proven = None;
             entry.suspect = false;
-        }
+        });
     }
 
     pub(super) fn surveyed(
@@ -408,7 +409,7 @@ impl MergeQueue {
         let certified =
             question.check.verdict.map(|verdict| receipts::certified(&verdict)).unwrap_or_default();
         if let Some(receipt) = certified.get(module) {
-            Arc::make_mut(&mut self.renewals.held).insert(module.clone(), Some(receipt.clone()));
+            self.renewals.held.insert(module.clone(), Some(receipt.clone()));
             Arc::make_mut(&mut self.receipts).insert(module.clone(), sha256.clone());
         }
         self.renewals.renewed += 1;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use atlas_judge::{AXIOMS, Policy, SORRY};
 use atlas_proto::{CheckReply, DeclarationFacts, Diagnostic, Expectation, MergeVerdict, Outcome, Severity};
 
+use super::shared::Shared;
 use super::{Check, Footprint, receipts};
 
 /// Diagnostics of a refusal that are journaled and sent back, and how long each may be. An agent reads no more.
@@ -13,7 +14,7 @@ const MAX_DIAGNOSTICS: usize = 20;
 const MAX_MESSAGE_BYTES: usize = 2_000;
 
 /// Landed declarations, by the hash of their names, with their modules.
-pub type Known = BTreeMap<u64, Arc<str>>;
+pub type Known = Shared<u64, Arc<str>>;
 
 /// Whether the content was judged at all. Everything else may be the environment's fault.
 pub fn is_judgement(outcome: Outcome) -> bool {

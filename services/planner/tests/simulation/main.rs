@@ -9,7 +9,7 @@ mod library;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
-use atlas_actor::Machine;
+use atlas_actor::{Machine, Part};
 use atlas_domain::{
     ActorId, ActorKind, Blueprint, Holding, RunId, Standing, Target, TargetId, TargetKind, TargetState,
 };
@@ -52,6 +52,8 @@ struct World {
     planner: Planner,
     journal: Vec<(PlannerEvent, u64)>,
     now_ms: u64,
+    /// What each part of the planner waits for, by what it said has changed.
+    parts: BTreeMap<Part, Vec<String>>,
     /// Effects done or under way since the host started.
     asked: BTreeSet<String>,
     /// What the world will say, by time.
@@ -95,6 +97,7 @@ impl World {
             planner: Planner::new(&actor()),
             journal: Vec::new(),
             now_ms: 1_700_000_000_000,
+            parts: BTreeMap::new(),
             asked: BTreeSet::new(),
             pending: BinaryHeap::new(),
             says: BTreeMap::new(),
@@ -135,11 +138,13 @@ impl World {
             self.planner.apply(&event, self.now_ms);
             self.journal.push((event, self.now_ms));
         }
+        self.follow();
         let status_agents: u64 =
             if self.steps.is_multiple_of(16) { self.planner.status().agents.values().sum() } else { 0 };
         assert!(status_agents as usize <= self.max_agents, "more agents at work than allowed");
         if self.looks() {
             self.check_certified();
+            self.check_parts();
         }
         if self.chance(self.weather.host_dies) {
             self.restart();
@@ -160,6 +165,23 @@ impl World {
         assert_eq!(picture(&reborn), picture(&self.planner), "a replay is the live state");
         self.planner = reborn;
         self.asked.clear();
+        self.parts.clear();
+        self.follow();
+        self.check_parts();
+    }
+
+    /// Takes in which parts of the planner wait for something else now.
+    fn follow(&mut self) {
+        for (part, effects) in self.planner.stirred() {
+            self.parts.insert(part, effects.into_iter().map(|(key, _)| key).collect());
+        }
+    }
+
+    /// What the parts wait for, put together from changes, is what the planner waits for.
+    fn check_parts(&self) {
+        let told: BTreeSet<&String> = self.parts.values().flatten().collect();
+        let effects = self.planner.effects();
+        assert_eq!(told, effects.iter().map(|(key, _)| key).collect());
     }
 
     fn run(&mut self, spec: RunSpec) {
