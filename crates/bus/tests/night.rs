@@ -87,7 +87,7 @@ async fn without_a_quorum_nothing_is_stored_and_with_one_again_all_goes_on() {
     nats.cluster.kill_node(1).await;
     nats.cluster.kill_node(2).await;
     let words = bus.streams().await.unwrap_err().to_string();
-    assert!(words.contains("could not look up stream ATLAS_"), "{words}");
+    assert!(words.contains("could not look up stream"), "{words}");
     let appending = tokio::spawn({
         let bus = bus.clone();
         async move { bus.append(&actor(), &record("second"), first).await }
