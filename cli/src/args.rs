@@ -78,7 +78,7 @@ pub enum Command {
     Drain(DrainArgs),
     /// Show what lies on a run's NATS and what waits there, for when nothing moves
     Queues(QueuesArgs),
-    /// Build the library's git repository anew from the journal, after its disk has damaged it
+    /// Build the library's git repository anew from the journal, should it be damaged
     Repair(RepairArgs),
     /// Copy a stopped run, with the digest of each file
     Backup(BackupArgs),

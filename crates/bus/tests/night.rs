@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use async_nats::jetstream;
-use atlas_bus::Bus;
+use atlas_bus::{Bus, StreamState};
 use atlas_domain::{ActorId, ActorKind, RunId};
 use atlas_proto::{HumanReply, Letter, Record, letter};
 use atlas_testkit::{TestCluster, TestNats};
@@ -87,7 +87,7 @@ async fn without_a_quorum_nothing_is_stored_and_with_one_again_all_goes_on() {
     nats.cluster.kill_node(1).await;
     nats.cluster.kill_node(2).await;
     let words = bus.streams().await.unwrap_err().to_string();
-    assert!(words.contains("could not look up stream ATLAS_JOURNAL"), "{words}");
+    assert!(words.contains("could not look up stream"), "{words}");
     let appending = tokio::spawn({
         let bus = bus.clone();
         async move { bus.append(&actor(), &record("second"), first).await }
@@ -97,8 +97,7 @@ async fn without_a_quorum_nothing_is_stored_and_with_one_again_all_goes_on() {
     let causes: Vec<String> =
         bus.records(&actor()).await.unwrap().into_iter().map(|(_, record)| record.cause).collect();
     assert_eq!(causes, ["first", "second"]);
-    // The third is away still, and that is seen.
-    while bus.streams().await.unwrap().iter().any(|stream| stream.behind != ["n2"] || stream.leader.is_none())
-    {
-    }
+    // The third is away still, and that is seen, once all streams have leaders.
+    let third = |stream: &StreamState| stream.behind == ["n2"] && stream.leader.is_some();
+    while !bus.streams().await.is_ok_and(|streams| streams.iter().all(third)) {}
 }

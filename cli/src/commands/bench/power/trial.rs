@@ -4,9 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use atlas_bus::{
-    Bus, Cluster, ClusterOptions, Error, Options, Server, ServerError, ServerOptions, Spec, SyncMode,
-};
+use atlas_bus::{Bus, Cluster, ClusterOptions, Options, Server, ServerError, ServerOptions, Spec, SyncMode};
 use atlas_disk::{LossyDisk, Names, Traffic};
 use atlas_domain::{ActorId, ActorKind, RunId};
 use atlas_proto::Record;
