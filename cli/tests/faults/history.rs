@@ -2,7 +2,6 @@
 //! the simulation is held to as well.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::rc::Rc;
 use std::time::Duration;
 
 use atlas_bus::Bus;
@@ -11,7 +10,7 @@ use atlas_proto::{
     AgentEvent, LedgerEvent, MergeEvent, PlannerEvent, Record, Usage, agent_event, ledger_event, merge_event,
     merge_outcome, planner_event,
 };
-use atlas_simulator::judge::{Fact, Judge};
+use atlas_simulator::judge::{ActorIx, Actors, Fact, Judge};
 use atlas_simulator::{Promise, Violation};
 use prost::Message as _;
 use serde::Serialize;
@@ -151,18 +150,17 @@ impl History {
     /// Holds it to the promise.
     pub async fn judge(&self, stage: &Stage, faults: &[Happened], exit_code: i32) -> Verdict {
         let seen = stage.observer.seen();
-        let mut judge = Judge::default();
-        self.replay(&mut judge, faults);
+        let (mut judge, mut actors) = (Judge::default(), Actors::new(stage.run.clone(), 1));
+        self.replay(&mut judge, &mut actors, faults);
         for (&sequence, record) in &seen {
-            let fact =
-                Fact::Told { actor: name(&record.actor), sequence, cause: record.cause.as_str().into() };
-            judge.see(0, fact);
+            let actor = number(&mut actors, &record.actor);
+            judge.see(0, &Fact::Told { actor, sequence, cause: &record.cause }, &actors);
         }
-        let there: HashSet<(Rc<str>, u64)> =
-            self.records.iter().map(|(sequence, actor, _)| (name(actor), *sequence)).collect();
-        judge.survived(0, |actor, sequence| there.contains(&(Rc::clone(actor), sequence)));
+        let there: HashSet<(ActorIx, u64)> =
+            self.records.iter().map(|(sequence, actor, _)| (number(&mut actors, actor), *sequence)).collect();
+        judge.survived(0, &actors, |actor, sequence| there.contains(&(actor, sequence)));
         self.check_what_follows(&mut judge);
-        self.check_landings(&mut judge, stage);
+        self.check_landings(&mut judge, &actors, stage);
         self.check_end(&mut judge, stage, exit_code).await;
         let (repeated, paid_microdollars) = judge.repeated();
         let report = outcome::report(&stage.home);
@@ -186,7 +184,7 @@ impl History {
     }
 
     /// Has the judge see every record in the order of the stream, and every call where it was reserved.
-    fn replay(&self, judge: &mut Judge, faults: &[Happened]) {
+    fn replay(&self, judge: &mut Judge, actors: &mut Actors, faults: &[Happened]) {
         let begun = self.records.first().map_or(0, |(_, _, record)| record.time_ms);
         // Of each call, the reservation before.
         let mut last: HashMap<String, u64> = HashMap::new();
@@ -194,16 +192,17 @@ impl History {
             let time = record.time_ms.saturating_sub(begun) * 1000;
             for event in record.events.iter().filter(|_| actor.kind == ActorKind::Ledger) {
                 match LedgerEvent::decode(event.as_slice()).unwrap().event {
-                    Some(ledger_event::Event::Limits(limits)) => judge.see(
-                        time,
-                        Fact::Budget { microdollars: limits.budget_microdollars, call: self.dearest },
-                    ),
+                    Some(ledger_event::Event::Limits(limits)) => {
+                        let (microdollars, call) = (limits.budget_microdollars, self.dearest);
+                        judge.see(time, &Fact::Budget { microdollars, call }, actors);
+                    }
                     Some(ledger_event::Event::Reserved(reserve))
                         if self.was_made(&reserve.call, *sequence) =>
                     {
                         let before = last.insert(reserve.call.clone(), *sequence);
                         let estimate = reserve.estimate.unwrap_or_default();
-                        let (actor, key, used) = self.call(actor, &reserve.call, estimate);
+                        let (agent, key, used) = self.call(actor, &reserve.call, estimate);
+                        let actor = number(actors, &agent);
                         if let Some(before) = before {
                             // By what was written when, not by clocks: those are apart.
                             let meanwhile = faults.iter().filter(|fault| {
@@ -211,40 +210,22 @@ impl History {
                                 fault.kind.interrupts() && from <= *sequence && before <= to
                             });
                             for _ in meanwhile {
-                                judge.see(
-                                    time,
-                                    Fact::Interrupted { actor: Rc::clone(&actor), key: Rc::clone(&key) },
-                                );
+                                judge.see(time, &Fact::Interrupted { actor, key }, actors);
                             }
                         }
                         // Which lease it was made under, the host's next record says.
                         let epoch = self.records[at..]
                             .iter()
-                            .find(|(_, other, _)| other.kind == ActorKind::Agent && name(other) == actor)
+                            .find(|(_, other, _)| *other == agent)
                             .map_or(0, |(_, _, record)| record.epoch);
-                        judge.see(
-                            time,
-                            Fact::Paid {
-                                place: Rc::clone(&actor),
-                                actor,
-                                key,
-                                epoch,
-                                microdollars: used.cost_microdollars,
-                            },
-                        );
+                        let microdollars = used.cost_microdollars;
+                        judge.see(time, &Fact::Paid { actor, key, epoch, microdollars }, actors);
                     }
                     _ => {}
                 }
             }
-            judge.see(
-                time,
-                Fact::Stored {
-                    actor: name(actor),
-                    sequence: *sequence,
-                    cause: record.cause.as_str().into(),
-                    epoch: record.epoch,
-                },
-            );
+            let (actor, cause, epoch) = (number(actors, actor), record.cause.as_str(), record.epoch);
+            judge.see(time, &Fact::Stored { actor, sequence: *sequence, cause, epoch }, actors);
         }
         for (call, &times) in &self.billed {
             let made = self.made.get(call).map_or(0, Vec::len);
@@ -260,14 +241,14 @@ impl History {
     }
 
     /// The agent of a call, the cause of its answer, and what it used, or was expected to.
-    fn call(&self, ledger: &ActorId, call: &str, estimate: Usage) -> (Rc<str>, Rc<str>, Usage) {
+    fn call<'a>(&'a self, ledger: &ActorId, call: &'a str, estimate: Usage) -> (ActorId, &'a str, Usage) {
         let attempt = call.rsplit_once('/').map_or(call, |(attempt, _)| attempt);
         let agent = ActorId { kind: ActorKind::Agent, id: attempt.to_owned(), ..ledger.clone() };
         let (cause, used) = match self.answers.get(call) {
             Some((_, cause, used)) => (cause.as_str(), *used),
             None => (call, estimate),
         };
-        (name(&agent), cause.into(), used)
+        (agent, cause, used)
     }
 
     /// What was done because of a record must find that record.
@@ -294,10 +275,10 @@ impl History {
     }
 
     /// The repository, the merge queue's journal and the receipts say the same.
-    fn check_landings(&self, judge: &mut Judge, stage: &Stage) {
+    fn check_landings(&self, judge: &mut Judge, actors: &Actors, stage: &Stage) {
         let commits = outcome::landed(&stage.home);
         for submission in &commits {
-            judge.see(0, Fact::Landed { submission: submission.as_str().into() });
+            judge.see(0, &Fact::Landed { submission }, actors);
         }
         if commits != self.landed {
             let what = format!("git has {commits:?}, the merge queue {:?}", self.landed);
@@ -361,6 +342,6 @@ async fn read(bus: &Bus, actor: &ActorId) -> Vec<(u64, Record)> {
 }
 
 /// An actor as the judge knows it.
-fn name(actor: &ActorId) -> Rc<str> {
-    format!("{}/{}", actor.kind, actor.id).into()
+fn number(actors: &mut Actors, actor: &ActorId) -> ActorIx {
+    actors.of(actor.kind, &actor.id)
 }

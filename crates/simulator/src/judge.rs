@@ -2,9 +2,9 @@
 
 use crate::table::{Set, Table};
 
+pub use crate::actors::{ActorIx, Actors, Place};
 use crate::clock::Micros;
-use crate::fact::Fact;
-use crate::net::{ActorIx, Actors, Place};
+pub use crate::fact::Fact;
 use crate::server::Loss;
 
 /// A line of the promise (docs/semantics.md).

@@ -4,14 +4,15 @@
 //! What is the product's: the planner, the ledger, the merge queue and the agents ([`atlas_actor::Machine`]); what a host decides
 //! about an actor ([`atlas_actor::life`]), a partition ([`atlas_actor::roster`]), an append ([`atlas_bus::append`]) and its lease
 //! ([`atlas_bus::Term`]). What is modelled: the nats-server (`server`), processes that die, sleep and are cut off
-//! (`process`), what effects do in the world (`world`). `judge` looks at every fact and says which promise was broken.
+//! (`process`), what effects do in the world (`world`). [`judge`] looks at every fact and says which promise was broken.
 
+mod actors;
 mod clock;
 mod desk;
 mod fact;
 mod fault;
 mod host;
-mod judge;
+pub mod judge;
 mod machines;
 pub mod model;
 mod net;
