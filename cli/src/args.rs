@@ -163,7 +163,7 @@ pub struct RunArgs {
     /// How to show progress [default: tui on a terminal, else plain]
     #[arg(long, value_enum)]
     pub ui: Option<Ui>,
-    /// Use this NATS server (2.12 or newer, with JetStream) instead of starting one; of a cluster, its servers separated by commas
+    /// Use this NATS server (2.12.2 or newer, with JetStream) instead of starting one; of a cluster, its servers separated by commas
     #[arg(long, value_name = "URL", env = "ATLAS_NATS_URL", value_hint = ValueHint::Url)]
     pub nats: Option<String>,
     /// Copies that the cluster keeps of each stream [default: 3 where --nats names three servers or more, else 1]

@@ -89,7 +89,7 @@ fn of_queues(queues: &[QueueState]) -> String {
         sum.takers += queue.takers;
     }
     if sums.is_empty() {
-        return "nobody has taken anything from a queue of this run yet".to_owned();
+        return "nothing waits, and nobody takes anything".to_owned();
     }
     let rows = sums.into_values().map(|sum| {
         let stuck = sum.waiting > 0 && sum.takers == 0 && sum.taken == 0;

@@ -10,8 +10,7 @@ use atlas_proto::{
     AgentEvent, LedgerEvent, MergeEvent, PlannerEvent, Record, Usage, agent_event, ledger_event, merge_event,
     merge_outcome, planner_event,
 };
-use atlas_simulator::judge::{ActorIx, Actors, Fact, Judge};
-use atlas_simulator::{Promise, Violation};
+use atlas_simulator::{Actors, Fact, Judge, Promise, Violation};
 use prost::Message as _;
 use serde::Serialize;
 
@@ -153,11 +152,12 @@ impl History {
         let (mut judge, mut actors) = (Judge::default(), Actors::new(stage.run.clone(), 1));
         self.replay(&mut judge, &mut actors, faults);
         for (&sequence, record) in &seen {
-            let actor = number(&mut actors, &record.actor);
+            let actor = actors.of(record.actor.kind, &record.actor.id);
             judge.see(0, &Fact::Told { actor, sequence, cause: &record.cause }, &actors);
         }
-        let there: HashSet<(ActorIx, u64)> =
-            self.records.iter().map(|(sequence, actor, _)| (number(&mut actors, actor), *sequence)).collect();
+        let there: HashSet<_> = (self.records.iter())
+            .map(|(sequence, actor, _)| (actors.of(actor.kind, &actor.id), *sequence))
+            .collect();
         judge.survived(0, &actors, |actor, sequence| there.contains(&(actor, sequence)));
         self.check_what_follows(&mut judge);
         self.check_landings(&mut judge, &actors, stage);
@@ -201,8 +201,8 @@ impl History {
                     {
                         let before = last.insert(reserve.call.clone(), *sequence);
                         let estimate = reserve.estimate.unwrap_or_default();
-                        let (agent, key, used) = self.call(actor, &reserve.call, estimate);
-                        let actor = number(actors, &agent);
+                        let (agent, key, used) = self.call(&reserve.call, estimate);
+                        let actor = actors.of(ActorKind::Agent, agent);
                         if let Some(before) = before {
                             // By what was written when, not by clocks: those are apart.
                             let meanwhile = faults.iter().filter(|fault| {
@@ -216,7 +216,7 @@ impl History {
                         // Which lease it was made under, the host's next record says.
                         let epoch = self.records[at..]
                             .iter()
-                            .find(|(_, other, _)| *other == agent)
+                            .find(|(_, other, _)| other.kind == ActorKind::Agent && other.id == agent)
                             .map_or(0, |(_, _, record)| record.epoch);
                         let microdollars = used.cost_microdollars;
                         judge.see(time, &Fact::Paid { actor, key, epoch, microdollars }, actors);
@@ -224,7 +224,7 @@ impl History {
                     _ => {}
                 }
             }
-            let (actor, cause, epoch) = (number(actors, actor), record.cause.as_str(), record.epoch);
+            let (actor, cause, epoch) = (actors.of(actor.kind, &actor.id), &record.cause, record.epoch);
             judge.see(time, &Fact::Stored { actor, sequence: *sequence, cause, epoch }, actors);
         }
         for (call, &times) in &self.billed {
@@ -241,14 +241,12 @@ impl History {
     }
 
     /// The agent of a call, the cause of its answer, and what it used, or was expected to.
-    fn call<'a>(&'a self, ledger: &ActorId, call: &'a str, estimate: Usage) -> (ActorId, &'a str, Usage) {
-        let attempt = call.rsplit_once('/').map_or(call, |(attempt, _)| attempt);
-        let agent = ActorId { kind: ActorKind::Agent, id: attempt.to_owned(), ..ledger.clone() };
-        let (cause, used) = match self.answers.get(call) {
-            Some((_, cause, used)) => (cause.as_str(), *used),
-            None => (call, estimate),
-        };
-        (agent, cause, used)
+    fn call<'s>(&'s self, call: &'s str, estimate: Usage) -> (&'s str, &'s str, Usage) {
+        let agent = call.rsplit_once('/').map_or(call, |(attempt, _)| attempt);
+        match self.answers.get(call) {
+            Some((_, cause, used)) => (agent, cause, *used),
+            None => (agent, call, estimate),
+        }
     }
 
     /// What was done because of a record must find that record.
@@ -339,9 +337,4 @@ async fn read(bus: &Bus, actor: &ActorId) -> Vec<(u64, Record)> {
         }
     };
     tokio::time::timeout(QUEUES, read).await.unwrap_or_else(|_| panic!("{actor} cannot be read"))
-}
-
-/// An actor as the judge knows it.
-fn number(actors: &mut Actors, actor: &ActorId) -> ActorIx {
-    actors.of(actor.kind, &actor.id)
 }

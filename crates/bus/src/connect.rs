@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use async_nats::jetstream::context::{AccountErrorKind, ContextBuilder, PublishErrorKind};
+use async_nats::jetstream::context::{AccountErrorKind, ContextBuilder, PublishError, PublishErrorKind};
 use async_nats::jetstream::object_store::ObjectStore;
 use async_nats::jetstream::{self, ErrorCode, kv};
 use async_nats::{Client, ConnectOptions, Event, HeaderMap};
 use bytes::Bytes;
 use tokio::sync::{OnceCell, watch};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use crate::error::Cause;
 use crate::group::Group;
@@ -20,9 +20,10 @@ use crate::session::Slot;
 use crate::spec::{HOSTS, OBJECTS, STATUS};
 use crate::{Error, subject};
 
-/// The oldest nats-server that has all that the bus uses.
-pub(crate) const MINIMUM: (u64, u64) = (2, 12);
-pub(crate) const MINIMUM_TEXT: &str = "2.12";
+/// The oldest nats-server that has all that the bus uses, and does it: in 2.12.0 and 2.12.1 a batch that is read from a stream while that is
+/// written to may lock the stream up for good (`getDirectRequest` takes the stream's lock for reading twice, a writer comes between).
+pub(crate) const MINIMUM: (u64, u64, u64) = (2, 12, 2);
+pub(crate) const MINIMUM_TEXT: &str = "2.12.2";
 
 /// How long the server may take over one JetStream operation. Generous: each is on disk, by fsync,
 /// before it is acknowledged.
@@ -40,6 +41,9 @@ pub(crate) const ABSENCE: Duration = Duration::from_secs(30);
 
 /// Pause before what a cluster cannot do yet is asked for again.
 pub(crate) const BETWEEN: Duration = Duration::from_millis(50);
+
+/// Pause before a message goes again whose predecessor is being stored.
+const BUSY_PAUSE: Duration = Duration::from_millis(2);
 
 /// How long an acknowledgement may take after the connection was made anew.
 const AFTER_RECONNECT: Duration = Duration::from_secs(1);
@@ -106,7 +110,7 @@ impl std::fmt::Debug for Bus {
 }
 
 impl Bus {
-    /// Connects, and checks that the server is nats-server 2.12 or newer with JetStream. A connection
+    /// Connects, and checks that the server is nats-server 2.12.2 or newer with JetStream. A connection
     /// that breaks later is taken up again for ever.
     ///
     /// # Errors
@@ -301,12 +305,20 @@ impl Wire {
         headers: HeaderMap,
         payload: Bytes,
     ) -> Result<u64, StoreError> {
-        let broken = self.broken();
-        // Awaited twice: the first sends, the second waits for the acknowledgement.
-        let acknowledgement = self.js.publish_with_headers(subject, headers, payload).await?;
-        tokio::select! {
-            acknowledged = acknowledgement.into_future() => Ok(acknowledged?.sequence),
-            () = broken => Err(StoreError::Unknown(BROKEN.into())),
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let broken = self.broken();
+            // Awaited twice: the first sends, the second waits for the acknowledgement.
+            let sent = self.js.publish_with_headers(subject.clone(), headers.clone(), payload.clone());
+            let acknowledgement = sent.await?;
+            let acknowledged = tokio::select! {
+                acknowledged = acknowledgement.into_future() => acknowledged,
+                () = broken => return Err(StoreError::Unknown(BROKEN.into())),
+            };
+            match acknowledged {
+                Err(error) if is_busy(&error) && Instant::now() < deadline => sleep(BUSY_PAUSE).await,
+                acknowledged => return Ok(acknowledged?.sequence),
+            }
         }
     }
 
@@ -338,17 +350,21 @@ pub(crate) enum StoreError {
     Unknown(Cause),
 }
 
-impl From<jetstream::context::PublishError> for StoreError {
-    fn from(error: jetstream::context::PublishError) -> Self {
-        // The server has two codes for it; the second one is younger than the client's list.
-        if error.kind() == PublishErrorKind::WrongLastSequence
-            || error.to_string().contains("wrong last sequence")
-        {
+impl From<PublishError> for StoreError {
+    fn from(error: PublishError) -> Self {
+        if error.kind() == PublishErrorKind::WrongLastSequence {
             Self::Outdated
         } else {
             Self::Unknown(error.into())
         }
     }
+}
+
+/// Whether a message was refused because another of its subject is being stored (error 10164, younger than the client's list). On a
+/// cluster that can be the very one expected, for a moment after it was acknowledged: nats-server 2.15.1 said so of 27 in 42,081
+/// appends by 64 writers, each alone on its subject.
+fn is_busy(error: &PublishError) -> bool {
+    error.kind() != PublishErrorKind::WrongLastSequence && error.to_string().contains("wrong last sequence")
 }
 
 /// Whether a cluster says that it is between leaders, or that nodes which it needs are not there yet.
@@ -362,10 +378,11 @@ pub(crate) fn is_passing(error: &jetstream::Error) -> bool {
     .contains(&error.error_code())
 }
 
-/// Major and minor of a version like `2.15.1` or `v2.12.0-beta.1`.
-pub(crate) fn version(text: &str) -> Option<(u64, u64)> {
+/// Major, minor and patch of a version like `2.15.1` or `v2.12.0-beta.1`.
+pub(crate) fn version(text: &str) -> Option<(u64, u64, u64)> {
     let mut parts = text.trim().trim_start_matches('v').split(['.', '-']);
-    Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
+    let mut number = || parts.next()?.parse().ok();
+    Some((number()?, number()?, number()?))
 }
 
 /// Headers that carry the current span's trace context.

@@ -105,7 +105,7 @@ impl Bus {
         Ok(Room { used: account.storage, limit })
     }
 
-    /// The queues of a run that anybody has ever taken from, by name and partition.
+    /// The queues of a run that hold anything or that anybody takes from, by name and partition.
     ///
     /// # Errors
     /// [`Error::Failed`].
@@ -115,6 +115,28 @@ impl Bus {
         let consumers: Vec<Info> = stream.consumers().try_collect().await.map_err(|e| failed(e.into()))?;
         let own = consumers.iter().filter(|info| subject::consumer_belongs(&info.name, run));
         let mut queues: Vec<QueueState> = own.filter_map(QueueState::of).collect();
+        let prefix = format!("atlas.work.{run}.");
+        let held = stream.info_with_subjects(format!("{prefix}>")).await.map_err(|e| failed(e.into()))?;
+        let held: Vec<(String, usize)> = held.try_collect().await.map_err(|e| failed(e.into()))?;
+        // The server forgets a taker that is long gone, and what lies there still would not be seen.
+        for (subject, messages) in held {
+            let place = subject.strip_prefix(&prefix).and_then(|place| place.split_once('.'));
+            let Some((queue, Ok(partition))) = place.map(|(queue, partition)| (queue, partition.parse()))
+            else {
+                continue;
+            };
+            if queues.iter().all(|known| (known.queue.as_str(), known.partition) != (queue, partition)) {
+                let queue = queue.to_owned();
+                queues.push(QueueState {
+                    queue,
+                    partition,
+                    waiting: messages as u64,
+                    taken: 0,
+                    again: 0,
+                    takers: 0,
+                });
+            }
+        }
         queues.sort_by(|a, b| (&a.queue, a.partition).cmp(&(&b.queue, b.partition)));
         Ok(queues)
     }

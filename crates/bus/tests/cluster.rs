@@ -132,3 +132,17 @@ async fn a_journal_is_never_read_without_its_last_record() {
     cut_off.send_replace(None);
     assert_eq!(read.await.unwrap().unwrap(), written);
 }
+
+#[tokio::test]
+async fn a_record_that_follows_at_once_is_not_taken_for_anothers() {
+    let nats = TestCluster::start().await;
+    let bus = nats.bus().await;
+    // Each is alone on its journal. A server that says otherwise says it of one append in two thousand.
+    let run = RunId::new("r").unwrap();
+    let figures = atlas_bus::bench::appends(&bus, &run, 64, 4096, Duration::from_secs(8)).await.unwrap();
+    let mut records = 0;
+    for actor in bus.actors(&run, ActorKind::Agent, None).await.unwrap() {
+        records += bus.records(&actor).await.unwrap().len();
+    }
+    assert_eq!(records, figures.each.len());
+}

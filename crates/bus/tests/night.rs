@@ -54,17 +54,18 @@ async fn what_waits_what_is_taken_and_what_is_taken_again_is_seen() {
     let nats = TestNats::start().await;
     let bus: Bus = nats.bus().await;
     assert_eq!(bus.queues(&actor().run).await.unwrap(), []);
-    let mut inbox = bus.inbox(&actor().run, ActorKind::Plan, 0).await.unwrap();
     let reply = HumanReply { escalation: "e".into(), text: "t".into() };
     let letter = Letter { letter: Some(letter::Letter::HumanReply(reply)) };
     bus.send(&actor(), letter.clone(), "one").await.unwrap();
-    let held = inbox.next().await;
     let seen = async |what: &str| {
         let queues = bus.queues(&actor().run).await.unwrap();
         let [queue] = &queues[..] else { panic!("{what}: {queues:?}") };
         assert_eq!((queue.queue.as_str(), queue.partition), ("plan", 0), "{what}");
         (queue.waiting, queue.taken, queue.again)
     };
+    assert_eq!(seen("nobody has ever asked for it").await, (1, 0, 0));
+    let mut inbox = bus.inbox(&actor().run, ActorKind::Plan, 0).await.unwrap();
+    let held = inbox.next().await;
     assert_eq!(seen("held").await, (0, 1, 0));
     held.retry(std::time::Duration::ZERO).await;
     let again = inbox.next().await;

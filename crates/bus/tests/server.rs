@@ -27,11 +27,11 @@ async fn what_cannot_be_had_is_said_with_the_way_out() {
     assert!(text.contains("/no/such/nats-server") && text.contains("scripts/setup nats"), "{text}");
 
     let old = temp.path().join("nats-server");
-    std::fs::write(&old, "#!/bin/sh\necho 'nats-server: v2.11.9'\n").unwrap();
+    std::fs::write(&old, "#!/bin/sh\necho 'nats-server: v2.12.1'\n").unwrap();
     std::fs::set_permissions(&old, std::fs::Permissions::from_mode(0o755)).unwrap();
     let text =
         Server::start(ServerOptions { binary: old, ..options(temp.path()) }).await.unwrap_err().to_string();
-    assert!(text.contains("2.11.9") && text.contains("2.12 or newer"), "{text}");
+    assert!(text.contains("2.12.1") && text.contains("2.12.2 or newer"), "{text}");
 
     let file = temp.path().join("file");
     std::fs::write(&file, "").unwrap();

@@ -84,7 +84,7 @@ impl Message {
 }
 
 /// A tool that the model may use.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ToolSpec {
     /// Its name.
     pub name: String,
@@ -92,6 +92,8 @@ pub struct ToolSpec {
     pub description: String,
     /// JSON schema of the arguments: an object.
     pub schema: Value,
+    /// Of all of it as text: every call is measured, which is no reason to write schemas out each time.
+    bytes: usize,
 }
 
 /// One question to a model. Thousands of agents wait for answers at once, so what is the same for many, or is kept elsewhere too,
@@ -120,15 +122,18 @@ impl Call {
 
     /// The same with the first `messages` messages only.
     pub(crate) fn prefix_bytes(&self, messages: usize) -> u64 {
-        let tools: usize = self.tools.iter().map(|tool| tool.bytes()).sum();
+        let tools: usize = self.tools.iter().map(|tool| tool.bytes).sum();
         let messages: usize = self.messages.iter().take(messages).map(|message| message.bytes()).sum();
         (self.system.len() + tools + messages) as u64
     }
 }
 
 impl ToolSpec {
-    pub(crate) fn bytes(&self) -> usize {
-        self.name.len() + self.description.len() + self.schema.to_string().len()
+    /// The tool `name`.
+    pub fn new(name: impl Into<String>, description: impl Into<String>, schema: Value) -> Self {
+        let (name, description) = (name.into(), description.into());
+        let bytes = name.len() + description.len() + schema.to_string().len();
+        Self { name, description, schema, bytes }
     }
 }
 

@@ -24,7 +24,9 @@ mod table;
 mod world;
 
 pub use clock::Micros;
+pub use fact::Fact;
 pub use fault::{Fault, FaultKind, Faults};
-pub use judge::{Promise, Violation};
+pub use judge::{Judge, Promise, Violation};
+pub use net::Actors;
 pub use run::{Mark, Options, Outcome, Sabotage, Sync, simulate, simulate_watched};
 pub use shrink::shrink;

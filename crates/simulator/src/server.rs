@@ -144,6 +144,16 @@ impl Server {
     pub fn lose_power(&mut self, net: &mut Net, disk: Self, window: Micros) -> Loss {
         let watchers = std::mem::take(&mut self.watchers);
         *self = Self { watchers, ..disk };
+        // Clocks of what was delivered before that ran out long ago.
+        for line in self.lines.values_mut() {
+            line.out = 0;
+            for (&number, message) in line.messages.iter_mut().rev() {
+                if message.state != State::Waiting {
+                    message.state = State::Waiting;
+                    line.waiting.push_front(number);
+                }
+            }
+        }
         self.restart(net);
         let kept = self.journals.iter().map(|journal| (journal.last(), !journal.archive.is_empty()));
         Loss { window, kept: kept.collect() }

@@ -242,11 +242,7 @@ macro_rules! tools {
         }
 
         static SPECS: LazyLock<Vec<Arc<ToolSpec>>> = LazyLock::new(|| vec![
-            $(Arc::new(ToolSpec {
-                name: $name.to_owned(),
-                description: $about.to_owned(),
-                schema: schema::<$variant>(),
-            }),)*
+            $(Arc::new(ToolSpec::new($name, $about, schema::<$variant>())),)*
         ]);
     };
 }

@@ -144,9 +144,8 @@ impl Executor<MergeQueue> for MergeExecutor {
                         Ok(landed) => landed,
                         Err(cause) => return Ok(Some(Command::Stale { candidate, cause })),
                     };
-                    for commit in trees {
-                        self.publish(commit).await?;
-                    }
+                    futures::future::try_join_all(trees.into_iter().map(|commit| self.publish(commit)))
+                        .await?;
                     Ok(Some(Command::Landed { candidate, commits }))
                 };
                 land.instrument(span).await
@@ -266,15 +265,15 @@ impl MergeExecutor {
         futures::stream::iter(unknown).map(store).buffer_unordered(STORED_AT_ONCE).try_collect().await
     }
 
-    /// Puts a commit where agents read it: its files, then its manifest.
+    /// Puts a commit where agents read it: its files and its manifest. Nobody reads either before the landing is told.
     async fn publish(&self, commit: String) -> Result<(), EffectError> {
         let of = commit.clone();
         let manifest = self.blocking(move |trees| {
             Ok::<_, RepositoryError>((trees.repository.tree(&of)?, trees.repository.manifest(&of)?))
         });
         let (tree, manifest) = manifest.await?.map_err(|error| git(&error))?;
-        self.store(tree).await?;
-        self.bus.put_manifest(&manifest).await.map_err(|error| retry(error.to_string()))
+        let told = async { self.bus.put_manifest(&manifest).await.map_err(|error| retry(error.to_string())) };
+        tokio::try_join!(self.store(tree), told).map(drop)
     }
 
     async fn blocking<T: Send + 'static>(

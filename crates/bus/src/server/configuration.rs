@@ -27,7 +27,6 @@ pub(super) const USER: &str = "atlas";
 const NOWHERE: u16 = 1;
 
 /// The configuration of the server in `dir`.
-
 pub(super) fn configuration(dir: &Path, options: &ServerOptions, password: &str) -> String {
     // JSON strings are strings of NATS's configuration language too.
     let quoted = |text: &str| serde_json::Value::from(text).to_string();

@@ -161,7 +161,7 @@ pub fn key(turn: u32) -> CallKey {
 pub fn call() -> Call {
     let tool = |name: &str| {
         let schema = json!({"type": "object", "properties": {}});
-        Arc::new(ToolSpec { name: name.into(), description: format!("{name}s."), schema })
+        Arc::new(ToolSpec::new(name, format!("{name}s."), schema))
     };
     let used =
         |id: &str, arguments: Value| Content::ToolUse { id: id.into(), name: "check".into(), arguments };

@@ -19,6 +19,7 @@ use super::{Setting, fault};
 use crate::args::{BenchFails, BenchNames, BenchPowerArgs, BenchSync};
 use crate::attach::nats_server;
 use crate::failure::{Failure, Result};
+use crate::print;
 
 /// Bytes of a record's event.
 pub(super) const EVENT: usize = 256;
@@ -92,7 +93,7 @@ pub(super) async fn failure(args: &BenchPowerArgs, setting: Setting) -> Result<F
         Ok(()) => Bus::connect(&machines.options()?).await.map_err(fault)?,
         // Servers that do not come back have nothing.
         Err(error) => {
-            tracing::warn!(%error, "the servers do not start any more");
+            print::error_line(error.to_string());
             journals.iter().for_each(|(actor, known)| found.count(actor, &known.lock(), &[], failed));
             return Ok(found);
         }
@@ -100,13 +101,14 @@ pub(super) async fn failure(args: &BenchPowerArgs, setting: Setting) -> Result<F
     if leader.is_some() {
         whole(&bus).await?;
         writers.shutdown().await;
+    } else if prepared(&bus, copies).await {
+        whole(&bus).await?;
     }
     for (actor, acknowledged) in &journals {
-        let survived = match bus.records(actor).await {
-            // Not even the stream has survived.
-            Err(Error::NotPrepared { .. }) => vec![],
-            records => records.map_err(fault)?,
-        };
+        let survived = bus.records(actor).await.unwrap_or_else(|error| {
+            print::error_line(format!("{actor}: {error}"));
+            vec![]
+        });
         found.count(actor, &acknowledged.lock(), &survived, failed);
     }
     machines.kill(None).await;
@@ -126,6 +128,19 @@ async fn whole(bus: &Bus) -> Result<()> {
         tokio::time::sleep(LOOK).await;
     }
     Ok(())
+}
+
+/// Whether the streams have survived. Of a cluster whose nodes all were away that is not known at once.
+async fn prepared(bus: &Bus, copies: usize) -> bool {
+    let deadline = Instant::now() + if copies > 1 { PATIENCE / 4 } else { Duration::ZERO };
+    while let Err(error) = bus.partitions().await {
+        if Instant::now() >= deadline {
+            print::error_line(error.to_string());
+            return false;
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+    true
 }
 
 /// The node that leads the journals' stream.
@@ -250,8 +265,7 @@ impl Machines {
                 Some(node) => cluster.kill_node(node).await,
                 None => {
                     // All at once, before any is waited for.
-                    let pids = (0..cluster.len()).filter_map(|node| cluster.pid(node));
-                    for pid in pids {
+                    for pid in (0..cluster.len()).filter_map(|node| cluster.pid(node)) {
                         let _ = kill(Pid::from_raw(pid.cast_signed()), Signal::SIGKILL);
                     }
                     for node in 0..cluster.len() {
