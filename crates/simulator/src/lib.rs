@@ -4,7 +4,7 @@
 //! What is the product's: the planner, the ledger, the merge queue and the agents ([`atlas_actor::Machine`]); what a host decides
 //! about an actor ([`atlas_actor::life`]), a partition ([`atlas_actor::roster`]), an append ([`atlas_bus::append`]) and its lease
 //! ([`atlas_bus::Term`]). What is modelled: the nats-server (`server`), processes that die, sleep and are cut off
-//! (`process`), what effects do in the world (`world`). [`judge`] looks at every fact and says which promise was broken.
+//! (`process`), what effects do in the world (`world`). `judge` looks at every fact and says which promise was broken.
 
 mod actors;
 mod clock;
@@ -12,7 +12,7 @@ mod desk;
 mod fact;
 mod fault;
 mod host;
-pub mod judge;
+mod judge;
 mod machines;
 pub mod model;
 mod net;
@@ -23,10 +23,10 @@ mod shrink;
 mod table;
 mod world;
 
+pub use actors::{ActorIx, Actors, Place};
 pub use clock::Micros;
 pub use fact::Fact;
 pub use fault::{Fault, FaultKind, Faults};
 pub use judge::{Judge, Promise, Violation};
-pub use net::Actors;
 pub use run::{Mark, Options, Outcome, Sabotage, Sync, simulate, simulate_watched};
 pub use shrink::shrink;
