@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write as _};
 
-use crate::net::{ActorIx, Actors, Place};
+use crate::actors::{ActorIx, Actors, Place};
 
 /// Something that happened. `epoch`: of the lease under which it did; `key`: of an effect; `cause`: a letter's id or an effect's key.
 #[derive(Debug, Clone, Copy)]
@@ -40,7 +40,7 @@ pub enum Fact<'a> {
 
 impl Fact<'_> {
     /// Writes it as one line of a history, without its end.
-    pub fn write(&self, line: &mut String, actors: &Actors) -> fmt::Result {
+    pub(crate) fn write(&self, line: &mut String, actors: &Actors) -> fmt::Result {
         let name = |actor: &ActorIx| actors.name(*actor);
         match self {
             Self::Won { place, epoch, process } => {

@@ -1,11 +1,10 @@
 //! The promise, line by line, held against every fact of a history as it happens.
 
-use crate::table::{Set, Table};
-
+use crate::actors::{ActorIx, Actors, Place};
 use crate::clock::Micros;
 use crate::fact::Fact;
-use crate::net::{ActorIx, Actors, Place};
 use crate::server::Loss;
+use crate::table::{Set, Table};
 
 /// A line of the promise (docs/semantics.md).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]

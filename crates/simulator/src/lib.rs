@@ -6,6 +6,7 @@
 //! ([`atlas_bus::Term`]). What is modelled: the nats-server (`server`), processes that die, sleep and are cut off
 //! (`process`), what effects do in the world (`world`). `judge` looks at every fact and says which promise was broken.
 
+mod actors;
 mod clock;
 mod desk;
 mod fact;
@@ -22,10 +23,10 @@ mod shrink;
 mod table;
 mod world;
 
+pub use actors::{ActorIx, Actors, Place};
 pub use clock::Micros;
 pub use fact::Fact;
 pub use fault::{Fault, FaultKind, Faults};
 pub use judge::{Judge, Promise, Violation};
-pub use net::Actors;
 pub use run::{Mark, Options, Outcome, Sabotage, Sync, simulate, simulate_watched};
 pub use shrink::shrink;
