@@ -93,7 +93,7 @@ impl Stage {
         let plan =
             Plan { cluster: &cluster, folder: folder.path(), home: &home, file: &file, run: &run, clock };
         let first = plan.atlas().await;
-        let toolchain = toolchain(&bus, &run).await;
+        let toolchain = toolchain(&bus, &run, &folder.path().join("atlas.log")).await;
         let mut services = vec![first];
         services.extend(plan.others(options, &toolchain).await);
         let observer = Observer::of(bus.clone(), run.clone());
@@ -227,7 +227,7 @@ fn clock(folder: &Path) -> Option<PathBuf> {
 }
 
 /// The name of the Lean that `atlas run` has, once it is at work.
-async fn toolchain(bus: &Bus, run: &RunId) -> String {
+async fn toolchain(bus: &Bus, run: &RunId, log: &Path) -> String {
     let asked = async {
         loop {
             let documents = bus.read_status(run).await.unwrap_or_default();
@@ -238,7 +238,11 @@ async fn toolchain(bus: &Bus, run: &RunId) -> String {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     };
-    tokio::time::timeout(START, asked).await.expect("a verifier at work")
+    tokio::time::timeout(START, asked).await.unwrap_or_else(|_| {
+        let text = std::fs::read_to_string(log).unwrap_or_default();
+        let last: Vec<&str> = text.lines().rev().take(4).collect();
+        panic!("no verifier is at work; the last lines of `atlas run`, the newest first: {last:#?}")
+    })
 }
 
 /// What processes are started with.
