@@ -34,7 +34,7 @@ pub mod roster;
 
 pub use host::{HostOptions, host};
 pub use journaled::{Journaled, replay};
-pub use machine::{EffectError, Executor, Machine, Part, Scope};
+pub use machine::{EffectError, Executor, Machine, Part, Scope, Wanted};
 
 /// Why a host ended, or a journal could not be read.
 #[derive(Debug, thiserror::Error)]

@@ -10,6 +10,9 @@ use atlas_proto::Letter;
 /// A part of a machine's state, by a number that the machine gives it.
 pub type Part = u32;
 
+/// Effects that are waited for, by key.
+pub type Wanted<E> = Vec<(String, E)>;
+
 /// A durable actor as a state machine without I/O.
 ///
 /// `apply` alone changes state, and must be deterministic: hosts fold journals with it years later.
@@ -36,14 +39,14 @@ pub trait Machine: Send + Sync + Sized + 'static {
 
     /// What the state waits for now, by key. Keys are unique over the actor's life: a key whose result is
     /// journaled never runs again.
-    fn effects(&self) -> Vec<(String, Self::Effect)>;
+    fn effects(&self) -> Wanted<Self::Effect>;
 
     /// The same part by part: those parts of the state that may wait for something else than when this was last called, each with
     /// all that it waits for now; on the first call all parts. What is left out waits for what it waited for. A key stays in its part.
     ///
     /// One part by default. A machine that waits for thousands of things overrides this, so that a record costs what it
     /// changes, and not what is open.
-    fn stirred(&mut self) -> Vec<(Part, Vec<(String, Self::Effect)>)> {
+    fn stirred(&mut self) -> Vec<(Part, Wanted<Self::Effect>)> {
         vec![(0, self.effects())]
     }
 

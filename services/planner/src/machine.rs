@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
-use atlas_actor::{Machine, Part};
+use atlas_actor::{Machine, Part, Wanted};
 use atlas_domain::{ActorId, ActorKind, Blueprint, RunId, Standing, Target, TargetIx, TargetState, Usage};
 use atlas_proto::planner_event::Event as Kind;
 use atlas_proto::{
@@ -225,7 +225,7 @@ impl Machine for Planner {
         effects
     }
 
-    fn stirred(&mut self) -> Vec<(Part, Vec<(String, Effect)>)> {
+    fn stirred(&mut self) -> Vec<(Part, Wanted<Effect>)> {
         let targets = std::mem::take(&mut self.stirred).into_iter().map(|ix| {
             let mut effects = Vec::new();
             self.target_effects(ix, &mut effects);

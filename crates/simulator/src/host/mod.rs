@@ -93,6 +93,8 @@ pub struct Host<M: Modelled> {
     lives: u32,
     tickets: u32,
     tenures: u32,
+    /// The actor that takes what has come for it.
+    turning: Option<ActorIx>,
 }
 
 fn duration(micros: Micros) -> Duration {
@@ -122,6 +124,7 @@ impl<M: Modelled> Host<M> {
             lives: 0,
             tickets: 0,
             tenures: 0,
+            turning: None,
         };
         let after = net.chance.range(0, SECOND);
         net.timer(me, after, Self::wide(What::Look));

@@ -3,12 +3,23 @@
 use super::*;
 
 impl<M: Modelled> Host<M> {
-    /// An actor that rests takes what has come meanwhile.
+    /// An actor that rests takes what has come meanwhile, one after the other until something takes time. A turn that comes of
+    /// one that is being taken is that one's: thousands may have come.
     pub(super) fn turn(&mut self, net: &mut Net, me: Addr, partition: u16, actor: ActorIx) {
-        let Some(live) = self.seats[usize::from(partition)].lives.get_mut(&actor) else { return };
+        if self.turning == Some(actor) {
+            return;
+        }
+        let outer = self.turning.replace(actor);
+        while self.take_one(net, me, partition, actor) {}
+        self.turning = outer;
+    }
+
+    /// Whether there was anything, and time for it.
+    fn take_one(&mut self, net: &mut Net, me: Addr, partition: u16, actor: ActorIx) -> bool {
+        let Some(live) = self.seats[usize::from(partition)].lives.get_mut(&actor) else { return false };
         // What begins in a step may end at once and be acted on before the step itself is through.
         if live.busy {
-            return;
+            return false;
         }
         // As unbiased as the real host's choice.
         let effect_first = live.mailbox.is_empty() || (!live.ended.is_empty() && net.chance.hit(500));
@@ -23,10 +34,11 @@ impl<M: Modelled> Host<M> {
                     live.letter = Some(delivered);
                     given
                 }
-                None => return,
+                None => return false,
             },
         };
         self.give(net, me, partition, (actor, number), given);
+        true
     }
 
     /// Gives a life what came of its step, and follows its next ones.

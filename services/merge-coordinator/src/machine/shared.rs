@@ -9,11 +9,14 @@ use std::sync::Arc;
 /// Entries of a chunk. Copying one costs about as much as copying the list of chunks of a map with fifty thousand.
 const CHUNK: usize = 128;
 
+/// Entries by key, never empty.
+type Chunk<K, V> = Arc<Vec<(K, V)>>;
+
 /// A map in chunks, each shared by the clones that have not changed it.
 #[derive(Debug, Clone)]
 pub struct Shared<K, V> {
-    /// None is empty, keys ascend through them.
-    chunks: Arc<Vec<Arc<Vec<(K, V)>>>>,
+    /// Keys ascend through them.
+    chunks: Arc<Vec<Chunk<K, V>>>,
     len: usize,
 }
 
