@@ -231,8 +231,8 @@ async fn toolchain(bus: &Bus, run: &RunId, log: &Path) -> String {
     let asked = async {
         loop {
             let documents = bus.read_status(run).await.unwrap_or_default();
-            let named = documents.values().filter_map(|document| document["toolchain"].as_str());
-            if let Some(name) = named.filter(|name| !name.is_empty()).next() {
+            let mut named = documents.values().filter_map(|document| document["toolchain"].as_str());
+            if let Some(name) = named.find(|name| !name.is_empty()) {
                 return name.to_owned();
             }
             tokio::time::sleep(Duration::from_millis(100)).await;

@@ -129,7 +129,7 @@ async fn measured(
                 let asked = requests(&servers.bus, &servers.other, writers, bytes, time).await;
                 found.floors.push(Floor { at_once: Some(writers), bytes, figures: asked.map_err(fault)? });
             }
-            let run = RunId::new(&format!("bench-{bytes}-{writers}")).map_err(fault)?;
+            let run = RunId::new(format!("bench-{bytes}-{writers}")).map_err(fault)?;
             let before = servers.traffic();
             let figures = appends(&servers.bus, &run, writers, bytes, time).await.map_err(fault)?;
             let traffic = servers.traffic().since(before);

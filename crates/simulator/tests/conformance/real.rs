@@ -78,7 +78,7 @@ impl Server {
     /// The bus's own consumer of a queue, but for how long it waits.
     async fn open(&self, js: &jetstream::Context, run: &RunId, line: Line) {
         // As the bus makes it for another run, so that nothing of this one is delivered to what is dropped at once.
-        let probe = RunId::new(&format!("{run}-probe")).unwrap();
+        let probe = RunId::new(format!("{run}-probe")).unwrap();
         match line {
             Line::Letters => drop(self.bus.inbox(&probe, ActorKind::Plan, 0).await.unwrap()),
             Line::Work => drop(self.bus.work::<LookupRequest>(&probe, queue(line), 1).await.unwrap()),
