@@ -1,4 +1,4 @@
-//! A modelled nats-server, as the bus uses it: journals by compare-and-set, work queues, leases, archives, requests.
+//! A modelled nats-server, as the bus uses it: journals by compare-and-set, work queues, who hosts what, archives, requests.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
