@@ -244,11 +244,13 @@ impl Judge {
         }
     }
 
-    /// Forgets what only a finished actor's redelivered letters could be held against. Not where the archive itself may be
-    /// lost.
-    pub fn forget(&mut self, actor: ActorIx) {
+    /// Forgets what could only be held against a finished actor's redelivered letters and a journal that changes no more, once that
+    /// journal, of these `sequences`, is found whole. Not where the archive itself may be lost.
+    pub fn forget(&mut self, actor: ActorIx, at: Micros, actors: &Actors, sequences: &[u64]) {
         let known = self.of(actor);
         (known.causes, known.passed, known.calls) = Default::default();
+        let told = std::mem::take(&mut known.told);
+        self.missing(at, actors, actor, &told, sequences);
     }
 
     /// The server's power failed and what it had not synced is gone: what was told within the window before is excused, and
@@ -296,15 +298,26 @@ impl Judge {
         }
     }
 
-    /// At the end: `holds` says whether an actor's journal, or its archive, has a record of that sequence.
-    pub fn survived(&mut self, at: Micros, actors: &Actors, holds: impl Fn(ActorIx, u64) -> bool) {
-        let told = |(actor, known): (usize, &Known)| -> Vec<(ActorIx, u64)> {
-            let actor = actor as ActorIx;
-            let lost = known.told.iter().filter(|(sequence, _)| !holds(actor, *sequence));
-            lost.map(|(sequence, _)| (actor, *sequence)).collect()
-        };
-        let lost: Vec<(ActorIx, u64)> = self.known.iter().enumerate().flat_map(told).collect();
-        for (actor, sequence) in lost {
+    /// At the end: `sequences` gives those of an actor's records, in order.
+    pub fn survived(&mut self, at: Micros, actors: &Actors, sequences: impl Fn(ActorIx) -> Vec<u64>) {
+        for actor in 0..self.known.len() {
+            let told = std::mem::take(&mut self.known[actor].told);
+            if !told.is_empty() {
+                let actor = actor as ActorIx;
+                self.missing(at, actors, actor, &told, &sequences(actor));
+            }
+        }
+    }
+
+    fn missing(
+        &mut self,
+        at: Micros,
+        actors: &Actors,
+        actor: ActorIx,
+        told: &[(u64, Micros)],
+        there: &[u64],
+    ) {
+        for (sequence, _) in told.iter().filter(|(sequence, _)| there.binary_search(sequence).is_err()) {
             let name = actors.name(actor);
             self.broken(
                 Promise::AcknowledgedSurvives,

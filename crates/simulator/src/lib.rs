@@ -7,6 +7,7 @@
 //! (`process`), what effects do in the world (`world`). `judge` looks at every fact and says which promise was broken.
 
 mod actors;
+mod archive;
 mod clock;
 mod desk;
 mod fact;

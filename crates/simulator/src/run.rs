@@ -392,7 +392,7 @@ impl Simulation {
         }
         let now = self.net.clock.now();
         let Net { judge, actors, .. } = &mut self.net;
-        judge.survived(now, actors, |actor, sequence| self.server.holds(actor, sequence));
+        judge.survived(now, actors, |actor| self.server.sequences(actor));
         let (history, facts) = self.net.history();
         let (repeated_calls, paid) = self.net.judge.repeated();
         Outcome {

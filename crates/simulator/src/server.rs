@@ -9,6 +9,7 @@ use atlas_bus::Bus;
 use atlas_domain::ActorKind;
 use atlas_proto::Record;
 
+use crate::archive::{Archives, Records, Shelved};
 use crate::clock::{MS, Micros, SECOND};
 use crate::fact::Fact;
 use crate::net::{
@@ -30,14 +31,18 @@ pub const DUPLICATES: Micros = 120 * SECOND;
 
 #[derive(Debug, Default, Clone)]
 struct Journal {
-    records: Vec<(u64, Arc<Record>)>,
-    /// What was there before it was archived.
-    archive: Vec<(u64, Arc<Record>)>,
+    records: Records,
+    /// Where that is which was there before it was archived.
+    archive: Option<Shelved>,
 }
 
 impl Journal {
     fn last(&self) -> u64 {
         self.records.last().map_or(0, |(sequence, _)| *sequence)
+    }
+
+    fn is_archived(&self) -> bool {
+        self.records.last().is_some_and(|(_, last)| Bus::is_archived(last))
     }
 }
 
@@ -91,6 +96,7 @@ pub struct Loss {
 pub struct Server {
     sequence: u64,
     journals: Vec<Journal>,
+    archives: Archives,
     by_place: Table<Place, Vec<ActorIx>>,
     lines: BTreeMap<Queue, Line>,
     ids: Table<(ActorIx, Rc<str>), Micros>,
@@ -155,7 +161,7 @@ impl Server {
             }
         }
         self.restart(net);
-        let kept = self.journals.iter().map(|journal| (journal.last(), !journal.archive.is_empty()));
+        let kept = self.journals.iter().map(|journal| (journal.last(), journal.archive.is_some()));
         Loss { window, kept: kept.collect() }
     }
 
@@ -225,8 +231,10 @@ impl Server {
             }
             Op::Read(actor) => {
                 let journal = self.journal(actor);
-                let archived = journal.records.last().is_some_and(|(_, last)| Bus::is_archived(last));
-                Said::Records(if archived { journal.archive.clone() } else { journal.records.clone() })
+                match journal.archive.filter(|_| journal.is_archived()) {
+                    None => Said::Records(journal.records.clone()),
+                    Some(shelved) => self.archives.get(shelved).map_or(Said::Unknown, Said::Records),
+                }
             }
             Op::ReadAfter(actor, after) => {
                 let records = &self.journal(actor).records;
@@ -342,12 +350,13 @@ impl Server {
             && !Bus::is_archived(last)
         {
             let closing = Arc::new(Bus::closing(last));
-            journal.archive = std::mem::take(&mut journal.records);
-            journal.records = vec![(next, closing)];
+            let records = std::mem::replace(&mut journal.records, vec![(next, closing)]);
+            journal.archive = Some(self.archives.put(&records));
             self.sequence = next;
             net.note(Fact::Archived { actor });
             if net.options.sync.is_always() {
-                net.judge.forget(actor);
+                let Net { judge, actors, clock, .. } = net;
+                judge.forget(actor, clock.now(), actors, &sequences(&records));
             }
         }
     }
@@ -508,12 +517,13 @@ impl Server {
         }
     }
 
-    /// Whether a journal, or its archive, has a record of this sequence.
-    pub fn holds(&self, actor: ActorIx, sequence: u64) -> bool {
-        let Some(journal) = self.journals.get(actor as usize) else { return false };
-        let has =
-            |records: &[(u64, Arc<Record>)]| records.binary_search_by_key(&sequence, |(s, _)| *s).is_ok();
-        has(&journal.records) || has(&journal.archive)
+    /// The sequences of an actor's records, in its journal and in its archive, in order.
+    pub fn sequences(&self, actor: ActorIx) -> Vec<u64> {
+        let Some(journal) = self.journals.get(actor as usize) else { return Vec::new() };
+        let archived = journal.archive.map(|shelved| self.archives.get(shelved).unwrap_or_default());
+        let mut all = sequences(&archived.unwrap_or_default());
+        all.extend(sequences(&journal.records));
+        all
     }
 
     /// Records stored.
@@ -538,10 +548,13 @@ impl Server {
 
     /// Actors with journals that are not archived, of a kind.
     pub fn living(&self, net: &Net, kind: ActorKind) -> usize {
-        let living =
-            |journal: &Journal| journal.records.last().is_some_and(|(_, last)| !Bus::is_archived(last));
+        let living = |journal: &Journal| !journal.records.is_empty() && !journal.is_archived();
         (self.journals.iter().enumerate())
             .filter(|(at, journal)| living(journal) && net.actors.place(*at as ActorIx).0 == kind)
             .count()
     }
+}
+
+fn sequences(records: &[(u64, Arc<Record>)]) -> Vec<u64> {
+    records.iter().map(|(sequence, _)| *sequence).collect()
 }
