@@ -2,12 +2,12 @@
 
 mod certify;
 
-use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use atlas_judge::{Checked, Ground, JUDGE, Judged, Refusal};
 use atlas_proto::{CheckLevel, CheckReply, CheckRequest, Diagnostic, Outcome, Position, Severity};
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
@@ -56,22 +56,19 @@ pub(crate) struct Budget {
     pub(crate) until: Instant,
     /// Bytes.
     pub(crate) memory: u64,
-    lean: Cell<Duration>,
-    /// Bytes.
-    peak: Cell<u64>,
-    ran: Cell<bool>,
+    /// Time in Lean, and the most memory in bytes, once Lean was run.
+    spent: Mutex<Option<(Duration, u64)>>,
 }
 
 impl Budget {
     /// A budget that begins now; `memory` in bytes.
     pub(crate) fn new(deadline: Duration, memory: u64) -> Self {
-        let until = Instant::now() + deadline;
-        Self { until, memory, lean: Cell::default(), peak: Cell::default(), ran: Cell::default() }
+        Self { until: Instant::now() + deadline, memory, spent: Mutex::default() }
     }
 
     /// Time in Lean, and the most memory in bytes, if Lean was run.
     pub(crate) fn spent(&self) -> Option<(Duration, u64)> {
-        self.ran.get().then(|| (self.lean.get(), self.peak.get()))
+        *self.spent.lock()
     }
 
     /// The time that is left.
@@ -88,9 +85,9 @@ impl Budget {
 
     /// Notes a run of Lean.
     pub(crate) fn used(&self, elapsed: Duration, memory: u64) {
-        self.lean.set(self.lean.get() + elapsed);
-        self.peak.set(self.peak.get().max(memory));
-        self.ran.set(true);
+        let mut spent = self.spent.lock();
+        let (lean, peak) = spent.unwrap_or_default();
+        *spent = Some((lean + elapsed, peak.max(memory)));
     }
 }
 
@@ -133,7 +130,7 @@ pub(crate) struct Elaborated {
 }
 
 /// A Lean that elaborates one module at a time.
-pub(crate) trait Engine {
+pub(crate) trait Engine: Sync {
     /// Names the toolchain and everything else that its answers depend on.
     fn identity(&self) -> String;
     /// How verdicts name it.
@@ -188,9 +185,11 @@ impl Pipeline {
             ..CheckReply::default()
         });
         reply.id.clone_from(&request.id);
-        reply.cached = !budget.ran.get() && reply.outcome() != Outcome::EnvironmentFault;
-        reply.lean_ms = budget.lean.get().as_millis().try_into().unwrap_or(u32::MAX);
-        reply.peak_memory_bytes = budget.peak.get();
+        let spent = budget.spent();
+        let (lean, peak) = spent.unwrap_or_default();
+        reply.cached = spent.is_none() && reply.outcome() != Outcome::EnvironmentFault;
+        reply.lean_ms = lean.as_millis().try_into().unwrap_or(u32::MAX);
+        reply.peak_memory_bytes = peak;
         reply
     }
 

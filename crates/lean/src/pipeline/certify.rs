@@ -1,5 +1,6 @@
 //! What a certified verdict takes beyond an elaboration: the judge's word on the text that left the guest, that of both kernels, and the receipt.
 
+use std::panic::resume_unwind;
 use std::time::SystemTime;
 
 use atlas_judge::{Ground, JUDGE, Outline, Refusal, Settled, allowed_axioms, settle};
@@ -24,7 +25,17 @@ impl Run<'_> {
     ) -> Result<(), Failure> {
         let ground = self.ground(module)?;
         let cache = &self.pipeline.cache;
-        let judged = self.engine.examine(&ground, export, &self.asked.auxiliary(), cache, self.budget)?;
+        let judge = || self.engine.examine(&ground, export, &self.asked.auxiliary(), cache, self.budget);
+        let ask_lean = || self.engine.replay(&ground, export, cache, self.budget);
+        // What was not elaborated, or may not be in a library at all, is no question for Lean's kernel.
+        let asks_lean = artefact.forbidden.is_empty() && !artefact.diagnostics.iter().any(is_error);
+        // Side by side: neither rests on the other's word.
+        let (judged, replayed) = std::thread::scope(|scope| {
+            let replayed = asks_lean.then(|| scope.spawn(ask_lean));
+            let judged = judge();
+            (judged, replayed.map(|asked| asked.join().unwrap_or_else(|died| resume_unwind(died))))
+        });
+        let judged = judged?;
         artefact.declarations = answer::described(&judged.declarations, module.name, shown);
         for facts in &mut artefact.declarations {
             facts.tags = judged.tags.get(&facts.name).into_iter().flatten().map(Into::into).collect();
@@ -36,10 +47,10 @@ impl Run<'_> {
             return Ok(());
         }
         let mut incident = judged.incident;
-        // What may not be in a library at all is no question for a kernel.
-        let words = match artefact.forbidden.is_empty() {
-            true => vec![self.engine.replay(&ground, export, cache, self.budget)?.spoken(), judged.kernel],
-            false => vec![judged.kernel],
+        // What Lean's kernel said of a text that the judge does not take as one counts for nothing.
+        let words = match replayed.filter(|_| artefact.forbidden.is_empty()) {
+            Some(replayed) => vec![replayed?.spoken(), judged.kernel],
+            None => vec![judged.kernel],
         };
         match settle(&words) {
             Settled::Accepted(verdicts) => artefact.kernels = verdicts,
