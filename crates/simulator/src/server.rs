@@ -344,14 +344,14 @@ impl Server {
     }
 
     fn archive(&mut self, net: &mut Net, actor: ActorIx) {
-        let next = self.sequence + 1;
+        let (next, archives) = (self.sequence + 1, self.archives.clone());
         let journal = self.journal(actor);
         if let Some((_, last)) = journal.records.last()
             && !Bus::is_archived(last)
         {
             let closing = Arc::new(Bus::closing(last));
             let records = std::mem::replace(&mut journal.records, vec![(next, closing)]);
-            journal.archive = Some(self.archives.put(&records));
+            journal.archive = Some(archives.put(&records));
             self.sequence = next;
             net.note(Fact::Archived { actor });
             if net.options.sync.is_always() {
