@@ -2,6 +2,7 @@
 
 mod bench;
 
+use std::num::NonZeroU16;
 use std::path::PathBuf;
 
 use clap::builder::styling::{AnsiColor, Effects, Styles};
@@ -724,9 +725,12 @@ pub struct SimulateArgs {
     /// The seed that decides everything: the same one gives the same history
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
-    /// How many seeds, one after the other
+    /// How many seeds
     #[arg(long, default_value_t = 1, value_name = "COUNT")]
     pub seeds: u64,
+    /// Seeds at once, a thread each [default: as many as there are processors; with --trace always 1]
+    #[arg(long, value_name = "COUNT")]
+    pub jobs: Option<NonZeroU16>,
     /// Agents at work at once, at most
     #[arg(long, default_value_t = 64)]
     pub agents: u32,

@@ -1,12 +1,13 @@
-//! `atlas simulate`: whole runs of the services' machines with faults, on one thread, from one seed.
+//! `atlas simulate`: whole runs of the services' machines with faults, each on one thread, from one seed.
 
 use std::fs::File;
 use std::io::{BufWriter, IsTerminal as _, Write};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use atlas_simulator::{Fault, Mark, Options, Outcome, Sync, shrink, simulate_watched};
+use parking_lot::Mutex;
 use serde_json::json;
 
 use crate::args::{Output, SimulateArgs};
@@ -20,7 +21,7 @@ const TELL: Duration = Duration::from_secs(2);
 /// The same where lines are kept.
 const TELL_LOGS: Duration = Duration::from_secs(30);
 
-/// Simulates one seed after the other until one fails, or somebody presses Ctrl-C.
+/// Simulates seeds until one fails, or somebody presses Ctrl-C.
 pub async fn simulate(args: SimulateArgs) -> Result<Exit> {
     let stop = Arc::new(AtomicBool::new(false));
     let asked = stop.clone();
@@ -35,36 +36,42 @@ pub async fn simulate(args: SimulateArgs) -> Result<Exit> {
     ended.map_err(|panic| Failure::fault(format!("the simulation itself failed: {panic}")))?
 }
 
-/// Says on standard error where a run is that takes its time.
+/// Tells runs to stop, and says on standard error where those are that take their time.
 struct Watch<'a> {
+    /// Somebody pressed Ctrl-C.
     stop: &'a AtomicBool,
-    seed: u64,
-    targets: u32,
-    begun: Instant,
-    told: Instant,
+    /// A seed has failed.
+    failed: AtomicBool,
+    /// When a line was last written, of whichever run.
+    told: Mutex<Instant>,
     terminal: bool,
 }
 
 impl<'a> Watch<'a> {
-    fn new(options: &Options, stop: &'a AtomicBool) -> Self {
-        let now = Instant::now();
+    fn new(stop: &'a AtomicBool) -> Self {
         let terminal = std::io::stderr().is_terminal();
-        Self { stop, seed: options.seed, targets: options.targets, begun: now, told: now, terminal }
+        Self { stop, failed: AtomicBool::new(false), told: Mutex::new(Instant::now()), terminal }
     }
 
-    fn look(&mut self, mark: Mark) -> bool {
-        let now = Instant::now();
-        let long = now.duration_since(self.begun) >= TELL;
-        if long && now.duration_since(self.told) >= if self.terminal { TELL } else { TELL_LOGS } {
-            self.told = now;
-            let rate = mark.events as f64 / now.duration_since(self.begun).as_secs_f64();
+    fn goes_on(&self) -> bool {
+        !self.stop.load(Ordering::Relaxed) && !self.failed.load(Ordering::Relaxed)
+    }
+
+    /// A run that began at `begun` is here. Whether it is to go on.
+    fn look(&self, options: &Options, begun: Instant, mark: Mark) -> bool {
+        if begun.elapsed() >= TELL
+            && let Some(mut told) = self.told.try_lock()
+            && told.elapsed() >= if self.terminal { TELL } else { TELL_LOGS }
+        {
+            *told = Instant::now();
+            let rate = mark.events as f64 / begun.elapsed().as_secs_f64();
             let line = format!(
                 "seed {}: {} events ({rate:.0} a second), {:.1} virtual hours, {} landed for {} targets",
-                self.seed,
+                options.seed,
                 mark.events,
                 mark.virtual_us as f64 / 3.6e9,
                 mark.landed,
-                self.targets
+                options.targets
             );
             if self.terminal {
                 // Over the line before.
@@ -73,63 +80,117 @@ impl<'a> Watch<'a> {
                 print::error_line(line);
             }
         }
-        !self.stop.load(Ordering::Relaxed)
+        self.goes_on()
     }
 
     /// Takes the line away.
     fn end(&self) {
-        if self.terminal && self.told > self.begun {
+        if self.terminal {
             let _ = write!(anstream::stderr(), "\r\x1b[K");
         }
     }
+}
+
+/// A run that has ended.
+struct Ended {
+    options: Options,
+    outcome: Outcome,
+    seconds: f64,
+}
+
+/// Simulates one seed.
+fn one(args: &SimulateArgs, seed: u64, watch: &Watch<'_>) -> Result<Ended> {
+    let options = options(args, seed);
+    let trace = args.trace.as_ref().map(|path| {
+        let file = File::create(path)
+            .map_err(|error| Failure::input(format!("cannot write the trace {}: {error}", path.display())))?;
+        Ok::<Box<dyn Write>, Failure>(Box::new(BufWriter::new(file)))
+    });
+    let begun = Instant::now();
+    let outcome =
+        simulate_watched(&options, trace.transpose()?, &mut |mark| watch.look(&options, begun, mark));
+    let seconds = begun.elapsed().as_secs_f64();
+    if !outcome.violations.is_empty() {
+        watch.failed.store(true, Ordering::Relaxed);
+    }
+    Ok(Ended { options, outcome, seconds })
+}
+
+/// Simulates seeds, `jobs` at once, until one fails; those that have ended, by seed.
+fn all(args: &SimulateArgs, jobs: usize, watch: &Watch<'_>) -> Result<Vec<Ended>> {
+    let next = AtomicU64::new(args.seed);
+    let last = args.seed.saturating_add(args.seeds);
+    let seeds = || Some(next.fetch_add(1, Ordering::Relaxed)).filter(|seed| *seed < last && watch.goes_on());
+    let mut ended = std::thread::scope(|scope| {
+        let (tell, told) = mpsc::channel();
+        for _ in 0..jobs {
+            let tell = tell.clone();
+            scope.spawn(move || {
+                while let Some(seed) = seeds()
+                    && tell.send(one(args, seed, watch)).is_ok()
+                {}
+            });
+        }
+        drop(tell);
+        let heard = told.iter().inspect(|ended| {
+            if let Ok(Ended { options, outcome, seconds }) = ended
+                && args.output.output == Output::Text
+                && args.seeds > 1
+                && outcome.violations.is_empty()
+                && !outcome.stopped
+            {
+                watch.end();
+                print::error_line(format!(
+                    "seed {}: the promise holds, {} events in {seconds:.1} s",
+                    options.seed, outcome.events
+                ));
+            }
+        });
+        heard.collect::<Result<Vec<Ended>>>()
+    })?;
+    watch.end();
+    ended.sort_by_key(|ended| ended.options.seed);
+    Ok(ended)
 }
 
 fn run(args: &SimulateArgs, stop: &AtomicBool) -> Result<Exit> {
     if args.agents == 0 || args.seeds == 0 || args.turns == Some(0) || args.targets == Some(0) {
         return Err(Failure::input("agents, targets, turns and seeds must be at least 1"));
     }
-    let mut rows = Vec::new();
-    for seed in args.seed..args.seed.saturating_add(args.seeds) {
-        let options = options(args, seed);
-        let trace = args.trace.as_ref().map(|path| {
-            let file = File::create(path).map_err(|error| {
-                Failure::input(format!("cannot write the trace {}: {error}", path.display()))
-            })?;
-            Ok::<Box<dyn Write>, Failure>(Box::new(BufWriter::new(file)))
-        });
-        let mut watch = Watch::new(&options, stop);
-        let outcome = simulate_watched(&options, trace.transpose()?, &mut |mark| watch.look(mark));
-        let seconds = watch.begun.elapsed().as_secs_f64();
-        watch.end();
-        if !outcome.violations.is_empty() {
-            return fail(args, &options, outcome, stop);
-        }
-        if outcome.stopped {
-            print::error_line(format!(
-                "stopped in seed {seed}, after {} events; see it again: {}",
-                outcome.events,
-                replay(&options)
-            ));
-            return Ok(Exit::Interrupted);
-        }
-        if args.output.output == Output::Text && args.seeds > 1 {
-            print::error_line(format!(
-                "seed {seed}: the promise holds, {} events in {seconds:.1} s",
-                outcome.events
-            ));
-        }
-        rows.push((seed, outcome, seconds));
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    // A history is written by one run at a time.
+    let jobs = if args.trace.is_some() { 1 } else { args.jobs.map_or(cores, |jobs| jobs.get().into()) };
+    let jobs = jobs.min(usize::try_from(args.seeds).unwrap_or(usize::MAX)).max(1);
+    let begun = Instant::now();
+    let mut rows = all(args, jobs, &Watch::new(stop))?;
+    if let Some(at) = rows.iter().position(|ended| !ended.outcome.violations.is_empty()) {
+        let Ended { options, outcome, .. } = rows.swap_remove(at);
+        return fail(args, &options, outcome, stop);
     }
+    if let Some(Ended { options, outcome, .. }) = rows.iter().find(|ended| ended.outcome.stopped) {
+        print::error_line(format!(
+            "stopped in seed {}, after {} events; see it again: {}",
+            options.seed,
+            outcome.events,
+            replay(options)
+        ));
+        return Ok(Exit::Interrupted);
+    }
+    let events: u64 = rows.iter().map(|ended| ended.outcome.events).sum();
+    let rate = events as f64 / begun.elapsed().as_secs_f64().max(1e-9);
     if args.output.output == Output::Json {
         let runs: Vec<_> = rows
             .iter()
-            .map(|(seed, outcome, seconds)| json!({ "seed": seed, "seconds": seconds, "outcome": outcome }))
+            .map(|Ended { options, outcome, seconds }| {
+                json!({ "seed": options.seed, "seconds": seconds, "outcome": outcome })
+            })
             .collect();
-        print::json(&json!({ "holds": true, "agents": args.agents, "runs": runs }))?;
+        print::json(&json!({
+            "holds": true, "agents": args.agents, "jobs": jobs, "events_per_second": rate, "runs": runs
+        }))?;
         return Ok(Exit::Done);
     }
-    let table: Vec<Vec<String>> =
-        rows.iter().map(|(seed, outcome, seconds)| row(*seed, outcome, *seconds)).collect();
+    let table: Vec<Vec<String>> = rows.iter().map(row).collect();
     let head = [
         "seed",
         "events",
@@ -142,6 +203,9 @@ fn run(args: &SimulateArgs, stop: &AtomicBool) -> Result<Exit> {
         "calls repeated",
     ];
     print::line(print::table(&head, table, &[0, 1, 2, 3, 4, 5, 6, 7, 8]));
+    if rows.len() > 1 {
+        print::line(format!("{events} events, {rate:.0} a second, {jobs} seeds at once"));
+    }
     print::line("The promise holds (docs/semantics.md).");
     Ok(Exit::Done)
 }
@@ -160,10 +224,10 @@ fn options(args: &SimulateArgs, seed: u64) -> Options {
     options
 }
 
-fn row(seed: u64, outcome: &Outcome, seconds: f64) -> Vec<String> {
+fn row(Ended { options, outcome, seconds }: &Ended) -> Vec<String> {
     let faults: u32 = outcome.faults.iter().map(|(_, count)| count).sum();
     vec![
-        seed.to_string(),
+        options.seed.to_string(),
         outcome.events.to_string(),
         format!("{:.0}", outcome.events as f64 / seconds.max(1e-9)),
         format!("{:.1}", outcome.virtual_us as f64 / 3.6e9),
@@ -192,8 +256,8 @@ fn replay(options: &Options) -> String {
 
 /// Shrinks what fails and says how to see it again.
 fn fail(args: &SimulateArgs, options: &Options, outcome: Outcome, stop: &AtomicBool) -> Result<Exit> {
-    let mut watch = Watch::new(options, stop);
-    let (small, outcome) = shrink(options, outcome, SHRINKING, &mut |mark| watch.look(mark));
+    let (watch, begun) = (Watch::new(stop), Instant::now());
+    let (small, outcome) = shrink(options, outcome, SHRINKING, &mut |mark| watch.look(options, begun, mark));
     watch.end();
     let faults: Vec<(usize, Fault)> = small.scheduled();
     let replay = replay(&small);

@@ -234,7 +234,7 @@ fn loss(among: f64, beside: f64) -> f64 {
 }
 
 fn tables(figures: &Figures, args: &BenchCheckArgs, threads: usize, limits: Limits) {
-    let ms = |value: f64| format!("{value:.1} ms");
+    let ms = |value: f64| if value.is_nan() { "–".to_owned() } else { format!("{value:.1} ms") };
     let product = &figures.product;
     let rows = vec![
         vec!["first verdict after a process's start".into(), ms(product.first_ms)],
