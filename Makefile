@@ -25,7 +25,7 @@ test: setup ## run every test
 	@scripts/test
 
 .PHONY: soak
-soak: ## simulate small runs with faults, seed after seed, until one fails or you stop it
+soak: ## simulate small runs with faults on all processors until one fails or you stop it
 	@$(CARGO) build --locked --workspace
 	@target/debug/atlas simulate --seed $${SEED:-1000} --seeds $${SEEDS:-1000000} --agents 16 --turns 6
 

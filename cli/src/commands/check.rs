@@ -8,12 +8,13 @@ use atlas_lean::Toolchain;
 use atlas_library::layout::{ImportGraph, imports, module_name};
 use atlas_proto::tag::Weight;
 use atlas_proto::{
-    CheckLevel, CheckReply, CheckRequest, DeclarationFacts, Diagnostic, ModuleSource, Outcome, Severity,
+    Axioms, CheckLevel, CheckReply, CheckRequest, DeclarationFacts, Diagnostic, ModuleSource, Outcome,
+    Severity,
 };
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::args::{CheckArgs, Output};
+use crate::args::{Allowed, CheckArgs, Output};
 use crate::failure::{Exit, Failure, Result};
 use crate::format::{duration, plural};
 use crate::print::{self, ASK, FAINT, STRONG, WRONG, style_of, styled};
@@ -164,6 +165,9 @@ fn one<'a>(toolchain: &dyn Toolchain, modules: &'a [Module], at: usize, args: &C
         check: vec![module.name.clone()],
         deadline_ms: u32::try_from(args.deadline.get().as_millis()).unwrap_or(u32::MAX),
         memory_bytes: args.memory.bytes(),
+        axioms: args.axioms.as_ref().map(|Allowed(axioms)| Axioms {
+            names: axioms.iter().map(|axiom| axiom.name().to_owned()).collect(),
+        }),
         ..CheckRequest::default()
     };
     let begun = Instant::now();
@@ -386,7 +390,7 @@ pub(super) fn summary(answer: &Answer<'_>) {
     let resting: usize = results.iter().map(|checked| inheriting(&checked.reply).len()).sum();
     let refused = results.iter().filter(|checked| outcome(&checked.reply) != Outcome::Accepted).count();
     let what = match exit {
-        Exit::Done => "accepted from nothing: no `sorry`, no axiom beyond Lean's three".to_owned(),
+        Exit::Done => "accepted from nothing: no `sorry`, no axiom beyond those allowed".to_owned(),
         _ if refused > 0 => format!("{} not accepted", plural(refused, "module")),
         _ => match resting {
             0 => format!("{} not proved yet", plural(open, "declaration")),

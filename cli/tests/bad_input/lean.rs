@@ -50,6 +50,20 @@ fn lean_dies() {
 }
 
 #[test]
+fn a_proof_rests_on_an_axiom_that_is_not_allowed() {
+    let chosen = "theorem chosen (a : Prop) (h : Nonempty (PLift a)) : a := (Classical.choice h).down\n";
+    check(chosen, &[]).exits(0);
+    check(chosen, &["--axioms", "none"])
+        .exits(3)
+        .at("rejected File")
+        .way_out("`chosen` rests on the axiom `Classical.choice`");
+    check(chosen, &["--axioms", "propext,Classical.choice"]).exits(0);
+    check(chosen, &["--axioms", "sorryAx"])
+        .exits(2)
+        .way_out("there are propext, Classical.choice, Quot.sound, or none");
+}
+
+#[test]
 fn a_lean_file_that_cannot_be_read() {
     let project = Project::new();
     for (arguments, way) in [(["check", "nowhere.lean"], "No such file"), (["check", "."], "--library DIR")] {

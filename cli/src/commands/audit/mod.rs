@@ -30,6 +30,7 @@ pub fn audit(args: &AuditArgs) -> Result<Exit> {
         file: None,
         library: Some(args.library.clone()),
         toolchain: "embedded".to_owned(),
+        axioms: args.axioms.clone(),
         deadline: args.deadline,
         memory: args.memory,
         cache: args.cache.clone(),
