@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::table::{Set, Table};
 use atlas_bus::Bus;
 use atlas_domain::ActorKind;
-use atlas_proto::Record;
+use atlas_proto::{Record, Snapshot};
 
 use crate::clock::{MS, Micros, SECOND};
 use crate::fact::Fact;
@@ -92,6 +92,7 @@ pub struct Server {
     sequence: u64,
     journals: Vec<Journal>,
     by_place: Table<Place, Vec<ActorIx>>,
+    snapshots: Table<ActorIx, Arc<Snapshot>>,
     lines: BTreeMap<Queue, Line>,
     ids: Table<(ActorIx, Rc<str>), Micros>,
     /// The same by time, to forget them.
@@ -143,7 +144,9 @@ impl Server {
     /// `window`: how far back that may reach.
     pub fn lose_power(&mut self, net: &mut Net, disk: Self, window: Micros) -> Loss {
         let watchers = std::mem::take(&mut self.watchers);
-        *self = Self { watchers, ..disk };
+        // Another stream than the journals', and synced at another time: a snapshot may be of records that are lost.
+        let snapshots = std::mem::take(&mut self.snapshots);
+        *self = Self { watchers, snapshots, ..disk };
         // Clocks of what was delivered before that ran out long ago.
         for line in self.lines.values_mut() {
             line.out = 0;
@@ -201,7 +204,10 @@ impl Server {
             net.clock.plan(after, Event::Asked { to, command, asker: from, cont, until });
             return;
         }
-        let stores = matches!(op, Op::Append { .. } | Op::Send { .. } | Op::Write { .. } | Op::Archive(_));
+        let stores = matches!(
+            op,
+            Op::Append { .. } | Op::Send { .. } | Op::Write { .. } | Op::Archive(_) | Op::Keep { .. }
+        );
         let disk = if stores { net.disk() } else { 0 };
         let said = self.take(net, from, op);
         let back = answered && net.weather.cut[from.process] == 0 && !matches!(said, Said::Unknown);
@@ -233,6 +239,14 @@ impl Server {
                 let from = records.partition_point(|(sequence, _)| *sequence <= after);
                 Said::Records(records[from..].to_vec())
             }
+            Op::Keep { actor, snapshot } => {
+                if net.weather.full_disk > 0 {
+                    return Said::Unknown;
+                }
+                self.snapshots.insert(actor, snapshot);
+                Said::Stored(0)
+            }
+            Op::Recall(actor) => Said::Snapshot(self.snapshots.get(&actor).cloned()),
             Op::Sweep(place) => {
                 let actors = self.by_place.get(&place).cloned().unwrap_or_default();
                 let all = actors.into_iter().map(|actor| (actor, self.journal(actor).records.clone()));
@@ -514,6 +528,11 @@ impl Server {
         let has =
             |records: &[(u64, Arc<Record>)]| records.binary_search_by_key(&sequence, |(s, _)| *s).is_ok();
         has(&journal.records) || has(&journal.archive)
+    }
+
+    /// An actor's live journal.
+    pub fn records_of(&self, actor: ActorIx) -> &[(u64, Arc<Record>)] {
+        self.journals.get(actor as usize).map_or(&[], |journal| &journal.records)
     }
 
     /// Records stored.

@@ -23,7 +23,8 @@ fn seeds() -> std::ops::Range<u64> {
     parsed.unwrap_or(200..260)
 }
 
-/// The kinds of fault that there were when the seeds above found what they did: of more kinds each comes more rarely.
+/// The kinds of fault that there were when the seeds above found what they did: of more kinds each comes more rarely. Nor were there
+/// snapshots.
 fn early() -> Faults {
     Faults(FaultKind::ALL[..14].to_vec())
 }
@@ -36,8 +37,8 @@ fn explain(options: &Options, outcome: Outcome) -> String {
 #[test]
 fn the_promise_holds_whatever_goes_wrong() {
     let mut seen: BTreeSet<FaultKind> = BTreeSet::new();
-    let (mut landed, mut repeated) = (0, 0);
-    let old = REGRESSIONS.map(|seed| Options { faults: early(), ..Options::small(seed) });
+    let (mut landed, mut repeated, mut restored) = (0, 0, 0);
+    let old = REGRESSIONS.map(|seed| Options { faults: early(), snapshot_every: 0, ..Options::small(seed) });
     for options in old.into_iter().chain(seeds().map(Options::small)) {
         let seed = options.seed;
         let outcome = simulate(&options, None);
@@ -47,10 +48,12 @@ fn the_promise_holds_whatever_goes_wrong() {
         seen.extend(outcome.faults.iter().map(|(kind, _)| *kind));
         landed += outcome.landed;
         repeated += outcome.repeated_calls;
+        restored += outcome.restored;
     }
     // It would hold of runs in which nothing happens, too.
     assert_eq!(seen.len(), FaultKind::ALL.len(), "{seen:?}");
     assert!(landed > 0 && repeated > 0, "{landed} landed, {repeated} calls repeated");
+    assert!(restored > 0, "no actor came back from a snapshot");
 }
 
 /// With the server's default, which syncs every two minutes, a power failure loses acknowledged records, but none older than that,
@@ -149,6 +152,11 @@ fn a_host_that_acknowledges_without_a_look_at_its_clock_is_found_out() {
 #[test]
 fn a_host_that_ends_sessions_that_live_is_found_out() {
     found_out(Sabotage::EarlyEnd, &[Promise::OneHost, Promise::Progress]);
+}
+
+#[test]
+fn a_snapshot_that_does_not_say_what_was_acted_on_is_found_out() {
+    found_out(Sabotage::SnapshotCauses, &[Promise::TaskOnce]);
 }
 
 #[test]
