@@ -304,15 +304,6 @@ mod tests {
         Command::Settle(Settle { call: call.into(), usage: usage(cost) })
     }
 
-    /// Any call's reservation or settlement, or other limits.
-    fn command((call, cost, what): (u8, u64, u8)) -> Command {
-        match what {
-            0 => settle(&format!("c{call}/1"), cost),
-            1 => Command::Limit(Limits { budget_microdollars: 100 + cost, ..Limits::default() }),
-            _ => reserve(&format!("c{call}/1"), cost),
-        }
-    }
-
     #[test]
     fn reservations_count_until_they_are_settled() {
         let mut ledger = ledger(100);
@@ -343,6 +334,11 @@ mod tests {
             before in proptest::collection::vec((0u8..6, 1u64..40, 0u8..3), 0..40),
             after in proptest::collection::vec((0u8..6, 1u64..40, 0u8..3), 0..40),
         ) {
+            let command = |(call, cost, what): (u8, u64, u8)| match what {
+                0 => settle(&format!("c{call}/1"), cost),
+                1 => Command::Limit(Limits { budget_microdollars: 100 + cost, ..Limits::default() }),
+                _ => reserve(&format!("c{call}/1"), cost),
+            };
             let mut ledger = ledger(200);
             for step in before {
                 run(&mut ledger, command(step));
@@ -356,25 +352,6 @@ mod tests {
             }
             undos.into_iter().rev().for_each(|undo| ledger.undo(undo));
             prop_assert_eq!(ledger, was);
-        }
-
-        /// A ledger that comes back from a snapshot goes on as one that was never gone.
-        #[test]
-        fn it_comes_back_from_a_snapshot(
-            steps in proptest::collection::vec((0u8..6, 1u64..40, 0u8..4), 0..60),
-            at in 0usize..60,
-        ) {
-            let (mut kept, mut restored) = (ledger(200), None);
-            for (done, step) in steps.into_iter().enumerate() {
-                if done == at {
-                    restored = Some(Ledger::restore(&kept.snapshot().unwrap()).unwrap());
-                }
-                let events = kept.decide(command(step), 0);
-                for ledger in restored.iter_mut().chain([&mut kept]) {
-                    events.iter().for_each(|event| ledger.apply(event, 0));
-                }
-            }
-            prop_assert!(restored.is_none_or(|restored| restored == kept));
         }
 
         /// Whatever the calls do, what is spent stays within the limit as long as no call costs more than it
@@ -395,33 +372,5 @@ mod tests {
                 prop_assert!(ledger.spent().cost_microdollars + outstanding <= 200);
             }
         }
-    }
-
-    /// Where a journal and its snapshot are on file.
-    fn on_file() -> std::path::PathBuf {
-        std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/snapshots")
-    }
-
-    fn actor() -> ActorId {
-        ActorId::singleton(&RunId::new("r").unwrap(), ActorKind::Ledger)
-    }
-
-    #[test]
-    fn a_journal_is_folded_into_what_the_snapshot_on_file_holds() {
-        atlas_actor::fixture::check::<Ledger>(&on_file(), "ledger", &actor()).unwrap();
-    }
-
-    #[test]
-    #[ignore = "writes the journal of the test above, and with it the contract: only when events are new"]
-    fn a_journal_for_the_snapshot_on_file() {
-        let mut ledger = ledger(0);
-        let mut events = Vec::new();
-        for step in (0..40_u8).map(|n| (n % 7, 3 + u64::from(n), n % 4)) {
-            for event in ledger.decide(command(step), 0) {
-                ledger.apply(&event, 0);
-                events.push(event);
-            }
-        }
-        atlas_actor::fixture::write::<Ledger>(&on_file(), "ledger", events.iter().zip(0..)).unwrap();
     }
 }
