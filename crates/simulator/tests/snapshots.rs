@@ -3,8 +3,9 @@
 
 use std::fmt::Debug;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use atlas_actor::snapshot::EVERY;
 use atlas_actor::{Journaled, Machine};
 use atlas_bus::Bus;
 use atlas_domain::{ActorId, ActorKind};
@@ -79,32 +80,32 @@ fn singletons_come_back_from_snapshots_of_any_history_as_from_its_beginning() {
     }
 }
 
-/// What it takes to bring an actor back, with a snapshot that is a tenth of `EVERY` records old, and without any.
-async fn measure<M: Machine>(bus: &Bus, actor: &ActorId, journal: &Journal) {
-    let mut last = 0;
-    let mut stored = Journaled::<M>::new(actor);
-    let snapshot_at = journal.len() - journal.len().min(400);
+/// What it takes to bring an actor back whose snapshot is half an interval old, and without any, of its first 100,000 records.
+async fn measure<M: Machine>(bus: &Bus, actor: &ActorId, journal: &[(u64, Arc<Record>)]) {
+    let journal = &journal[..journal.len().min(100_000)];
+    let snapshot_at = journal.len() - (journal.len() / 2).min(EVERY / 2);
+    let (mut stored, mut last) = (Journaled::<M>::new(actor), 0);
     for (at, (_, record)) in journal.iter().enumerate() {
         last = bus.append(actor, record, last).await.unwrap();
         stored.fold(actor, last, Record::clone(record)).unwrap();
         if at + 1 == snapshot_at {
             let begun = Instant::now();
             let snapshot = stored.snapshot(0).unwrap();
-            let took = begun.elapsed();
-            println!("{actor}: a snapshot of {} bytes taken in {took:?}", snapshot.encoded_len());
-            let begun = Instant::now();
+            let taken = begun.elapsed();
             bus.put_snapshot(actor, &snapshot).await.unwrap();
-            println!("{actor}: stored in {:?}", begun.elapsed());
+            let (bytes, all) = (snapshot.encoded_len(), begun.elapsed());
+            println!("{actor}: a snapshot of {bytes} bytes, taken in {taken:?} and stored after {all:?}");
         }
     }
-    let timed =
-        async |what: &str, back: Duration| println!("{actor}: {} records, {what}: {back:?}", journal.len());
     let begun = Instant::now();
     atlas_actor::replay::<M>(bus, actor).await.unwrap();
-    timed("from the beginning", begun.elapsed()).await;
+    let whole = begun.elapsed();
     let begun = Instant::now();
     Journaled::<M>::load(bus, actor).await.unwrap();
-    timed("from the snapshot", begun.elapsed()).await;
+    let (records, tail) = (journal.len(), begun.elapsed());
+    println!(
+        "{actor}: {records} records, back after {whole:?} from the beginning, {tail:?} from the snapshot"
+    );
 }
 
 /// `cargo test --release -p atlas-simulator --test snapshots -- --ignored --nocapture`; `ATLAS_AGENTS` sets the size of the run.
