@@ -99,7 +99,7 @@ impl Bookmark {
     }
 
     /// A snapshot of the machine as of this record, if it is due: `every` records after the last one, and when their bytes are as many
-    /// as that one's, so that all snapshots together write no more than the journal does. `causes`: of all records that are folded in.
+    /// as that one's, so that all but the last write no more together than the journal does. `causes`: of all records that are folded in.
     pub fn snapshot<'a, M: Machine>(
         &mut self,
         machine: &M,

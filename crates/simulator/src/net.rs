@@ -140,7 +140,7 @@ pub enum Op {
 }
 
 /// The records of a journal with their sequences.
-type Journal = Vec<(u64, Arc<Record>)>;
+pub type Journal = Vec<(u64, Arc<Record>)>;
 
 /// What came of it.
 #[derive(Debug, Clone)]

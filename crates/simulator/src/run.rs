@@ -8,13 +8,13 @@ use std::sync::Arc;
 use atlas_domain::{ActorId, ActorKind, Blueprint, RunId, Target, TargetId, TargetKind};
 use atlas_planner::Planner;
 use atlas_proto::letter::Letter as Written;
-use atlas_proto::{CheckReply, Letter, Policy, Record, RunSpec};
+use atlas_proto::{CheckReply, Letter, Policy, RunSpec};
 
 use crate::clock::{Chance, Micros, SECOND};
 use crate::fact::Fact;
 use crate::fault::{Fault, FaultKind, Faults, schedule};
 use crate::judge::{Promise, Violation};
-use crate::net::{ActorIx, Body, Event, Net, Queue};
+use crate::net::{ActorIx, Body, Event, Journal, Net, Queue};
 use crate::process::{Kind, Process};
 use crate::server::Server;
 use crate::world::CALL_MICRODOLLARS;
@@ -231,9 +231,9 @@ pub struct Outcome {
     pub restored: u64,
     /// What the planner says of the end.
     pub end: String,
-    /// Journals of the planner, the ledger and the merge queue: records with their sequences.
+    /// Of the planner, the ledger and the merge queue.
     #[serde(skip)]
-    pub journals: Vec<(ActorId, Vec<(u64, Arc<Record>)>)>,
+    pub journals: Vec<(ActorId, Journal)>,
 }
 
 struct Simulation {

@@ -12,11 +12,9 @@ use atlas_domain::{ActorId, ActorKind};
 use atlas_merge_coordinator::MergeQueue;
 use atlas_planner::{Ledger, Planner};
 use atlas_proto::{Record, Snapshot};
-use atlas_simulator::{Faults, Options, Outcome, simulate};
+use atlas_simulator::{FaultKind, Faults, Journal, Options, Outcome, simulate};
 use atlas_testkit::TestNats;
 use prost::Message as _;
-
-type Journal = Vec<(u64, Arc<Record>)>;
 
 fn folded<M: Machine>(
     mut from: Journaled<M>,
@@ -69,7 +67,7 @@ fn journal(outcome: &Outcome, kind: ActorKind) -> (&ActorId, &Journal) {
 fn singletons_come_back_from_snapshots_of_any_history_as_from_its_beginning() {
     for seed in 0..24 {
         // Without upgrades: no records that this program does not know.
-        let faults = Faults(atlas_simulator::FaultKind::ALL[..14].to_vec());
+        let faults = Faults(FaultKind::ALL[..14].to_vec());
         let outcome = simulate(&Options { faults, ..Options::small(seed) }, None);
         let (actor, plan) = journal(&outcome, ActorKind::Plan);
         assert_comes_back::<Planner>(actor, plan, seed);
