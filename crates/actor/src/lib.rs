@@ -15,6 +15,8 @@
 //!   in the world must be idempotent by actor and key.
 //! * Of two hosts that think they own an actor only one can write; the other reads the journal again, or gives the
 //!   partition up (`who_writes_behind_the_hosts_back_makes_it_read_again`).
+//! * A machine that is snapshotted comes back from its snapshot and the records after it, in the state that the whole journal gives; a snapshot
+//!   that does not fit the journal is ignored (`a_long_journal_is_read_from_its_snapshot_on`).
 //! * A host that stops hands its partitions over at once; one that dies, within 5 s: its session lives for 3 s, and another host looks at it twice meanwhile.
 //! * An actor that panics, or whose effect fails for good, stops alone until its next activation; its
 //!   partition goes on (`an_actor_that_panics_stops_alone`).
@@ -24,6 +26,7 @@
 
 mod agenda;
 pub mod bench;
+pub mod fixture;
 mod host;
 mod journaled;
 pub mod life;
@@ -31,6 +34,7 @@ mod live;
 mod machine;
 mod partition;
 pub mod roster;
+pub mod snapshot;
 
 pub use host::{HostOptions, host};
 pub use journaled::{Journaled, replay};
@@ -49,6 +53,14 @@ pub enum Error {
         actor: String,
         /// The record's sequence in the stream.
         sequence: u64,
+        /// What is wrong with it.
+        cause: String,
+    },
+    /// A snapshot that a journal cannot be folded on from.
+    #[error("the snapshot of {actor} is of no use: {cause}")]
+    Snapshot {
+        /// The actor.
+        actor: String,
         /// What is wrong with it.
         cause: String,
     },

@@ -12,7 +12,7 @@
 
 use std::sync::Arc;
 
-use atlas_proto::Record;
+use atlas_proto::{Record, Snapshot};
 
 use crate::Machine;
 use crate::agenda::Agenda;
@@ -158,12 +158,18 @@ impl<M: Machine> Life<M> {
 
     /// Trace context of the last record.
     pub fn traceparent(&self) -> &str {
-        &self.journaled.traceparent
+        self.journaled.traceparent()
     }
 
     /// Sequence of the last record.
     pub fn last(&self) -> u64 {
-        self.journaled.last
+        self.journaled.last()
+    }
+
+    /// A snapshot of what the journal says so far, if one is due: `every` records after the last one at least. A driver asks after each
+    /// record, while the lease holds, and stores it beside the actor's life: nothing waits for it.
+    pub fn snapshot(&mut self, every: usize) -> Option<Snapshot> {
+        self.journaled.snapshot(every)
     }
 
     /// The first step.
@@ -203,7 +209,7 @@ impl<M: Machine> Life<M> {
             }
             (Doing::Resting, Given::Closed) => Step::End(End::Passivated),
             (Doing::Appending { source, record, events }, Given::Stored(sequence)) => {
-                self.journaled.applied(sequence, &record, &events);
+                self.journaled.applied(sequence, record, &events);
                 match source {
                     Source::Letter => self.ack(),
                     Source::Effect => self.rest(),
@@ -268,7 +274,7 @@ impl<M: Machine> Life<M> {
             traceparent,
             events: events.iter().map(prost::Message::encode_to_vec).collect(),
         });
-        let step = Step::Append { record: record.clone(), after: self.journaled.last };
+        let step = Step::Append { record: record.clone(), after: self.journaled.last() };
         self.doing = Doing::Appending { source, record, events };
         step
     }

@@ -18,6 +18,7 @@ use tracing::Instrument as _;
 use crate::journaled::Journaled;
 use crate::life::{End, Given, Life, Step};
 use crate::roster::Idle;
+use crate::snapshot::{EVERY, Keeper};
 use crate::{EffectError, Executor, Machine, Scope};
 
 /// The shortest and the longest pause before an effect runs again.
@@ -56,6 +57,7 @@ pub(crate) struct Live<M: Machine, E> {
     span: tracing::Span,
     /// Before the next time that the journal is tried.
     pauses: Box<dyn Iterator<Item = Duration> + Send>,
+    keeper: Keeper,
 }
 
 impl<M: Machine, E: Executor<M>> Live<M, E> {
@@ -66,6 +68,7 @@ impl<M: Machine, E: Executor<M>> Live<M, E> {
         mailbox: mpsc::UnboundedReceiver<Delivery>,
     ) -> Self {
         let life = Life::new(journaled, tenure.lease.epoch());
+        let keeper = Keeper::new(tenure.bus.clone(), actor.clone());
         Self {
             tenure,
             actor,
@@ -77,12 +80,14 @@ impl<M: Machine, E: Executor<M>> Live<M, E> {
             letter: None,
             span: tracing::Span::none(),
             pauses: Box::new(pauses(BUS_PAUSE)),
+            keeper,
         }
     }
 
     /// Lives until it ends. Dropping it drops its effects.
     pub async fn run(mut self) -> End {
         self.tenure.executor.observed(&self.actor, self.life.machine());
+        self.keep();
         let mut step = self.life.begin();
         loop {
             let given = match step {
@@ -101,7 +106,18 @@ impl<M: Machine, E: Executor<M>> Live<M, E> {
             step = self.span.in_scope(|| self.life.next(given, now_ms()));
             if learned {
                 self.tenure.executor.observed(&self.actor, self.life.machine());
+                self.keep();
             }
+        }
+    }
+
+    /// Has a snapshot stored when one is due.
+    fn keep(&mut self) {
+        if self.keeper.is_free()
+            && self.tenure.lease.hold().holds()
+            && let Some(snapshot) = self.life.snapshot(EVERY)
+        {
+            self.keeper.keep(snapshot);
         }
     }
 

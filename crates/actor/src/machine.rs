@@ -50,6 +50,24 @@ pub trait Machine: Send + Sync + Sized + 'static {
         vec![(0, self.effects())]
     }
 
+    /// Names what [`Machine::snapshot`] gives, its form and its meaning: another number whenever the state that a journal is folded into
+    /// changes in either, so that snapshots of before are ignored. A test with a journal and its snapshot on file says when. `None`: it is
+    /// always folded from the beginning, as is right for what is as large as its journal.
+    const SNAPSHOT: Option<u32> = None;
+
+    /// All that [`Machine::apply`] has made of the journal so far ([`encode`](crate::snapshot::encode)). `None`: it cannot be had.
+    fn snapshot(&self) -> Option<Vec<u8>> {
+        None
+    }
+
+    /// The machine that gave a snapshot: for every later event and command it is as if all had been folded. [`Machine::stirred`] begins anew.
+    ///
+    /// # Errors
+    /// The bytes are no such state, in words.
+    fn restore(_state: &[u8]) -> Result<Self, String> {
+        Err(format!("{} actors are always folded from the beginning", Self::KIND))
+    }
+
     /// No more effects ever, and no letter changes that: the actor may be archived.
     fn is_finished(&self) -> bool;
 }

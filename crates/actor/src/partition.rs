@@ -31,6 +31,7 @@ struct Folded<M> {
     actor: ActorId,
     /// Or why it cannot be folded.
     journaled: Result<Journaled<M>, Error>,
+    /// That a sweep came upon.
     records: u32,
 }
 
@@ -87,34 +88,53 @@ pub(crate) async fn tenure<M: Machine, E: Executor<M>>(
     result
 }
 
+/// Folds the journals of a partition in one reading of all.
+async fn sweep<M: Machine, E>(place: &Place<E>) -> Result<Vec<Folded<M>>, Error> {
+    let mut folded: HashMap<String, Folded<M>> = HashMap::new();
+    place
+        .bus
+        .sweep(&place.run, M::KIND, place.partition, |actor, sequence, record| {
+            let folded = folded.entry(actor.id.clone()).or_insert_with(|| Folded {
+                journaled: Ok(Journaled::new(&actor)),
+                actor,
+                records: 0,
+            });
+            folded.records += 1;
+            if let Ok(journaled) = &mut folded.journaled
+                && let Err(error) = journaled.fold(&folded.actor, sequence, record)
+            {
+                folded.journaled = Err(error);
+            }
+            Ok(())
+        })
+        .await?;
+    Ok(folded.into_values().collect())
+}
+
+/// The same one by one, each from its snapshot on: there are few of such a kind, and each is long.
+async fn load_all<M: Machine, E>(place: &Place<E>) -> Result<Vec<Folded<M>>, Error> {
+    let mut folded = Vec::new();
+    for actor in place.bus.actors(&place.run, M::KIND, Some(place.partition)).await? {
+        let journaled = match Journaled::load(&place.bus, &actor).await {
+            Err(Error::Bus(error)) => return Err(error.into()),
+            loaded => loaded,
+        };
+        folded.push(Folded { actor, journaled, records: 0 });
+    }
+    Ok(folded)
+}
+
 impl<M: Machine, E: Executor<M>> Partition<M, E> {
     /// Folds all journals of the partition and wakes those who wait for something.
     async fn activate(&mut self, place: &Place<E>) -> Result<(), Error> {
         // The semaphore is never closed.
         let _permit = place.folding.acquire().await;
-        let mut folded: HashMap<String, Folded<M>> = HashMap::new();
-        place
-            .bus
-            .sweep(&place.run, M::KIND, place.partition, |actor, sequence, record| {
-                let folded = folded.entry(actor.id.clone()).or_insert_with(|| Folded {
-                    journaled: Ok(Journaled::new(&actor)),
-                    actor,
-                    records: 0,
-                });
-                folded.records += 1;
-                if let Ok(journaled) = &mut folded.journaled
-                    && let Err(error) = journaled.fold(&folded.actor, sequence, record)
-                {
-                    folded.journaled = Err(error);
-                }
-                Ok(())
-            })
-            .await?;
-        for (id, Folded { actor, journaled, records }) in folded {
+        let folded = if M::SNAPSHOT.is_some() { load_all(place).await? } else { sweep(place).await? };
+        for Folded { actor, journaled, records } in folded {
             let journaled = journaled.inspect_err(|error| {
                 tracing::error!(%actor, %error, "an actor cannot be activated");
             });
-            if let Some(journaled) = self.roster.activated(&id, journaled.ok(), records) {
+            if let Some(journaled) = self.roster.activated(&actor.id, journaled.ok(), records) {
                 self.wake(actor, journaled);
             }
         }

@@ -89,32 +89,31 @@ impl Bus {
     /// # Errors
     /// [`Error::Corrupt`] for a record that does not parse.
     pub async fn records(&self, actor: &ActorId) -> Result<Vec<(u64, Record)>, Error> {
-        let subject = self.journal_subject(actor).await?;
         let mut records = Vec::new();
-        self.read_whole(JOURNAL, &subject, 0, |stored| {
-            records.push((stored.sequence, decode(&stored)?));
-            Ok(())
-        })
-        .await?;
+        self.follow(actor, 0, |sequence, record| records.push((sequence, record))).await?;
         match records.last() {
             Some((_, last)) if is_tombstone(last) => self.archived_records(actor).await,
             _ => Ok(records),
         }
     }
 
-    /// The records of an actor's live journal whose sequence is greater than `after`, oldest first: what others have written since.
+    /// Hands the records of an actor's live journal whose sequence is greater than `after` to `visit`, oldest first; of an archived
+    /// actor comes what [`Bus::sweep`] gives.
     ///
     /// # Errors
     /// [`Error::Corrupt`] for a record that does not parse.
-    pub async fn records_after(&self, actor: &ActorId, after: u64) -> Result<Vec<(u64, Record)>, Error> {
+    pub async fn follow(
+        &self,
+        actor: &ActorId,
+        after: u64,
+        mut visit: impl FnMut(u64, Record),
+    ) -> Result<(), Error> {
         let subject = self.journal_subject(actor).await?;
-        let mut records = Vec::new();
         self.read_whole(JOURNAL, &subject, after, |stored| {
-            records.push((stored.sequence, decode(&stored)?));
+            visit(stored.sequence, decode(&stored)?);
             Ok(())
         })
-        .await?;
-        Ok(records)
+        .await
     }
 
     /// The ids of a run's actors of one kind, living and archived, in one partition or all.

@@ -24,6 +24,7 @@ mod read;
 mod request;
 pub mod server;
 mod session;
+mod snapshot;
 mod spec;
 mod status;
 mod subject;

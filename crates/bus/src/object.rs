@@ -136,7 +136,7 @@ impl Bus {
     /// The object of this name.
     ///
     /// # Errors
-    /// [`Error::NotFound`]; [`Error::Corrupt`] when parts of it are missing.
+    /// [`Error::NotFound`]; [`Error::Corrupt`] when parts of it are missing, or others than were stored.
     pub async fn object(&self, name: &str) -> Result<Bytes, Error> {
         let mut again = true;
         loop {
@@ -161,6 +161,11 @@ impl Bus {
         .await?;
         if bytes.len() != info.size {
             let cause = format!("it has {} of {} bytes", bytes.len(), info.size);
+            return Err(Error::Corrupt { what: format!("object {name}"), cause });
+        }
+        let digest = format!("SHA-256={}", URL_SAFE.encode(Sha256::digest(&bytes)));
+        if info.digest.is_some_and(|stored| stored != digest) {
+            let cause = "its bytes are not those that were stored".to_owned();
             return Err(Error::Corrupt { what: format!("object {name}"), cause });
         }
         Ok(bytes.freeze())

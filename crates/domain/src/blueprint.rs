@@ -6,6 +6,9 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::target::EveryField;
 use crate::{Target, TargetId};
 
 mod heights;
@@ -14,7 +17,7 @@ mod standing;
 pub use standing::{Holding, Standing};
 
 /// A target's place in a [`Blueprint`]; stays the same while the blueprint grows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct TargetIx(u32);
 
 impl TargetIx {
@@ -77,8 +80,9 @@ fn path(ids: &[TargetId]) -> String {
     words.join(" → ")
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Node {
+    #[serde(with = "EveryField")]
     target: Target,
     holding: Holding,
     statement_edges: Vec<TargetIx>,
@@ -103,10 +107,24 @@ struct Node {
 }
 
 /// The targets of a run and what each waits for.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Blueprint {
     nodes: Vec<Node>,
     index: HashMap<TargetId, TargetIx>,
+}
+
+impl Serialize for Blueprint {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.nodes.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Blueprint {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let nodes = Vec::<Node>::deserialize(deserializer)?;
+        let index = nodes.iter().enumerate().map(|(at, node)| (node.target.id.clone(), TargetIx::of(at)));
+        Ok(Self { index: index.collect(), nodes })
+    }
 }
 
 impl Blueprint {

@@ -122,6 +122,25 @@ pub struct Target {
     pub parent: Option<TargetId>,
 }
 
+/// A target in an encoding that does not name its fields: none is left out.
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Target")]
+pub(crate) struct EveryField {
+    id: TargetId,
+    kind: TargetKind,
+    chapter: String,
+    title: String,
+    statement: String,
+    proof: String,
+    statement_depends_on: Vec<TargetId>,
+    proof_depends_on: Vec<TargetId>,
+    declaration: String,
+    module: String,
+    line: u32,
+    source: String,
+    parent: Option<TargetId>,
+}
+
 impl Target {
     /// Where it stands in the book, as `path:line`, for messages.
     pub fn place(&self) -> String {

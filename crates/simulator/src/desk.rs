@@ -11,7 +11,7 @@ use atlas_planner::{Ledger, LedgerCommand};
 use atlas_proto::Record;
 
 use crate::clock::{MS, Micros};
-use crate::machines::{readable, written};
+use crate::machines::{kept, readable, recalled, written};
 use crate::net::{Addr, Cont, Net, Op, Said, What};
 
 /// Pause after the bus failed, and before those that wait for room are looked at again.
@@ -29,6 +29,7 @@ type Question = desk::Question<Asker>;
 enum Doing {
     #[default]
     Nothing,
+    Recalling,
     Loading,
     Appending(Box<Appending>),
     Pausing,
@@ -46,6 +47,8 @@ pub struct Desk {
     desk: desk::Desk,
     queue: VecDeque<Question>,
     doing: Doing,
+    /// It was looked for a snapshot.
+    recalled: bool,
 }
 
 fn cont() -> Cont {
@@ -74,9 +77,13 @@ impl Desk {
             return;
         }
         let actor = net.actors.singleton(ActorKind::Ledger);
+        if !self.recalled && net.options.snapshot_every > 0 {
+            self.doing = Doing::Recalling;
+            return net.ask(me, Op::Recall(actor), cont());
+        }
         if !self.desk.is_current() {
             self.doing = Doing::Loading;
-            return net.ask(me, Op::ReadAfter(actor, self.desk.last()), cont());
+            return net.ask(me, Op::ReadAfter(actor, self.desk.after()), cont());
         }
         let (now, take) = (net.clock.now(), self.queue.len().min(BATCH));
         let questions = self.queue.drain(..take).collect();
@@ -103,6 +110,16 @@ impl Desk {
         }
     }
 
+    /// Has a snapshot stored when one is due.
+    fn keep(&mut self, net: &mut Net, me: Addr) {
+        let every = net.options.snapshot_every;
+        if let Some(snapshot) = (every > 0).then(|| self.desk.snapshot(every)).flatten() {
+            let actor = net.actors.singleton(ActorKind::Ledger);
+            let snapshot = kept::<Ledger>(net, me, snapshot);
+            net.ask(me, Op::Keep { actor, snapshot }, Cont { what: What::Nothing, ..cont() });
+        }
+    }
+
     fn pause(&mut self, net: &mut Net, me: Addr) {
         if self.queue.is_empty() {
             self.doing = Doing::Nothing;
@@ -116,9 +133,17 @@ impl Desk {
     pub fn tell(&mut self, net: &mut Net, me: Addr, said: Said) {
         let actor = net.actors.singleton(ActorKind::Ledger);
         match (std::mem::take(&mut self.doing), said) {
+            (Doing::Recalling, said) => {
+                self.recalled = true;
+                if let Said::Snapshot(Some(snapshot)) = said {
+                    // One of another program is of no use; then the journal is read whole.
+                    let _ = self.desk.restore(recalled::<Ledger>(net, me, &snapshot));
+                }
+                self.work(net, me);
+            }
             (Doing::Loading, Said::Records(records)) => {
                 for (sequence, record) in &records {
-                    if self.desk.read(*sequence, &readable::<Ledger>(net, me, record)).is_err() {
+                    if self.desk.read(*sequence, readable::<Ledger>(net, me, record)).is_err() {
                         return self.pause(net, me);
                     }
                 }
@@ -143,7 +168,8 @@ impl Desk {
                 };
                 match next {
                     Next::Stored(sequence) => {
-                        self.desk.stored(sequence);
+                        self.desk.stored(sequence, readable::<Ledger>(net, me, &doing.record));
+                        self.keep(net, me);
                         Self::reply(net, me, doing.batch);
                         self.work(net, me);
                     }

@@ -29,5 +29,6 @@ pub use clock::Micros;
 pub use fact::Fact;
 pub use fault::{Fault, FaultKind, Faults};
 pub use judge::{Judge, Promise, Violation};
+pub use net::Journal;
 pub use run::{Mark, Options, Outcome, Sabotage, Sync, simulate, simulate_watched};
 pub use shrink::shrink;

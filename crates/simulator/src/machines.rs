@@ -12,11 +12,12 @@ use atlas_merge_coordinator as merge;
 use atlas_merge_coordinator::MergeQueue;
 use atlas_planner::{self as planner, LedgerCommand, Planner};
 use atlas_proto::letter::Letter as Written;
-use atlas_proto::{BudgetRefused, Letter, MergeRequest, ModelAnswered, Record, Submission, Task};
+use atlas_proto::{BudgetRefused, Letter, MergeRequest, ModelAnswered, Record, Snapshot, Submission, Task};
 
 use crate::clock::{MS, Micros, SECOND};
 use crate::fact::Fact;
 use crate::net::{ActorIx, Addr, Body, Net, Op, Queue};
+use crate::run::Sabotage;
 use crate::world::{self, Check};
 
 /// How long the merge queue waits for a verdict.
@@ -90,6 +91,23 @@ pub fn readable<M: Machine>(net: &Net, me: Addr, record: &Record) -> Record {
         record.version = record.version.min(M::VERSION);
     }
     record
+}
+
+/// A snapshot as a process of a newer version writes it.
+pub fn kept<M: Machine>(net: &Net, me: Addr, mut snapshot: Snapshot) -> Arc<Snapshot> {
+    snapshot.version = M::VERSION + net.newer[me.process];
+    if net.sabotaged(Sabotage::SnapshotCauses) {
+        snapshot.causes.clear();
+    }
+    Arc::new(snapshot)
+}
+
+/// A snapshot as a process reads it: one of its own version says what it says, any other stays foreign.
+pub fn recalled<M: Machine>(net: &Net, me: Addr, snapshot: &Snapshot) -> Snapshot {
+    let mut snapshot = snapshot.clone();
+    let own = snapshot.version == M::VERSION + net.newer[me.process];
+    snapshot.version = if own { M::VERSION } else { 0 };
+    snapshot
 }
 
 impl Modelled for Planner {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use atlas_domain::{ActorKind, RunId};
 use atlas_planner::LedgerCommand;
-use atlas_proto::{Letter, Record};
+use atlas_proto::{Letter, Record, Snapshot};
 use sha2::{Digest as _, Sha256};
 
 pub use crate::actors::{ActorIx, Actors, Place};
@@ -107,6 +107,10 @@ pub enum Op {
     ReadAfter(ActorIx, u64),
     /// All journals of a partition.
     Sweep(Place),
+    /// Store a snapshot in place of the actor's last one.
+    Keep { actor: ActorIx, snapshot: Arc<Snapshot> },
+    /// The actor's last snapshot.
+    Recall(ActorIx),
     /// Have letters delivered from now on, for this tenure.
     Open { place: Place, tenure: u32 },
     /// Have no more letters delivered.
@@ -136,7 +140,7 @@ pub enum Op {
 }
 
 /// The records of a journal with their sequences.
-type Journal = Vec<(u64, Arc<Record>)>;
+pub type Journal = Vec<(u64, Arc<Record>)>;
 
 /// What came of it.
 #[derive(Debug, Clone)]
@@ -151,6 +155,8 @@ pub enum Said {
     Last(Option<u64>),
     /// Of [`Op::Read`].
     Records(Journal),
+    /// Of [`Op::Recall`].
+    Snapshot(Option<Arc<Snapshot>>),
     /// Of [`Op::Sweep`].
     Journals(Vec<(ActorIx, Journal)>),
     /// Of [`Op::Look`].
@@ -208,6 +214,10 @@ pub enum What {
     Ended(u64),
     /// The partition's journals.
     Swept,
+    /// An actor's snapshot, to read its journal from there on; for whom.
+    Recalled(ActorIx, Box<Self>),
+    /// An actor's journal, from a snapshot on or whole; for whom.
+    Read(ActorIx, Option<Arc<Snapshot>>, Box<Self>),
     /// The journal of a letter's actor.
     LoadFor(Box<Delivered>),
     /// A step of an actor's life.
@@ -287,6 +297,8 @@ pub struct Net {
     pub skew_ms: Vec<i64>,
     /// By process: how many versions newer than this program it is.
     pub newer: Vec<u32>,
+    /// Actors that came back from a snapshot.
+    pub restored: u64,
     /// Facts that are neither hashed nor written yet, a line each.
     lines: String,
     digest: Sha256,
@@ -307,6 +319,7 @@ impl Net {
             judge: Judge::default(),
             skew_ms: vec![0; processes],
             newer: vec![0; processes],
+            restored: 0,
             lines: String::new(),
             options,
             digest: Sha256::new(),

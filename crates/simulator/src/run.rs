@@ -5,7 +5,7 @@ use std::io::Write;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use atlas_domain::{ActorKind, Blueprint, RunId, Target, TargetId, TargetKind};
+use atlas_domain::{ActorId, ActorKind, Blueprint, RunId, Target, TargetId, TargetKind};
 use atlas_planner::Planner;
 use atlas_proto::letter::Letter as Written;
 use atlas_proto::{CheckReply, Letter, Policy, RunSpec};
@@ -14,7 +14,7 @@ use crate::clock::{Chance, Micros, SECOND};
 use crate::fact::Fact;
 use crate::fault::{Fault, FaultKind, Faults, schedule};
 use crate::judge::{Promise, Violation};
-use crate::net::{ActorIx, Body, Event, Net, Queue};
+use crate::net::{ActorIx, Body, Event, Journal, Net, Queue};
 use crate::process::{Kind, Process};
 use crate::server::Server;
 use crate::world::CALL_MICRODOLLARS;
@@ -75,11 +75,13 @@ pub enum Sabotage {
     LeaseAtAck,
     /// A host ends another's session as soon as it sees it.
     EarlyEnd,
+    /// Snapshots do not say which letters and effects were acted on.
+    SnapshotCauses,
 }
 
 impl Sabotage {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Fencing,
         Self::IdempotencyKey,
         Self::AcknowledgementOrder,
@@ -87,6 +89,7 @@ impl Sabotage {
         Self::LeaseAtCall,
         Self::LeaseAtAck,
         Self::EarlyEnd,
+        Self::SnapshotCauses,
     ];
 }
 
@@ -116,6 +119,8 @@ pub struct Options {
     pub changes: u32,
     /// Processes: planners, merge coordinators, runners, verifiers.
     pub processes: (usize, usize, usize, usize),
+    /// Records between two snapshots of an actor, at least; 0: none are taken.
+    pub snapshot_every: usize,
     /// When the server syncs.
     pub sync: Sync,
     /// A rule to break.
@@ -136,6 +141,7 @@ impl Options {
             budget: 0,
             partitions: 64,
             changes: 4,
+            snapshot_every: 16,
             sync: Sync::Always,
             processes: (2, 2, if agents < 100 { 3 } else { 8 }, (agents as usize / 64).clamp(2, 64)),
             sabotage: None,
@@ -221,8 +227,13 @@ pub struct Outcome {
     pub lost: u64,
     /// It was stopped from outside: what was not broken so far may still be.
     pub stopped: bool,
+    /// Actors that came back from a snapshot.
+    pub restored: u64,
     /// What the planner says of the end.
     pub end: String,
+    /// Of the planner, the ledger and the merge queue.
+    #[serde(skip)]
+    pub journals: Vec<(ActorId, Journal)>,
 }
 
 struct Simulation {
@@ -395,6 +406,10 @@ impl Simulation {
         judge.survived(now, actors, |actor| self.server.sequences(actor));
         let (history, facts) = self.net.history();
         let (repeated_calls, paid) = self.net.judge.repeated();
+        let journals = [ActorKind::Plan, ActorKind::Ledger, ActorKind::Merge].map(|kind| {
+            let actor = self.net.actors.singleton(kind);
+            (self.net.actors.id(actor).clone(), self.server.records_of(actor).to_vec())
+        });
         Outcome {
             violations: self.net.judge.violations().to_vec(),
             events,
@@ -409,8 +424,10 @@ impl Simulation {
             paid,
             dead: self.server.dead().len(),
             lost: self.net.judge.lost(),
+            restored: self.net.restored,
             stopped,
             end,
+            journals: journals.into(),
         }
     }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::table::{Set, Table};
 use atlas_bus::Bus;
 use atlas_domain::ActorKind;
-use atlas_proto::Record;
+use atlas_proto::{Record, Snapshot};
 
 use crate::archive::{Archives, Records, Shelved};
 use crate::clock::{MS, Micros, SECOND};
@@ -98,6 +98,7 @@ pub struct Server {
     journals: Vec<Journal>,
     archives: Archives,
     by_place: Table<Place, Vec<ActorIx>>,
+    snapshots: Table<ActorIx, Arc<Snapshot>>,
     lines: BTreeMap<Queue, Line>,
     ids: Table<(ActorIx, Rc<str>), Micros>,
     /// The same by time, to forget them.
@@ -149,7 +150,9 @@ impl Server {
     /// `window`: how far back that may reach.
     pub fn lose_power(&mut self, net: &mut Net, disk: Self, window: Micros) -> Loss {
         let watchers = std::mem::take(&mut self.watchers);
-        *self = Self { watchers, ..disk };
+        // Another stream than the journals', and synced at another time: a snapshot may be of records that are lost.
+        let snapshots = std::mem::take(&mut self.snapshots);
+        *self = Self { watchers, snapshots, ..disk };
         // Clocks of what was delivered before that ran out long ago.
         for line in self.lines.values_mut() {
             line.out = 0;
@@ -207,7 +210,10 @@ impl Server {
             net.clock.plan(after, Event::Asked { to, command, asker: from, cont, until });
             return;
         }
-        let stores = matches!(op, Op::Append { .. } | Op::Send { .. } | Op::Write { .. } | Op::Archive(_));
+        let stores = matches!(
+            op,
+            Op::Append { .. } | Op::Send { .. } | Op::Write { .. } | Op::Archive(_) | Op::Keep { .. }
+        );
         let disk = if stores { net.disk() } else { 0 };
         let said = self.take(net, from, op);
         let back = answered && net.weather.cut[from.process] == 0 && !matches!(said, Said::Unknown);
@@ -241,6 +247,14 @@ impl Server {
                 let from = records.partition_point(|(sequence, _)| *sequence <= after);
                 Said::Records(records[from..].to_vec())
             }
+            Op::Keep { actor, snapshot } => {
+                if net.weather.full_disk > 0 {
+                    return Said::Unknown;
+                }
+                self.snapshots.insert(actor, snapshot);
+                Said::Stored(0)
+            }
+            Op::Recall(actor) => Said::Snapshot(self.snapshots.get(&actor).cloned()),
             Op::Sweep(place) => {
                 let actors = self.by_place.get(&place).cloned().unwrap_or_default();
                 let all = actors.into_iter().map(|actor| (actor, self.journal(actor).records.clone()));
@@ -524,6 +538,11 @@ impl Server {
         let mut all = sequences(&archived.unwrap_or_default());
         all.extend(sequences(&journal.records));
         all
+    }
+
+    /// An actor's live journal.
+    pub fn records_of(&self, actor: ActorIx) -> &[(u64, Arc<Record>)] {
+        self.journals.get(actor as usize).map_or(&[], |journal| &journal.records)
     }
 
     /// Records stored.

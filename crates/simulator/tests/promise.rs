@@ -36,8 +36,9 @@ fn explain(options: &Options, outcome: Outcome) -> String {
 #[test]
 fn the_promise_holds_whatever_goes_wrong() {
     let mut seen: BTreeSet<FaultKind> = BTreeSet::new();
-    let (mut landed, mut repeated) = (0, 0);
-    let old = REGRESSIONS.map(|seed| Options { faults: early(), ..Options::small(seed) });
+    let (mut landed, mut repeated, mut restored) = (0, 0, 0);
+    // Nor were there snapshots then.
+    let old = REGRESSIONS.map(|seed| Options { faults: early(), snapshot_every: 0, ..Options::small(seed) });
     for options in old.into_iter().chain(seeds().map(Options::small)) {
         let seed = options.seed;
         let outcome = simulate(&options, None);
@@ -47,10 +48,12 @@ fn the_promise_holds_whatever_goes_wrong() {
         seen.extend(outcome.faults.iter().map(|(kind, _)| *kind));
         landed += outcome.landed;
         repeated += outcome.repeated_calls;
+        restored += outcome.restored;
     }
     // It would hold of runs in which nothing happens, too.
     assert_eq!(seen.len(), FaultKind::ALL.len(), "{seen:?}");
     assert!(landed > 0 && repeated > 0, "{landed} landed, {repeated} calls repeated");
+    assert!(restored > 0, "no actor came back from a snapshot");
 }
 
 /// With the server's default, which syncs every two minutes, a power failure loses acknowledged records, but none older than that,
@@ -99,9 +102,11 @@ fn one_seed_is_one_history() {
 
 /// Some seed shows the broken rule, by breaking one of these lines, and holds when the rule is not broken.
 fn found_out(sabotage: Sabotage, by: &[Promise]) {
-    // Upgrades and power failures end much that goes wrong before it shows: half of the seeds do without.
+    // Upgrades and power failures end much that goes wrong before it shows: half of the seeds do without. Snapshots are taken where
+    // they are what is wrong.
+    let snapshot_every = if sabotage == Sabotage::SnapshotCauses { 16 } else { 0 };
     let kept = |seed: u64| {
-        let all = Options::small(seed);
+        let all = Options { snapshot_every, ..Options::small(seed) };
         if seed.is_multiple_of(2) { Options { faults: early(), ..all } } else { all }
     };
     let found = (0..800).find_map(|seed| {
@@ -149,6 +154,11 @@ fn a_host_that_acknowledges_without_a_look_at_its_clock_is_found_out() {
 #[test]
 fn a_host_that_ends_sessions_that_live_is_found_out() {
     found_out(Sabotage::EarlyEnd, &[Promise::OneHost, Promise::Progress]);
+}
+
+#[test]
+fn a_snapshot_that_does_not_say_what_was_acted_on_is_found_out() {
+    found_out(Sabotage::SnapshotCauses, &[Promise::TaskOnce]);
 }
 
 #[test]

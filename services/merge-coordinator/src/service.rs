@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use atlas_actor::HostOptions;
+use atlas_actor::{HostOptions, Journaled};
 use atlas_bus::{Bus, StatusWriter};
 use atlas_domain::{ActorId, ActorKind, RunId};
 use atlas_judge::KeyError;
@@ -145,7 +145,8 @@ pub async fn run(options: Options, bus: Bus, shutdown: CancellationToken) -> Res
 /// Looks whether the head that the journal has is there to build on. What a killed host had landed beyond it is found when it is landed again.
 async fn is_whole(bus: &Bus, run: &RunId, repository: &Repository) -> Result<(), Error> {
     let queue = ActorId::singleton(run, ActorKind::Merge);
-    let queue: MergeQueue = atlas_actor::replay(bus, &queue).await.map_err(Error::Journal)?;
+    let queue = Journaled::<MergeQueue>::load(bus, &queue).await.map_err(Error::Journal)?;
+    let queue = queue.machine();
     let damaged = |cause| Error::Damaged { repository: repository.path().to_owned(), cause };
     if queue.head().is_empty() {
         return Ok(());

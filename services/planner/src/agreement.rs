@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use atlas_domain::TargetKind;
 use atlas_proto::{Chapter, Extracted, Target};
+use serde::{Deserialize, Serialize};
 
 /// A target as extractors found it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Finding {
     pub target: Target,
     /// Labels that other extractors gave it.

@@ -6,11 +6,13 @@
 //! simulator another.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use atlas_actor::Machine as _;
+use atlas_actor::snapshot::Bookmark;
 use atlas_domain::ActorKind;
 use atlas_proto::ledger_event::Event as Kind;
-use atlas_proto::{LedgerEvent, Record};
+use atlas_proto::{LedgerEvent, Record, Snapshot};
 use prost::Message as _;
 
 use crate::ledger::{Command, Ledger, Refusal, Undo};
@@ -45,7 +47,7 @@ pub struct Batch<A> {
 #[derive(Debug, Default)]
 pub struct Desk {
     ledger: Ledger,
-    last: u64,
+    bookmark: Bookmark,
     current: bool,
     /// A conflict was met, and nothing has been read since.
     surprised: bool,
@@ -58,9 +60,29 @@ impl Desk {
         &self.ledger
     }
 
-    /// Sequence of the last record that was read or written; what comes after it is to be read.
+    /// Begins from a snapshot, in the place of a ledger of which nothing is known.
+    ///
+    /// # Errors
+    /// It is not this program's, in words.
+    pub fn restore(&mut self, snapshot: Snapshot) -> Result<(), String> {
+        (self.ledger, self.bookmark, _) = Bookmark::restore(snapshot)?;
+        Ok(())
+    }
+
+    /// A snapshot, if one is due ([`Bookmark::snapshot`]); to be asked for right after [`Desk::stored`].
+    pub fn snapshot(&mut self, every: usize) -> Option<Snapshot> {
+        // Nobody asks what made a batch.
+        self.bookmark.snapshot(&self.ledger, std::iter::empty(), every)
+    }
+
+    /// Sequence of the last record that was read or written.
     pub fn last(&self) -> u64 {
-        self.last
+        self.bookmark.sequence()
+    }
+
+    /// The journal's records after this sequence are to be read.
+    pub fn after(&self) -> u64 {
+        self.bookmark.after()
     }
 
     /// False before the journal was read, and after an append that was refused or whose outcome is unknown.
@@ -77,7 +99,12 @@ impl Desk {
     ///
     /// # Errors
     /// It is not this program's, in words.
-    pub fn read(&mut self, sequence: u64, record: &Record) -> Result<(), String> {
+    pub fn read(&mut self, sequence: u64, record: Record) -> Result<(), String> {
+        if !self.bookmark.is_proven() {
+            // Where the snapshot is of another journal, `caught_up` says so.
+            self.bookmark.prove(sequence, &record);
+            return Ok(());
+        }
         if record.version > Ledger::VERSION {
             return Err(format!(
                 "the {}'s record {sequence} was written by a newer program (version {})",
@@ -90,16 +117,16 @@ impl Desk {
         for event in events.map_err(|error| format!("record {sequence} does not parse: {error}"))? {
             self.ledger.apply(&event, record.time_ms);
         }
-        self.last = sequence;
+        self.bookmark.advance::<Ledger>(sequence, Arc::new(record));
         self.surprised = false;
         Ok(())
     }
 
-    /// All that came after [`Desk::last`] has been read. False: that cannot be all, and everything is to be read from the beginning.
+    /// All that came after [`Desk::after`] has been read. False: that cannot be all, and everything is to be read from the beginning.
     pub fn caught_up(&mut self) -> bool {
-        if self.surprised {
-            // Somebody wrote, or so it seemed, and there is nothing: the journal is not the one that was read.
-            (self.ledger, self.last, self.surprised) = (Ledger::default(), 0, false);
+        if self.surprised || !self.bookmark.is_proven() {
+            // Somebody wrote, or so it seemed, and there is nothing: the journal is not the one that was read, or snapshotted.
+            (self.ledger, self.bookmark, self.surprised) = (Ledger::default(), Bookmark::default(), false);
             return false;
         }
         self.current = true;
@@ -149,7 +176,7 @@ impl Desk {
         if !events.is_empty() {
             batch.record = Some(Record {
                 version: Ledger::VERSION,
-                cause: format!("batch/{}", self.last),
+                cause: format!("batch/{}", self.last()),
                 time_ms: now_ms,
                 epoch: 0, // two writers are told apart by the sequence alone
                 traceparent: String::new(),
@@ -160,8 +187,8 @@ impl Desk {
     }
 
     /// The batch's record is stored.
-    pub fn stored(&mut self, sequence: u64) {
-        self.last = sequence;
+    pub fn stored(&mut self, sequence: u64, record: Record) {
+        self.bookmark.advance::<Ledger>(sequence, Arc::new(record));
     }
 
     /// The batch's record was not stored, or nobody knows: gives its questions back, to be asked again of what is read then.

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use atlas_proto::{Chapter, Extracted, Policy, Report, Started, Target, Task, report};
+use serde::{Deserialize, Serialize};
 
 use crate::agreement::{self, Finding};
 use crate::reports::{OUT_OF_BUDGET, shortfall};
@@ -18,7 +19,7 @@ const OVERLAP_LINES: u32 = 50;
 const LOST_ATTEMPTS: u32 = 3;
 
 /// A piece of the book.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Chunk {
     name: String,
     chapter: usize,
@@ -32,7 +33,7 @@ struct Chunk {
     referee: Referee,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 enum Referee {
     /// Extractors are not done.
     Later,
@@ -46,7 +47,7 @@ enum Referee {
 }
 
 /// The search for targets of a run that came without them.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Extraction {
     chapters: Vec<Chapter>,
     extractors: u32,

@@ -7,6 +7,7 @@ use atlas_proto::{
     DeclarationFacts, Expectation, Landed, MergeOutcome, MergeRequest, Refused, RunSpec, Submission,
     merge_outcome,
 };
+use serde::{Deserialize, Serialize};
 
 use crate::command::Effect;
 use crate::machine::Planner;
@@ -47,7 +48,7 @@ impl MergeOrder {
 }
 
 /// Files of the planner's own that must land before agents can work: the skeleton, and later room for parts.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Layout {
     name: String,
     tries: u32,
@@ -374,7 +375,7 @@ impl Planner {
         let Some(front) = track.candidates.pop_front() else { return };
         track.landed_commit.clone_from(&landed.commit);
         let past = &mut track.history[front.past];
-        past.outcome = "landed";
+        past.outcome = "landed".into();
         past.commit.clone_from(&landed.commit);
         track.void("dropped", "");
         track.begin_anew();
@@ -466,7 +467,7 @@ impl Planner {
             return;
         }
         let past = &mut track.history[front.past];
-        past.outcome = "refused";
+        past.outcome = "refused".into();
         past.reason.clone_from(&reason);
         let automatic = front.author == Role::Automation;
         let repairable = !automatic && front.fixes < FIXES && refused.kind != "environment";

@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use atlas_actor::Machine;
+use atlas_actor::{Machine, snapshot};
 use atlas_domain::{ActorId, ActorKind, Usage};
 use atlas_proto::ledger_event::Event as Kind;
 use atlas_proto::{LedgerEvent, Limits, Reserve, Settle};
+use serde::{Deserialize, Serialize};
 
 /// What the ledger is asked.
 #[derive(Debug, Clone)]
@@ -38,7 +39,7 @@ impl Refusal {
 }
 
 /// What a reservation holds.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Reservation {
     role: String,
     target: String,
@@ -47,7 +48,7 @@ struct Reservation {
 
 /// Reservations and settlements of one run. A reservation counts in full until it is settled, so calls under way
 /// can never together pass the limit that each alone respects.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Ledger {
     limits: Limits,
     outstanding: HashMap<String, Reservation>,
@@ -87,6 +88,16 @@ impl Machine for Ledger {
 
     fn effects(&self) -> Vec<(String, Self::Effect)> {
         Vec::new()
+    }
+
+    const SNAPSHOT: Option<u32> = Some(1);
+
+    fn snapshot(&self) -> Option<Vec<u8>> {
+        snapshot::encode(self)
+    }
+
+    fn restore(state: &[u8]) -> Result<Self, String> {
+        snapshot::decode(state)
     }
 
     /// Never: a run that has ended may go on with other limits.

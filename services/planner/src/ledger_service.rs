@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use atlas_actor::snapshot::{EVERY, Keeper};
 use atlas_bus::{AppendError, Asked, Bus, ServeLimit};
 use atlas_domain::{ActorId, ActorKind, RunId, Usage};
 use atlas_proto::ledger_reply::Reply;
 use atlas_proto::ledger_request::Request;
-use atlas_proto::{LedgerReply, LedgerRequest, Limits};
+use atlas_proto::{LedgerReply, LedgerRequest, Limits, Record};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -97,12 +98,9 @@ pub(crate) async fn start(
 ) -> Result<LedgerHandle, atlas_bus::Error> {
     let (letters, mailbox) = mpsc::channel(1024);
     let (publish, account) = watch::channel(Account::default());
-    let writer = Writer {
-        bus: bus.clone(),
-        actor: ActorId::singleton(run, ActorKind::Ledger),
-        desk: Desk::default(),
-        publish,
-    };
+    let actor = ActorId::singleton(run, ActorKind::Ledger);
+    let keeper = Keeper::new(bus.clone(), actor.clone());
+    let writer = Writer { bus: bus.clone(), actor, desk: Desk::default(), keeper, publish };
     tokio::spawn(writer.run(mailbox, shutdown.clone()));
     let handle = LedgerHandle { letters, account };
     let (served, subject, stop) = (handle.clone(), format!("atlas.ledger.{run}"), shutdown.clone());
@@ -132,12 +130,14 @@ struct Writer {
     bus: Bus,
     actor: ActorId,
     desk: Desk,
+    keeper: Keeper,
     publish: watch::Sender<Account>,
 }
 
 impl Writer {
     async fn run(mut self, mut mailbox: mpsc::Receiver<Letter>, shutdown: CancellationToken) {
         let mut waiting: Vec<Question<Asker>> = Vec::new();
+        self.recall().await;
         loop {
             let soonest = waiting.iter().map(|question| question.asker.until).min();
             let letter = tokio::select! {
@@ -176,11 +176,11 @@ impl Writer {
                 tokio::time::sleep(PAUSE).await;
                 continue;
             }
-            let batch = self.desk.decide(questions, unix_ms(), |asker| Instant::now() < asker.until);
-            if let Some(record) = &batch.record {
-                let appended = self.bus.append(&self.actor, record, self.desk.last()).await;
+            let mut batch = self.desk.decide(questions, unix_ms(), |asker| Instant::now() < asker.until);
+            if let Some(record) = batch.record.take() {
+                let appended = self.bus.append(&self.actor, &record, self.desk.last()).await;
                 match appended {
-                    Ok(sequence) => self.desk.stored(sequence),
+                    Ok(sequence) => self.stored(sequence, record),
                     Err(error) => {
                         tracing::warn!(%error, "the ledger's journal was not written; reading on in it");
                         // After a conflict there is something to read; else the bus needs time.
@@ -213,16 +213,43 @@ impl Writer {
         }
     }
 
+    fn stored(&mut self, sequence: u64, record: Record) {
+        self.desk.stored(sequence, record);
+        if self.keeper.is_free()
+            && let Some(snapshot) = self.desk.snapshot(EVERY)
+        {
+            self.keeper.keep(snapshot);
+        }
+    }
+
+    /// Begins from the last snapshot, where there is one.
+    async fn recall(&mut self) {
+        let restored = match self.bus.snapshot(&self.actor).await {
+            Ok(None) => return,
+            Ok(Some(snapshot)) => self.desk.restore(snapshot),
+            Err(error) => Err(error.to_string()),
+        };
+        if let Err(error) = restored {
+            tracing::warn!(%error, "no use can be made of the ledger's snapshot; its whole journal will be read");
+        }
+    }
+
     /// Reads what has been written since: another planner's process keeps the same ledger.
     async fn catch_up(&mut self) -> Result<(), String> {
         loop {
-            let written = self.bus.records_after(&self.actor, self.desk.last()).await;
-            for (sequence, record) in written.map_err(|error| error.to_string())? {
-                self.desk.read(sequence, &record)?;
-            }
+            let mut read = Ok(());
+            let desk = &mut self.desk;
+            let followed = self.bus.follow(&self.actor, desk.after(), |sequence, record| {
+                if read.is_ok() {
+                    read = desk.read(sequence, record);
+                }
+            });
+            followed.await.map_err(|error| error.to_string())?;
+            read?;
             if self.desk.caught_up() {
                 break;
             }
+            tracing::debug!("the ledger's journal is read from its beginning");
         }
         self.publish.send_modify(|account| account.by_role.clone_from(self.desk.ledger().by_role()));
         Ok(())

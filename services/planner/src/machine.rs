@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
-use atlas_actor::{Machine, Part, Wanted};
+use atlas_actor::{Machine, Part, Wanted, snapshot};
 use atlas_domain::{ActorId, ActorKind, Blueprint, RunId, Standing, Target, TargetIx, TargetState, Usage};
 use atlas_proto::planner_event::Event as Kind;
 use atlas_proto::{
     HumanReply, LedgerOpened, PlannerEvent, Policy, Report, RunSpec, Stopped, Submission, Task, report,
 };
+use serde::{Deserialize, Serialize};
 
 use crate::command::{Command, Effect};
 use crate::extraction::Extraction;
@@ -23,7 +24,7 @@ use crate::work::{ReadyKey, Work};
 const RECENT: usize = 20;
 
 /// An attempt at work.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Running {
     pub role: Role,
     pub number: u32,
@@ -33,7 +34,7 @@ pub(crate) struct Running {
     pub revision: u32,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Subject {
     Target(TargetIx),
     /// A piece of the book, by its place among them.
@@ -41,14 +42,14 @@ pub(crate) enum Subject {
 }
 
 /// Why the run cannot go on at all.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Fault {
     pub reason: String,
     pub exit_code: u8,
 }
 
 /// The planner of one run.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Planner {
     pub(crate) run: RunId,
     pub(crate) spec: Option<Arc<RunSpec>>,
@@ -60,14 +61,18 @@ pub struct Planner {
     pub(crate) now_ms: u64,
     pub(crate) blueprint: Blueprint,
     pub(crate) tracks: Vec<Track>,
+    #[serde(skip)]
     pub(crate) declarations: HashMap<String, TargetIx>,
     pub(crate) extraction: Option<Extraction>,
-    /// Extracted targets that are not written to their file yet.
-    pub(crate) unwritten: Option<Arc<Vec<Target>>>,
+    /// The targets were extracted and are not written to their file yet.
+    pub(crate) unwritten: bool,
+    /// As the run began.
+    #[serde(with = "wire")]
     pub(crate) initial: Arc<Vec<Target>>,
     pub(crate) layouts: Vec<Layout>,
     pub(crate) running: BTreeMap<String, Running>,
     /// Of these, those at pieces of the book; those at targets are in their tracks.
+    #[serde(skip)]
     pub(crate) readers: BTreeSet<String>,
     pub(crate) head: String,
     pub(crate) head_sequence: u64,
@@ -79,14 +84,22 @@ pub struct Planner {
     plans: u64,
     was_due: bool,
     // Indices over the above, kept up to date target by target.
+    #[serde(skip)]
     pub(crate) ready: BTreeMap<ReadyKey, (TargetIx, Work)>,
+    #[serde(skip)]
     pub(crate) ready_keys: Vec<Option<ReadyKey>>,
+    #[serde(skip)]
     pub(crate) merging: BTreeSet<TargetIx>,
+    #[serde(skip)]
     pub(crate) to_escalate: BTreeSet<TargetIx>,
+    #[serde(skip)]
     pub(crate) entries: Vec<Arc<TargetStatus>>,
+    #[serde(skip)]
     pub(crate) tally: Tally,
+    #[serde(skip)]
     dirty: BTreeSet<TargetIx>,
     /// See [`Machine::stirred`].
+    #[serde(skip)]
     stirred: BTreeSet<TargetIx>,
 }
 
@@ -118,7 +131,7 @@ impl Machine for Planner {
             tracks: Vec::new(),
             declarations: HashMap::new(),
             extraction: None,
-            unwritten: None,
+            unwritten: false,
             initial: Arc::default(),
             layouts: Vec::new(),
             running: BTreeMap::new(),
@@ -169,13 +182,13 @@ impl Machine for Planner {
                 match targets {
                     Ok(targets) => {
                         self.say(&format!("extraction found {} targets", targets.len()));
-                        self.unwritten = Some(Arc::new(targets.clone()));
+                        self.unwritten = true;
                         self.begin(targets);
                     }
                     Err(e) => self.fail(e.to_string(), 1),
                 }
             }
-            Some(Kind::TargetsWritten(_)) => self.unwritten = None,
+            Some(Kind::TargetsWritten(_)) => self.unwritten = false,
             Some(Kind::Stopped(stopped)) => {
                 self.say(&format!("stops: {}", stopped.reason));
                 self.stopped = Some(stopped.clone());
@@ -204,7 +217,7 @@ impl Machine for Planner {
             Command::LedgerOpened(policy) if policy == self.policy_number && policy > self.ledger_policy => {
                 vec![Kind::LedgerOpened(LedgerOpened { policy })]
             }
-            Command::TargetsWritten if self.unwritten.is_some() => vec![Kind::TargetsWritten(true)],
+            Command::TargetsWritten if self.unwritten => vec![Kind::TargetsWritten(true)],
             Command::Stop { kind, reason } if self.stopped.is_none() && self.finished().is_none() => {
                 vec![Kind::Stopped(Stopped { kind: kind.to_owned(), reason })]
             }
@@ -234,6 +247,16 @@ impl Machine for Planner {
         std::iter::once((RUN, self.run_effects())).chain(targets).collect()
     }
 
+    const SNAPSHOT: Option<u32> = Some(1);
+
+    fn snapshot(&self) -> Option<Vec<u8>> {
+        snapshot::encode(self)
+    }
+
+    fn restore(state: &[u8]) -> Result<Self, String> {
+        snapshot::decode(state).map(Self::indexed)
+    }
+
     /// Never: a reply or higher limits may make a run go on at any time, and its journal is one of a run's few.
     fn is_finished(&self) -> bool {
         false
@@ -241,6 +264,27 @@ impl Machine for Planner {
 }
 
 impl Planner {
+    /// Builds the indices anew, which snapshots leave out.
+    fn indexed(mut self) -> Self {
+        let declared = self.blueprint.targets().map(|(ix, target)| (target.declaration.clone(), ix));
+        self.declarations = declared.collect();
+        for (attempt, running) in &self.running {
+            self.tally.began(running.role);
+            if matches!(running.subject, Subject::Chunk(_)) {
+                self.readers.insert(attempt.clone());
+            }
+        }
+        let targets: BTreeSet<TargetIx> = self.blueprint.targets().map(|(ix, _)| ix).collect();
+        // A run whose targets made no library has none that is followed.
+        self.ready_keys = vec![None; self.tracks.len()];
+        for &ix in targets.iter().take(self.tracks.len()) {
+            self.index_work(ix, self.work(ix));
+            self.refresh_entry(ix);
+        }
+        self.stirred = targets;
+        self
+    }
+
     /// What the run as a whole waits for.
     fn run_effects(&self) -> Vec<(String, Effect)> {
         let mut effects = Vec::new();
@@ -258,8 +302,8 @@ impl Planner {
                 effects.push((format!("deadline/{at_ms}"), Effect::Deadline { at_ms }));
             }
         }
-        if let Some(targets) = &self.unwritten {
-            effects.push(("targets".to_owned(), Effect::WriteTargets(targets.clone())));
+        if self.unwritten {
+            effects.push(("targets".to_owned(), Effect::WriteTargets(self.initial.clone())));
         }
         self.attempt_effects(&self.readers, &mut effects);
         self.layout_effects(spec, &mut effects);
@@ -408,5 +452,24 @@ impl Planner {
     /// The submission that a reviewer or fixer is to look at.
     pub(crate) fn subject_of(&self, ix: TargetIx) -> Option<Arc<Submission>> {
         self.track(ix).candidates.front().map(|candidate| candidate.submission.clone())
+    }
+}
+
+/// Targets as messages: their own form leaves out what is empty, which snapshots cannot.
+mod wire {
+    use std::sync::Arc;
+
+    use atlas_domain::Target;
+    use serde::de::Error as _;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub fn serialize<S: Serializer>(targets: &[Target], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(targets.iter().map(atlas_proto::Target::from))
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<Vec<Target>>, D::Error> {
+        let messages = Vec::<atlas_proto::Target>::deserialize(deserializer)?;
+        let targets: Result<Vec<_>, _> = messages.into_iter().map(Target::try_from).collect();
+        targets.map(Arc::new).map_err(D::Error::custom)
     }
 }

@@ -16,7 +16,7 @@ impl Planner {
     /// True until there is something to plan with: targets, a place for them in the library, a ledger.
     pub(crate) fn is_starting(&self) -> bool {
         self.ledger_policy < self.policy_number
-            || self.unwritten.is_some()
+            || self.unwritten
             || self.layouts.first().is_some_and(|layout| !layout.landed)
     }
 

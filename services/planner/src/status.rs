@@ -210,7 +210,7 @@ impl Planner {
         let attempt = |past: &Past| AttemptStatus {
             role: past.ended.role.to_string(),
             number: past.ended.number,
-            outcome: past.outcome.to_owned(),
+            outcome: past.outcome.to_string(),
             reason: past.reason.clone(),
             commit: (!past.commit.is_empty()).then(|| past.commit.clone()),
             turns: past.ended.turns,

@@ -8,7 +8,7 @@ use crate::role::Role;
 use crate::status::TargetStatus;
 
 /// Of targets by state, of attempts at work by role, and who asks a person.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Tally {
     states: BTreeMap<TargetState, u64>,
     roles: BTreeMap<Role, u64>,

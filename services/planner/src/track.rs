@@ -1,16 +1,18 @@
 //! What the planner knows of one target beyond the blueprint: its attempts, what waits for review or
 //! landing, and what a person said.
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use atlas_domain::Usage;
 use atlas_proto::{Diagnostic, PriorAttempt, Submission, Tag};
+use serde::{Deserialize, Serialize};
 
 use crate::role::Role;
 
 /// What a submission is to do for its target.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Purpose {
     /// Put its statement (or the whole definition) into the library.
     State,
@@ -21,7 +23,7 @@ pub(crate) enum Purpose {
 }
 
 /// Where a submission is on its way into the library.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) enum Stage {
     /// Offered; a reviewer is to be found.
     Offered,
@@ -36,7 +38,7 @@ pub(crate) enum Stage {
 }
 
 /// A submission on its way into the library.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Candidate {
     pub submission: Arc<Submission>,
     pub purpose: Purpose,
@@ -56,7 +58,7 @@ pub(crate) struct Candidate {
 }
 
 /// What an attempt took.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Ended {
     pub role: Role,
     pub number: u32,
@@ -67,10 +69,10 @@ pub(crate) struct Ended {
 }
 
 /// An attempt that has ended.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Past {
     pub ended: Ended,
-    pub outcome: &'static str,
+    pub outcome: Cow<'static, str>,
     pub reason: String,
     pub approach: String,
     /// Of its landing.
@@ -78,7 +80,7 @@ pub(crate) struct Past {
 }
 
 /// The statement that the library holds.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Frozen {
     /// Elaborated, as Lean prints it.
     pub statement: String,
@@ -86,7 +88,7 @@ pub(crate) struct Frozen {
     pub hash: String,
 }
 
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Track {
     /// Its region lies in the library.
     pub laid_out: bool,
@@ -144,7 +146,7 @@ impl Track {
         }
         self.history.push(Past {
             ended,
-            outcome,
+            outcome: outcome.into(),
             reason: clipped(reason),
             approach: clipped(approach),
             commit: String::new(),
@@ -156,7 +158,7 @@ impl Track {
     pub fn dismiss(&mut self, outcome: &'static str, reason: &str) {
         if let Some(candidate) = self.candidates.pop_front() {
             let past = &mut self.history[candidate.past];
-            past.outcome = outcome;
+            past.outcome = outcome.into();
             past.reason = clipped(reason);
             if !reason.is_empty() {
                 reason.clone_into(&mut self.reason);
@@ -167,7 +169,7 @@ impl Track {
     /// The proof that landed is `sorry` again; the next attempts are told why.
     pub fn reopen(&mut self, reason: &str) {
         if let Some(past) = self.history.iter_mut().rev().find(|past| past.outcome == "landed") {
-            past.outcome = "reopened";
+            past.outcome = "reopened".into();
             past.reason = clipped(reason);
         }
         self.begin_anew();
@@ -195,13 +197,13 @@ impl Track {
     /// What earlier attempts tried and why they failed, oldest first.
     pub fn memory(&self) -> Vec<PriorAttempt> {
         let notable: Vec<&Past> =
-            self.history.iter().filter(|past| !matches!(past.outcome, "dropped" | "approved")).collect();
+            self.history.iter().filter(|past| !matches!(&*past.outcome, "dropped" | "approved")).collect();
         notable[notable.len().saturating_sub(MEMORY)..]
             .iter()
             .map(|past| PriorAttempt {
                 role: past.ended.role.to_string(),
                 number: past.ended.number,
-                outcome: past.outcome.to_owned(),
+                outcome: past.outcome.to_string(),
                 reason: past.reason.clone(),
                 approach: past.approach.clone(),
             })

@@ -47,7 +47,7 @@ impl Planner {
     }
 
     /// What could start for this target now.
-    fn work(&self, ix: TargetIx) -> Option<Work> {
+    pub(crate) fn work(&self, ix: TargetIx) -> Option<Work> {
         let track = self.track(ix);
         let standing = self.blueprint.standing(ix);
         if !track.laid_out || track.escalation.is_some() || standing.is_done() {
@@ -128,14 +128,18 @@ impl Planner {
     /// Brings the indices of ready work, merges and due escalations up to date for one target.
     pub(crate) fn refresh_work(&mut self, ix: TargetIx) {
         let work = self.work(ix);
-        let before = self.ready_keys[ix.index()].take();
-        if let Some(key) = before {
+        if work.is_some() && self.ready_keys[ix.index()].is_none() {
+            self.tracks[ix.index()].ready_since_ms = self.now_ms;
+        }
+        self.index_work(ix, work);
+    }
+
+    /// Puts what could start for a target now into the indices.
+    pub(crate) fn index_work(&mut self, ix: TargetIx, work: Option<Work>) {
+        if let Some(key) = self.ready_keys[ix.index()].take() {
             self.ready.remove(&key);
         }
         if let Some(work) = work {
-            if before.is_none() {
-                self.tracks[ix.index()].ready_since_ms = self.now_ms;
-            }
             let key = self.ready_key(ix, work);
             self.ready.insert(key, (ix, work));
             self.ready_keys[ix.index()] = Some(key);

@@ -1,9 +1,11 @@
 //! How far each target has come: what the library holds of it, and what of the book is open below it.
 
+use serde::{Deserialize, Serialize};
+
 use super::{Blueprint, TargetIx};
 
 /// What the library itself holds of a target.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub enum Holding {
     /// Nothing that others may build on.
     #[default]

@@ -147,7 +147,7 @@ impl<M: Modelled> Host<M> {
                 self.tenures += 1;
                 let seat = &mut self.seats[usize::from(partition)];
                 (seat.held, seat.tenure, seat.epoch) = (true, self.tenures, revision);
-                net.ask(me, Op::Sweep(Self::place(partition)), self.cont(partition, What::Swept));
+                self.load_all(net, me, partition);
             }
             Said::Unknown => self.try_later(net, me, partition),
             _ => {}
@@ -290,22 +290,30 @@ impl<M: Modelled> Host<M> {
         }
     }
 
-    pub(super) fn activate(&mut self, net: &mut Net, me: Addr, partition: u16, said: Said) {
-        let Said::Journals(journals) = said else { return self.lose(net, me, partition) };
-        let tenure = self.seats[usize::from(partition)].tenure;
-        for (actor, records) in journals {
-            let id = net.actors.id(actor).id.clone();
-            let found = self.fold(net, me, actor, &records);
-            let seat = &mut self.seats[usize::from(partition)];
-            if let Some(journaled) = seat.roster.activated(&id, found, records.len() as u32) {
-                self.wake(net, me, partition, actor, journaled);
-                // Its first effect may have been what found out that the lease is over.
-                if self.seats[usize::from(partition)].tenure != tenure {
-                    return;
-                }
-            }
+    /// Takes what was found of an actor as it takes a partition. False: that found out that the lease is over.
+    pub(super) fn activate(
+        &mut self,
+        net: &mut Net,
+        me: Addr,
+        partition: u16,
+        actor: ActorIx,
+        (found, records): (Option<Journaled<M>>, usize),
+    ) -> bool {
+        let id = net.actors.id(actor).id.clone();
+        let seat = &mut self.seats[usize::from(partition)];
+        let tenure = seat.tenure;
+        if let Some(journaled) = seat.roster.activated(&id, found, records as u32) {
+            self.wake(net, me, partition, actor, journaled);
         }
-        self.seats[usize::from(partition)].open = true;
+        // Its first effect may have been what found out.
+        self.seats[usize::from(partition)].tenure == tenure
+    }
+
+    /// All actors of the partition are awake: letters may come.
+    pub(super) fn open(&mut self, net: &mut Net, me: Addr, partition: u16) {
+        let seat = &mut self.seats[usize::from(partition)];
+        seat.open = true;
+        let tenure = seat.tenure;
         let cont = self.cont(partition, What::Nothing);
         // The real inbox opens again and again until it is open; so is this one asked for with each renewal.
         net.ask(me, Op::Open { place: Self::place(partition), tenure }, cont);

@@ -3,6 +3,7 @@
 
 mod effects;
 mod lease;
+mod load;
 mod steps;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -15,11 +16,11 @@ use atlas_actor::roster::{Fate, Found, Idle, Roster, Woken};
 use atlas_actor::{Journaled, Machine};
 use atlas_bus::append::{Append, Attempt, Next};
 use atlas_bus::{Term, Vigil};
-use atlas_proto::Record;
+use atlas_proto::{Record, Snapshot};
 
 use crate::clock::{MS, Micros, SECOND};
 use crate::fact::Fact;
-use crate::machines::{Modelled, Stage, readable, written};
+use crate::machines::{Modelled, Stage, kept, readable, recalled, written};
 use crate::net::{
     ActorIx, Addr, Body, Cont, Delivered, Entry, Key, LEASE, Net, Op, Place, Queue, Said, Verify, What,
 };
@@ -200,29 +201,17 @@ impl<M: Modelled> Host<M> {
             What::Reached => self.reached(net, me, partition, &said),
             What::Claimed(session) => self.claimed(net, me, partition, session, &said),
             What::Verified(actor, number) => self.verified(net, me, partition, (actor, number), &said),
-            What::Swept => self.activate(net, me, partition, said),
-            What::LoadFor(delivered) => self.loaded_for(net, me, partition, *delivered, said),
+            What::Swept => self.swept(net, me, partition, said),
+            What::Recalled(actor, then) => self.recalled(net, me, partition, actor, *then, said),
+            What::Read(actor, snapshot, then) => {
+                self.read(net, me, partition, actor, (snapshot, *then), said)
+            }
             What::Step(actor, number) => self.stepped(net, me, partition, (actor, number), said),
             What::Stage(actor, number, key, ticket) => {
                 self.staged(net, me, partition, (actor, number), (key, ticket), said)
             }
             _ => {}
         }
-    }
-
-    fn fold(
-        &self,
-        net: &Net,
-        me: Addr,
-        actor: ActorIx,
-        records: &[(u64, Arc<Record>)],
-    ) -> Option<Journaled<M>> {
-        let id = net.actors.id(actor);
-        let mut journaled = Journaled::new(id);
-        for (sequence, record) in records {
-            journaled.fold(id, *sequence, readable::<M>(net, me, record)).ok()?;
-        }
-        Some(journaled)
     }
 
     fn wake(&mut self, net: &mut Net, me: Addr, partition: u16, actor: ActorIx, journaled: Journaled<M>) {
@@ -245,6 +234,7 @@ impl<M: Modelled> Host<M> {
         };
         seat.roster.woke(net.actors.id(actor).id.clone(), actor);
         seat.lives.insert(actor, live);
+        self.keep(net, me, partition, actor);
         self.follow(net, me, partition, actor, step);
     }
 
@@ -269,7 +259,7 @@ impl<M: Modelled> Host<M> {
             Fate::Retry(pause) => self.nak(net, me, partition, &delivered, pause),
             Fate::Load => {
                 let cont = self.cont(partition, What::LoadFor(Box::new(delivered)));
-                net.ask(me, Op::Read(actor), cont);
+                self.load(net, me, actor, cont);
             }
         }
     }
@@ -282,7 +272,7 @@ impl<M: Modelled> Host<M> {
         }
     }
 
-    fn loaded_for(&mut self, net: &mut Net, me: Addr, partition: u16, delivered: Delivered, said: Said) {
+    fn loaded_for(&mut self, net: &mut Net, me: Addr, partition: u16, delivered: Delivered, found: Found<M>) {
         let Body::Letter(actor, _) = delivered.body else { return };
         let id = net.actors.id(actor).id.clone();
         // Another letter may have woken it meanwhile; the real partition takes one letter at a time.
@@ -290,13 +280,6 @@ impl<M: Modelled> Host<M> {
             let tenure = self.seats[usize::from(partition)].tenure;
             return self.push(net, me, tenure, delivered);
         }
-        let found = match said {
-            Said::Records(records) => match self.fold(net, me, actor, &records) {
-                Some(journaled) => Found::Journal(Box::new(journaled)),
-                None => Found::Unreadable,
-            },
-            _ => Found::Nothing,
-        };
         match self.seats[usize::from(partition)].roster.loaded(&id, found) {
             Woken::Ack => self.ack(net, me, partition, actor, &delivered, true),
             Woken::Retry(pause) => self.nak(net, me, partition, &delivered, pause),

@@ -58,6 +58,7 @@ impl<M: Modelled> Host<M> {
         }
         live.busy = false;
         let letter = matches!(given, Given::Letter { .. });
+        let learned = matches!(given, Given::Stored(_) | Given::Loaded(_));
         let step = live.life.next(given, now_ms);
         if letter
             && matches!(step, Step::Ack | Step::Bury { .. })
@@ -71,6 +72,9 @@ impl<M: Modelled> Host<M> {
             && let Some(delivered) = live.letter.clone()
         {
             self.ack(net, me, partition, actor, &delivered, false);
+        }
+        if learned {
+            self.keep(net, me, partition, actor);
         }
         self.follow(net, me, partition, actor, step);
     }
@@ -109,7 +113,7 @@ impl<M: Modelled> Host<M> {
                 self.forget(net, partition, actor);
                 self.renew(net, me, Some((again.partition, again.tenure, actor, number)));
             }
-            Step::Load => net.ask(me, Op::Read(actor), again),
+            Step::Load => self.load(net, me, actor, again),
             Step::Again => {
                 if let Some(delivered) = &live.letter {
                     let given = read::<M>(net, delivered);
@@ -221,13 +225,6 @@ impl<M: Modelled> Host<M> {
             return self.give(net, me, partition, of, given);
         }
         match said {
-            Said::Records(records) => {
-                let given = match self.fold(net, me, actor, &records) {
-                    Some(journaled) => Given::Loaded(Box::new(journaled)),
-                    None => Given::Unreadable("the journal is not this program's".to_owned()),
-                };
-                self.give(net, me, partition, of, given);
-            }
             // The archive is stored.
             Said::Stored(_) => self.give(net, me, partition, of, Given::Done),
             Said::Tick if live.life.machine().is_finished() => net.ask(me, Op::Archive(actor), again),

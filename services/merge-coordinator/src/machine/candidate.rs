@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use atlas_proto::{Expectation, MergeVerdict};
+use serde::{Deserialize, Serialize};
 
 use super::{Entry, Footprint, Landing, MergeQueue};
 
 /// What `main` would be with some submissions on top of it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Candidate {
     /// In order.
     pub submissions: Vec<String>,
@@ -21,7 +22,7 @@ pub struct Candidate {
 }
 
 /// How far a candidate is.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Standing {
     /// It is being put together.
     Waiting,
@@ -40,7 +41,7 @@ pub enum Standing {
 pub type Sources = BTreeMap<String, String>;
 
 /// A candidate's tree.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Assembly {
     /// Git object id.
     pub tree: String,
@@ -55,7 +56,7 @@ pub struct Assembly {
 }
 
 /// A question to Lean, named by what it asks.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Check {
     /// The candidate that first asked it.
     pub serial: u64,

@@ -22,7 +22,7 @@ mod view;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use atlas_actor::Machine;
+use atlas_actor::{Machine, snapshot};
 use atlas_domain::{ActorId, ActorKind, RunId};
 use atlas_proto::{MergeEvent, MergeOutcome, MergeRequest, MergeVerdict};
 
@@ -33,6 +33,7 @@ pub use incident::Incident;
 pub use policy::Policy;
 pub use registry::{Frozen, Registry};
 pub use renewal::{Lapsed, ReceiptCounts};
+use serde::{Deserialize, Serialize};
 use shared::Shared;
 pub(crate) use verdict::name_hash;
 pub use view::{RecentLanding, View};
@@ -57,7 +58,7 @@ const REMEMBERED_CHECKS: usize = 256;
 const MAX_STEPS: usize = 10_000;
 
 /// A submission that waits.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Entry {
     pub request: Arc<MergeRequest>,
     pub received_ms: u64,
@@ -85,7 +86,7 @@ pub(crate) fn submission_of(request: &MergeRequest) -> &str {
 }
 
 /// A landing, remembered as long as a verdict rests on the head before it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Landing {
     pub index: u64,
     pub submission: String,
@@ -95,14 +96,14 @@ pub(crate) struct Landing {
 }
 
 /// The landing that is being done.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Chosen {
     pub candidate: u64,
     pub submissions: Vec<String>,
     pub time_ms: u64,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Window {
     /// Submissions that are certified alone at once.
     pub singles: u32,
@@ -113,7 +114,7 @@ pub(crate) struct Window {
 }
 
 /// Totals since the run began.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Totals {
     /// Submissions received.
     pub received: u64,
@@ -132,7 +133,7 @@ pub struct Totals {
 }
 
 /// The merge queue of one run.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MergeQueue {
     run: RunId,
     package: Option<String>,
@@ -289,6 +290,16 @@ impl Machine for MergeQueue {
             effects.push((format!("wait:{candidate}"), Effect::Wait { until_ms }));
         }
         effects
+    }
+
+    const SNAPSHOT: Option<u32> = Some(1);
+
+    fn snapshot(&self) -> Option<Vec<u8>> {
+        snapshot::encode(self)
+    }
+
+    fn restore(state: &[u8]) -> Result<Self, String> {
+        snapshot::decode(state)
     }
 
     fn is_finished(&self) -> bool {

@@ -45,17 +45,18 @@ impl Policy {
 }
 
 /// A policy that the queue was told.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(from = "(MergePolicy, BTreeSet<String>)", into = "(MergePolicy, BTreeSet<String>)")]
 pub(super) struct Told {
     pub message: MergePolicy,
+    /// As the message says.
     verdicts: atlas_judge::Policy,
     /// Ids of keys that were in use and are not known any more.
     dropped: BTreeSet<String>,
 }
 
-impl Told {
-    /// `used`: ids of keys that have signed receipts or could.
-    pub fn new(message: MergePolicy, used: impl Iterator<Item = String>) -> Self {
+impl From<(MergePolicy, BTreeSet<String>)> for Told {
+    fn from((message, dropped): (MergePolicy, BTreeSet<String>)) -> Self {
         let named = |name: &String| Some(name.clone()).filter(|name| !name.is_empty());
         let verdicts = atlas_judge::Policy {
             judge: named(&message.judge),
@@ -63,9 +64,22 @@ impl Told {
             axioms: message.axioms.iter().cloned().collect(),
             kernels: message.kernels as usize,
         };
+        Self { verdicts, dropped, message }
+    }
+}
+
+impl From<Told> for (MergePolicy, BTreeSet<String>) {
+    fn from(told: Told) -> Self {
+        (told.message, told.dropped)
+    }
+}
+
+impl Told {
+    /// `used`: ids of keys that have signed receipts or could.
+    pub fn new(message: MergePolicy, used: impl Iterator<Item = String>) -> Self {
         let known: BTreeSet<&String> = message.keys.iter().map(|key| &key.id).collect();
         let dropped = used.filter(|id| !known.is_empty() && !known.contains(id)).collect();
-        Self { verdicts, dropped, message }
+        Self::from((message, dropped))
     }
 
     /// Ids of all keys that it has heard of.

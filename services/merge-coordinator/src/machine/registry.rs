@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use atlas_proto::{DeclarationFacts, Expectation, MergeRequest};
+use serde::{Deserialize, Serialize};
 
 use super::shared::Shared;
 use super::verdict::name_hash;
 
 /// A landed declaration of a target.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Frozen {
     /// Its target.
     pub target: String,
@@ -31,7 +32,7 @@ pub struct Frozen {
 }
 
 /// Frozen statements by declaration.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Registry {
     frozen: Shared<String, Frozen>,
     /// Declarations by module: what a candidate must keep is asked of its modules alone.

@@ -53,7 +53,7 @@ impl Lapsed {
 }
 
 /// A module that is to be certified again.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Question {
     key: String,
     /// Where its sources are.
@@ -80,7 +80,7 @@ impl Question {
 }
 
 /// Which receipts are current, and what is done about the others.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Renewals {
     policy: Option<Arc<Told>>,
     /// Policies that it was told.

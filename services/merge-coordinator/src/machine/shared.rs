@@ -6,6 +6,9 @@
 use std::borrow::Borrow;
 use std::sync::Arc;
 
+use serde::ser::SerializeSeq as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
 /// Entries of a chunk. Copying one costs about as much as copying the list of chunks of a map with fifty thousand.
 const CHUNK: usize = 128;
 
@@ -149,6 +152,25 @@ impl<K: Ord + Clone, V: Clone> Shared<K, V> {
         for chunk in Arc::make_mut(&mut self.chunks) {
             Arc::make_mut(chunk).iter_mut().for_each(|(_, value)| change(value));
         }
+    }
+}
+
+/// As the list of its entries: what is shared is nobody else's business.
+impl<K: Serialize, V: Serialize> Serialize for Shared<K, V> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut entries = serializer.serialize_seq(Some(self.len))?;
+        self.iter().try_for_each(|entry| entries.serialize_element(&entry))?;
+        entries.end()
+    }
+}
+
+impl<'de, K, V> Deserialize<'de> for Shared<K, V>
+where
+    K: Ord + Clone + Deserialize<'de>,
+    V: Clone + Deserialize<'de>,
+{
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Vec::deserialize(deserializer).map(Self::from_iter)
     }
 }
 

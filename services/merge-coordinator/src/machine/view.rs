@@ -81,7 +81,7 @@ impl View {
 }
 
 /// What the view needs beyond the queue's state.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Memory {
     recent: VecDeque<RecentLanding>,
     accepted: u64,
