@@ -24,6 +24,9 @@ use clap::Parser;
 use crate::args::{Cli, Command};
 use crate::failure::{Exit, Failure, Result};
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let exit = dispatch(cli.command).unwrap_or_else(|failure| {

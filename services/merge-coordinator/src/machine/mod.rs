@@ -149,9 +149,9 @@ pub struct MergeQueue {
     /// All that have landed or been refused.
     ended: Shared<String, ()>,
     unreported: BTreeMap<String, Arc<MergeOutcome>>,
-    candidates: BTreeMap<u64, Candidate>,
+    candidates: Shared<u64, Candidate>,
     last_candidate: u64,
-    checks: BTreeMap<String, Check>,
+    checks: Shared<String, Check>,
     chosen: Option<Chosen>,
     window: Window,
     /// Landings for which every prefix of good submissions is certified, not only the longest: lately some broke together.
@@ -186,9 +186,9 @@ impl Machine for MergeQueue {
             waiting: Shared::default(),
             ended: Shared::default(),
             unreported: BTreeMap::new(),
-            candidates: BTreeMap::new(),
+            candidates: Shared::default(),
             last_candidate: 0,
-            checks: BTreeMap::new(),
+            checks: Shared::default(),
             chosen: None,
             window: Window { singles: 1, prefixes: 1, min: 1, max: 1 },
             caution: 0,
@@ -248,7 +248,7 @@ impl Machine for MergeQueue {
         }
         effects.extend(self.renewal_effects());
         let mut asked = BTreeSet::new();
-        for (&number, candidate) in &self.candidates {
+        for (&number, candidate) in self.candidates.iter() {
             let requests =
                 || candidate.submissions.iter().filter_map(|id| self.request(id)).collect::<Vec<_>>();
             match &candidate.standing {

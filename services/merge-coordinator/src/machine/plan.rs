@@ -44,7 +44,7 @@ impl MergeQueue {
     /// The candidate that lands the most, the earliest of equals.
     fn landing(&self, now_ms: u64) -> Option<Event> {
         let mut best: Option<(usize, u64)> = None;
-        for (&number, candidate) in &self.candidates {
+        for (&number, candidate) in self.candidates.iter() {
             let lands = self.landable(candidate, now_ms);
             if lands > best.map_or(0, |(most, _)| most) {
                 best = Some((lands, number));

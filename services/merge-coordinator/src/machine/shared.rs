@@ -49,7 +49,7 @@ impl<K, V> Shared<K, V> {
     }
 
     /// All entries by key.
-    pub fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = (&K, &V)> {
         self.chunks.iter().flat_map(|chunk| chunk.iter()).map(|(key, value)| (key, value))
     }
 
@@ -59,7 +59,7 @@ impl<K, V> Shared<K, V> {
     }
 
     /// All values by key.
-    pub fn values(&self) -> impl Iterator<Item = &V> {
+    pub fn values(&self) -> impl DoubleEndedIterator<Item = &V> {
         self.iter().map(|(_, value)| value)
     }
 }
@@ -145,6 +145,15 @@ impl<K: Ord + Clone, V: Clone> Shared<K, V> {
         }
         self.len -= 1;
         Some(value)
+    }
+
+    /// Takes out what `keep` says no to.
+    pub fn retain(&mut self, mut keep: impl FnMut(&K, &V) -> bool) {
+        let gone: Vec<K> =
+            self.iter().filter(|(key, value)| !keep(key, value)).map(|(key, _)| key.clone()).collect();
+        for key in &gone {
+            self.remove(key);
+        }
     }
 
     /// Changes every value.
