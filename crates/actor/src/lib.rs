@@ -16,6 +16,8 @@
 //! * Of two hosts that think they own an actor only one can write; the other reads the journal again, or gives the
 //!   partition up (`who_writes_behind_the_hosts_back_makes_it_read_again`).
 //! * A host that stops hands its partitions over at once; one that dies, within 5 s: its session lives for 3 s, and another host looks at it twice meanwhile.
+//! * A host that joins late gets its share of the partitions within seconds, those first in which nothing is under way
+//!   (`a_host_that_joins_late_gets_its_share_and_what_was_under_way_there_goes_on`).
 //! * An actor that panics, or whose effect fails for good, stops alone until its next activation; its
 //!   partition goes on (`an_actor_that_panics_stops_alone`).
 //!

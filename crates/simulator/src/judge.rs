@@ -79,6 +79,7 @@ pub struct Judge {
     /// Calls that the ledger may have forgotten with the server's power, microdollars.
     forgotten: u64,
     lost: u64,
+    handed_over: u64,
 }
 
 /// Violations that are kept; one is enough to fail, more are for people.
@@ -96,7 +97,8 @@ impl Judge {
     /// Takes a fact in.
     pub fn see(&mut self, at: Micros, fact: &Fact<'_>, actors: &Actors) {
         match *fact {
-            Fact::Won { place, epoch, .. } => {
+            Fact::Won { place, epoch, .. } | Fact::HandedOver { place, epoch, .. } => {
+                self.handed_over += u64::from(matches!(fact, Fact::HandedOver { .. }));
                 let before = self.epochs.insert(place, epoch);
                 if before.is_some_and(|before| before >= epoch) {
                     let (kind, partition) = place;
@@ -332,5 +334,10 @@ impl Judge {
     /// Acknowledged records that were lost with the server's power.
     pub fn lost(&self) -> u64 {
         self.lost
+    }
+
+    /// Partitions that hosts handed over to others.
+    pub fn handed_over(&self) -> u64 {
+        self.handed_over
     }
 }

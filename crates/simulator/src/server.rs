@@ -201,7 +201,10 @@ impl Server {
             net.clock.plan(after, Event::Asked { to, command, asker: from, cont, until });
             return;
         }
-        let stores = matches!(op, Op::Append { .. } | Op::Send { .. } | Op::Write { .. } | Op::Archive(_));
+        let stores = matches!(
+            op,
+            Op::Append { .. } | Op::Send { .. } | Op::Write { .. } | Op::HandOver { .. } | Op::Archive(_)
+        );
         let disk = if stores { net.disk() } else { 0 };
         let said = self.take(net, from, op);
         let back = answered && net.weather.cut[from.process] == 0 && !matches!(said, Said::Unknown);
@@ -284,7 +287,29 @@ impl Server {
                 self.dead.push(what);
                 Said::Stored(0)
             }
-            Op::Write { key, after, names, process } => self.write(net, (key, after), names, process),
+            Op::Write { key, after, names, process } => {
+                let said = self.write(net, (key, after), names);
+                if let (Key::Claim(place), Some(_), &Said::Stored(epoch)) = (key, names, &said) {
+                    net.note(Fact::Won { place, epoch, process });
+                }
+                said
+            }
+            Op::HandOver { place, after, names } => {
+                let said = self.write(net, (Key::Claim(place), after), Some(names));
+                if let Said::Stored(epoch) = said {
+                    net.note(Fact::HandedOver { place, epoch, process: from.process });
+                }
+                said
+            }
+            Op::Ask { kind, by, of } => {
+                for to in self.watchers.clone() {
+                    if !net.lost(to.process) {
+                        let after = net.latency();
+                        net.clock.plan(after, Event::Sought { to, kind, by, of: of.clone() });
+                    }
+                }
+                Said::Stored(0)
+            }
             Op::Look(key) => Said::Entry(self.entry(net, key)),
             Op::Claims(kind) => {
                 let of = |key: &Key| matches!(key, Key::Claim(place) if place.0 == kind);
@@ -473,7 +498,7 @@ impl Server {
         hosts.get(&key).copied().unwrap_or_default()
     }
 
-    fn write(&mut self, net: &mut Net, (key, after): (Key, u64), names: Option<u64>, process: usize) -> Said {
+    fn write(&mut self, net: &mut Net, (key, after): (Key, u64), names: Option<u64>) -> Said {
         let before = self.hosts.get(&key).copied().unwrap_or_default();
         if before.0 != after {
             return Said::Refused;
@@ -487,9 +512,6 @@ impl Server {
             net.clock.plan(FORGOTTEN, Event::Forgotten { key, revision });
         }
         if let Key::Claim(place) = key {
-            if names.is_some() {
-                net.note(Fact::Won { place, epoch: revision, process });
-            }
             for to in self.watchers.clone() {
                 if !net.lost(to.process) {
                     let after = net.latency();

@@ -36,7 +36,7 @@ fn explain(options: &Options, outcome: Outcome) -> String {
 #[test]
 fn the_promise_holds_whatever_goes_wrong() {
     let mut seen: BTreeSet<FaultKind> = BTreeSet::new();
-    let (mut landed, mut repeated) = (0, 0);
+    let (mut landed, mut repeated, mut handed_over) = (0, 0, 0);
     let old = REGRESSIONS.map(|seed| Options { faults: early(), ..Options::small(seed) });
     for options in old.into_iter().chain(seeds().map(Options::small)) {
         let seed = options.seed;
@@ -47,10 +47,13 @@ fn the_promise_holds_whatever_goes_wrong() {
         seen.extend(outcome.faults.iter().map(|(kind, _)| *kind));
         landed += outcome.landed;
         repeated += outcome.repeated_calls;
+        handed_over += outcome.handed_over;
     }
     // It would hold of runs in which nothing happens, too.
     assert_eq!(seen.len(), FaultKind::ALL.len(), "{seen:?}");
-    assert!(landed > 0 && repeated > 0, "{landed} landed, {repeated} calls repeated");
+    let happened =
+        format!("{landed} landed, {repeated} calls repeated, {handed_over} partitions handed over");
+    assert!(landed > 0 && repeated > 0 && handed_over > 0, "{happened}");
 }
 
 /// With the server's default, which syncs every two minutes, a power failure loses acknowledged records, but none older than that,
