@@ -43,10 +43,18 @@ struct Seat {
     under_way: Arc<UnderWay>,
 }
 
+impl Seat {
+    /// The partition is free, or was handed over by the claim at `handed`: the last that was heard counts.
+    fn heard(&self, handed: u64) {
+        self.handed.store(handed, Ordering::Relaxed);
+        self.freed.notify_one();
+    }
+}
+
 /// Hosts all actors of `M::KIND` of one run in the partitions whose leases it wins, until `shutdown`. On
 /// taking a partition it activates every unfinished actor there and runs its effects. It asks other hosts for a share of theirs, and
-/// hands over what they ask for, those partitions first in which the fewest effects are under way; these it drops. At shutdown, and when it is
-/// told to drain ([`Bus::drain`]), it stops pulling letters, drops the effects under way and gives its leases back.
+/// hands over what they ask for, those partitions first in which the fewest effects are under way; these it drops. At shutdown,
+/// and when it is told to drain ([`Bus::drain`]), it stops pulling letters, drops the effects under way and gives its leases back.
 ///
 /// # Errors
 /// [`Error::Panicked`] when the host itself fails. What the bus fails to do is tried again for ever.
@@ -182,14 +190,11 @@ impl Announcer {
         match news {
             News::Free(partition) => {
                 if let Some(seat) = seat(partition) {
-                    seat.freed.notify_one();
+                    seat.heard(0);
                 }
             }
             News::Handed(partition, revision) => match seat(partition) {
-                Some(seat) => {
-                    seat.handed.store(revision, Ordering::Relaxed);
-                    seat.freed.notify_one();
-                }
+                Some(seat) => seat.heard(revision),
                 None => {
                     if let Err(error) = self.bus.refuse(&self.options.run, M::KIND, partition, revision).await
                     {

@@ -17,7 +17,7 @@ use stateright::{Checker as _, HasDiscoveries, Model, Property};
 /// Effects that the actor wants, one after the other.
 const GOAL: u8 = 2;
 /// Claims that are written.
-const CLAIMS: u8 = 4;
+const CLAIMS: u8 = 3;
 /// Sessions that are begun.
 const SESSIONS: u8 = 3;
 
@@ -239,7 +239,7 @@ impl Model for Protocol {
                 if state.claim.is_none() && may_claim && may_act {
                     actions.push(Action::Take(at));
                 }
-                if let Some((named, epoch)) = state.claim.filter(|(named, _)| *named == session.id)
+                if let Some((_, epoch)) = state.claim.filter(|(named, _)| *named == session.id)
                     && host.heard != Some(epoch)
                 {
                     actions.push(Action::Hear(at));
@@ -325,7 +325,7 @@ impl Model for Protocol {
                 }
             }
             Action::Refuse(at) => {
-                let heard = state.hosts[at].heard.take()?;
+                let heard = state.hosts[at].heard?;
                 state.claim = state.claim.filter(|(_, epoch)| *epoch != heard);
             }
             Action::Look(at) => {

@@ -19,7 +19,7 @@ pub enum News {
     /// Nobody has claimed it.
     Free(u16),
     /// A partition was handed over to this process, by the claim at this revision: to be taken ([`Bus::accept`]) or given back
-    /// ([`Bus::refuse`]).
+    /// ([`Bus::refuse`]), which says whether it is still so. It may also be a claim of this process's own that has ended meanwhile.
     Handed(u16, u64),
     /// A host asks for partitions of this process ([`Claims::give`]).
     Asked(Ask),
@@ -142,8 +142,8 @@ impl Claims {
         }
     }
 
-    /// What this process hands over to a host that asks ([`crate::Lease::hand_over`]): partitions, with the epochs of their leases; those of the least
-    /// `load` first ([`Vigil::gives`]).
+    /// What this process hands over to a host that asks ([`crate::Lease::hand_over`]): partitions, with the epochs of their leases;
+    /// those of the least `load` first ([`Vigil::gives`]).
     pub async fn give(&mut self, ask: &Ask, load: impl Fn(u16) -> usize) -> Vec<(u16, u64)> {
         let Some(own) = self.bus.session_id().await else { return Vec::new() };
         let asked = ask.of.get(&own).copied().unwrap_or_default();

@@ -20,10 +20,12 @@ async fn claims(bus: &Bus, kind: ActorKind, partitions: u16) -> Claims {
     bus.claims(&run(), kind, partitions).await.unwrap()
 }
 
+/// The next partition that is free.
 async fn free(news: &mut Claims) -> u16 {
-    match news.next().await {
-        Some(News::Free(partition)) => partition,
-        other => panic!("{other:?}"),
+    loop {
+        if let News::Free(partition) = news.next().await.unwrap() {
+            return partition;
+        }
     }
 }
 

@@ -114,7 +114,8 @@ impl<M: Modelled> Host<M> {
         net.ask(me, Op::Look(Key::Claim(Self::place(partition))), self.cont(partition, What::Reached));
     }
 
-    /// Takes a partition whose claim names its session and that it does not hold: it was handed over, or the claim was written, and nobody heard of it.
+    /// Takes a partition whose claim names its session and that it does not hold: it was handed over, or the claim was written, and
+    /// nobody heard of it.
     fn accept(&mut self, net: &mut Net, me: Addr, partition: u16, revision: u64) {
         let (seat, own) = (&mut self.seats[usize::from(partition)], self.session.as_ref());
         if let (false, false, Some(&Session { number, .. })) = (seat.held, seat.reaching, own) {
