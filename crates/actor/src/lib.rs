@@ -18,6 +18,8 @@
 //! * A machine that is snapshotted comes back from its snapshot and the records after it, in the state that the whole journal gives; a snapshot
 //!   that does not fit the journal is ignored (`a_long_journal_is_read_from_its_snapshot_on`).
 //! * A host that stops hands its partitions over at once; one that dies, within 5 s: its session lives for 3 s, and another host looks at it twice meanwhile.
+//! * A host that joins late gets its share of the partitions within seconds, those first in which nothing is under way
+//!   (`a_host_that_joins_late_gets_its_share_and_what_was_under_way_there_goes_on`).
 //! * An actor that panics, or whose effect fails for good, stops alone until its next activation; its
 //!   partition goes on (`an_actor_that_panics_stops_alone`).
 //!

@@ -17,6 +17,7 @@ use tracing::Instrument as _;
 
 use crate::journaled::Journaled;
 use crate::life::{End, Given, Life, Step};
+use crate::partition::UnderWay;
 use crate::roster::Idle;
 use crate::snapshot::{EVERY, Keeper};
 use crate::{EffectError, Executor, Machine, Scope};
@@ -31,6 +32,7 @@ pub(crate) struct Tenure<E> {
     pub bus: Bus,
     pub executor: Arc<E>,
     pub lease: Lease,
+    pub under_way: Arc<UnderWay>,
     /// Where actors say that they wait for nothing but letters.
     pub idle: mpsc::UnboundedSender<Idle>,
 }
@@ -147,8 +149,12 @@ impl<M: Machine, E: Executor<M>> Live<M, E> {
             hold: self.tenure.lease.hold(),
         };
         let executor = self.tenure.executor.clone();
-        let task = perform::<M, E>(executor, scope, effect, span.clone()).instrument(span);
-        let abort = self.effects.spawn(task);
+        let begun = self.tenure.under_way.begin();
+        let performed = perform::<M, E>(executor, scope, effect, span.clone()).instrument(span);
+        let abort = self.effects.spawn(async move {
+            let _begun = begun;
+            performed.await
+        });
         self.aborts.insert(key, abort);
     }
 

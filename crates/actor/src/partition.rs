@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use atlas_bus::{Bus, Delivery, Lease};
+use atlas_bus::{Ask, Bus, Delivery, Lease};
 use atlas_domain::{ActorId, RunId};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::{Id, JoinError, JoinSet};
@@ -24,6 +24,24 @@ pub(crate) struct Place<E> {
     pub executor: Arc<E>,
     /// Lets only some partitions fold their journals at once: it takes memory.
     pub folding: Arc<Semaphore>,
+    pub under_way: Arc<UnderWay>,
+}
+
+/// Counts the effects that are under way in a partition.
+#[derive(Debug, Default)]
+pub(crate) struct UnderWay(Arc<()>);
+
+/// An effect that is under way, until this is dropped.
+pub(crate) type Begun = Arc<()>;
+
+impl UnderWay {
+    pub fn begin(&self) -> Begun {
+        self.0.clone()
+    }
+
+    pub fn count(&self) -> usize {
+        Arc::strong_count(&self.0) - 1
+    }
 }
 
 /// A journal on its way into memory.
@@ -45,15 +63,23 @@ struct Partition<M: Machine, E> {
     machine: std::marker::PhantomData<M>,
 }
 
-/// Runs the partition until the lease is lost or `shutdown`; gives the lease back.
+/// Runs the partition until the lease is lost, `shutdown`, or another host is to have it: hands it over, or gives the lease back.
+/// `asks`: to whom to hand it over, with the epoch of the tenure that is to.
 pub(crate) async fn tenure<M: Machine, E: Executor<M>>(
     place: &Place<E>,
     lease: Lease,
+    asks: &mut mpsc::UnboundedReceiver<(u64, Ask)>,
     shutdown: &CancellationToken,
 ) -> Result<(), Error> {
-    let lost = lease.lost();
+    let (lost, epoch) = (lease.lost(), lease.epoch());
     let (idle, mut idlers) = mpsc::unbounded_channel();
-    let tenure = Arc::new(Tenure { bus: place.bus.clone(), executor: place.executor.clone(), lease, idle });
+    let tenure = Arc::new(Tenure {
+        bus: place.bus.clone(),
+        executor: place.executor.clone(),
+        under_way: place.under_way.clone(),
+        lease,
+        idle,
+    });
     let mut partition = Partition::<M, E> {
         run: place.run.clone(),
         tenure: tenure.clone(),
@@ -73,17 +99,23 @@ pub(crate) async fn tenure<M: Machine, E: Executor<M>>(
             }
         }
     };
+    let mut receiver = None;
     let result = tokio::select! {
         result = work => result,
         () = lost.cancelled() => Ok(()),
         () = shutdown.cancelled() => Ok(()),
+        ask = asked(asks, epoch) => {
+            receiver = Some(ask);
+            Ok(())
+        }
     };
     // Effects under way are dropped: whoever takes the partition next runs them again.
     partition.tasks.shutdown().await;
     drop(partition);
-    match Arc::into_inner(tenure) {
-        Some(tenure) => tenure.lease.release().await,
-        None => tracing::debug!("a lease is still in use; it will be given back then"),
+    match (Arc::into_inner(tenure), receiver) {
+        (Some(tenure), Some(ask)) => tenure.lease.hand_over(&ask).await,
+        (Some(tenure), None) => tenure.lease.release().await,
+        (None, _) => tracing::debug!("a lease is still in use; it will be given back then"),
     }
     result
 }
@@ -122,6 +154,18 @@ async fn load_all<M: Machine, E>(place: &Place<E>) -> Result<Vec<Folded<M>>, Err
         folded.push(Folded { actor, journaled, records: 0 });
     }
     Ok(folded)
+}
+
+/// Waits until the tenure of this epoch is to hand its partition over; what was meant for others comes too late.
+async fn asked(asks: &mut mpsc::UnboundedReceiver<(u64, Ask)>, epoch: u64) -> Ask {
+    loop {
+        match asks.recv().await {
+            Some((of, ask)) if of == epoch => return ask,
+            Some(_) => {}
+            // Nobody is left who could say so.
+            None => std::future::pending().await,
+        }
+    }
 }
 
 impl<M: Machine, E: Executor<M>> Partition<M, E> {

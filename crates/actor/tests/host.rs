@@ -9,7 +9,7 @@ use atlas_actor::{EffectError, replay};
 use atlas_bus::{AppendError, Bus};
 use atlas_proto::{CheckReply, Letter, Record, letter};
 use atlas_testkit::TestNats;
-use common::{Counter, Stall, TestHost, agent, run_id, say, spec, start};
+use common::{Counter, Running, Stall, TestHost, agent, run_id, say, spec, spec_of, start};
 use prost::Message as _;
 
 fn causes(records: &[(u64, Record)]) -> Vec<&str> {
@@ -18,9 +18,14 @@ fn causes(records: &[(u64, Record)]) -> Vec<&str> {
 
 /// Waits, without a pause of its own, until the journal says so.
 async fn until_archived(bus: &Bus, id: &str) {
+    until_archived_in(bus, id, 2).await;
+}
+
+/// The same where there are so many partitions.
+async fn until_archived_in(bus: &Bus, id: &str, partitions: u16) {
     loop {
         let mut archived = false;
-        let partition = agent(id).partition(2);
+        let partition = agent(id).partition(partitions);
         bus.sweep(&run_id(), agent(id).kind, partition, |actor, _, record| {
             archived |= actor == agent(id) && Bus::is_archived(&record);
             Ok(())
@@ -114,6 +119,84 @@ async fn a_drained_host_hands_its_partitions_over_and_takes_none_again() {
     second.stop().await;
 }
 
+/// Waits until a host has so many partitions. Returns them, with the epochs of their leases.
+async fn until_held(bus: &Bus, host: &str, many: usize) -> Vec<(u16, u64)> {
+    loop {
+        let held = bus.held(&run_id()).await.unwrap();
+        let of: Vec<_> = held
+            .into_iter()
+            .filter(|held| held.host == host)
+            .map(|held| (held.partition, held.revision))
+            .collect();
+        if of.len() == many {
+            return of;
+        }
+    }
+}
+
+fn partitions(held: &[(u16, u64)]) -> Vec<u16> {
+    held.iter().map(|(partition, _)| *partition).collect()
+}
+
+#[tokio::test]
+async fn a_host_that_joins_late_gets_its_share_and_what_was_under_way_there_goes_on() {
+    const PARTITIONS: u16 = 6;
+    let nats = TestNats::start().await;
+    let bus = nats.bus_with(&spec_of(PARTITIONS)).await;
+    let join = |name: &'static str| TestHost::start_with(nats.options(name), name, PARTITIONS, None);
+    let mut first = join("first").await;
+    // Two actors in each of half the partitions, each with an effect under way.
+    let ids: Vec<String> = (0..3)
+        .flat_map(|partition| {
+            let lies_there = move |id: &String| agent(id).partition(PARTITIONS) == partition;
+            (0..).map(|n| format!("agent-{n}")).filter(lies_there).take(2)
+        })
+        .collect();
+    for id in &ids {
+        bus.send(&agent(id), start(3), "start").await.unwrap();
+    }
+    let mut under_way: Vec<Running> = Vec::new();
+    while under_way.len() < ids.len() {
+        under_way.push(first.effect().await);
+    }
+    let all = until_held(&bus, "first", 6).await;
+
+    let second = join("second").await;
+    assert_eq!(partitions(&until_held(&bus, "second", 3).await), [3, 4, 5], "where nothing is under way");
+    assert_eq!(until_held(&bus, "first", 3).await, all[..3], "the others stay as they were");
+    assert!(under_way.iter().all(|running| !running.answer.is_closed()));
+
+    let mut third = join("third").await;
+    assert_eq!(partitions(&until_held(&bus, "third", 2).await), [0, 3]);
+    let moved: Vec<Running> = vec![third.effect().await, third.effect().await];
+    let kept = until_held(&bus, "first", 2).await;
+    assert_eq!(kept, all[1..3]);
+    for running in under_way {
+        let partition = running.scope.actor.partition(PARTITIONS);
+        assert_eq!(running.answer.is_closed(), partition == 0, "{}", running.scope.actor);
+        running.count();
+    }
+    for running in moved {
+        assert_eq!((running.scope.actor.partition(PARTITIONS), running.scope.key.as_str()), (0, "count/0"));
+        running.count();
+    }
+    for _ in 0..4 * 2 {
+        first.effect().await.count();
+    }
+    for _ in 0..2 * 2 {
+        third.effect().await.count();
+    }
+    for id in &ids {
+        until_archived_in(&bus, id, PARTITIONS).await;
+        let records = bus.records(&agent(id)).await.unwrap();
+        assert_eq!(causes(&records), ["start", "count/0", "count/1", "count/2"]);
+        assert!(records.is_sorted_by_key(|(_, record)| record.epoch), "epochs never fall");
+    }
+    first.stop().await;
+    second.stop().await;
+    third.stop().await;
+}
+
 #[tokio::test]
 async fn when_a_host_is_killed_another_goes_on_and_repeats_nothing_that_is_journaled() {
     let nats = TestNats::start().await;
@@ -188,7 +271,7 @@ async fn a_host_that_stood_still_acknowledges_no_letter_that_another_must_take()
     let nats = TestNats::start().await;
     let bus = nats.bus_with(&spec()).await;
     let (stall, begun, go_on) = Stall::new();
-    let mut still = TestHost::start_with(nats.options("still"), "still", Some(stall)).await;
+    let mut still = TestHost::start_with(nats.options("still"), "still", 2, Some(stall)).await;
     bus.send(&agent("a"), start(5), "start").await.unwrap();
     let _under_way = still.effect().await;
     bus.send(&agent("a"), say("stall"), "letter").await.unwrap();

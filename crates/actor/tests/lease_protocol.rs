@@ -3,7 +3,8 @@
 //!
 //! It is named like the code that follows it: [`Action::Begin`], [`Action::Renew`], [`Action::GiveUp`] are `Session` and `Term` in
 //! `crates/bus/src`; [`Action::Take`], [`Action::GiveBack`] are `Bus::try_lease` and `Lease::release`; [`Action::Look`], [`Action::End`],
-//! [`Action::Free`] are `Claims` with `Vigil`; [`Action::Start`], [`Action::Perform`], [`Action::Record`] are `Live` in
+//! [`Action::Free`] are `Claims` with `Vigil`; [`Action::HandOver`], [`Action::Accept`], [`Action::Refuse`] are `Lease::hand_over`,
+//! `Bus::accept`, `Bus::refuse`; [`Action::Start`], [`Action::Perform`], [`Action::Record`] are `Live` in
 //! `crates/actor/src/live.rs`, with the compare-and-set of `Bus::append`; the receiver knows an effect by actor and key.
 //!
 //! Time goes in thirds of a session's life. A host that runs renews after one, and gives up by its own clock after two; another host
@@ -15,8 +16,8 @@ use stateright::{Checker as _, HasDiscoveries, Model, Property};
 
 /// Effects that the actor wants, one after the other.
 const GOAL: u8 = 2;
-/// Tenures that are looked at.
-const TENURES: u8 = 2;
+/// Claims that are written.
+const CLAIMS: u8 = 3;
 /// Sessions that are begun.
 const SESSIONS: u8 = 3;
 
@@ -60,6 +61,8 @@ struct Host {
     session: Option<Session>,
     tenure: Option<Tenure>,
     sighting: Option<Sighting>,
+    /// The claim by which the partition was handed over to its session, as it was, and as a server that lags may go on saying.
+    heard: Option<u8>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -70,6 +73,8 @@ struct State {
     /// At the server: the session that has the partition, and its epoch.
     claim: Option<(u8, u8)>,
     epochs: u8,
+    /// The epoch of a claim by which the partition was handed over.
+    handed: Option<u8>,
     /// The epoch that wrote each record; record k holds the result of effect k.
     journal: Vec<u8>,
     /// Of each effect: how often it was acted on by its receiver.
@@ -88,6 +93,10 @@ enum Action {
     Take(usize),
     /// The partition alone, its effects dropped.
     GiveBack(usize),
+    /// To the other host, which has asked.
+    HandOver(usize),
+    Accept(usize),
+    Refuse(usize),
     Look(usize),
     End(usize),
     Free(usize),
@@ -113,6 +122,8 @@ enum Without {
     CompareAndSet,
     /// A partition is freed without that the session that has it is ended first.
     SessionEnd,
+    /// Who hears that the partition was handed over to it acts, without writing the claim itself.
+    OwnClaim,
     /// The receiver does not know an effect by its key.
     Idempotency,
 }
@@ -127,7 +138,7 @@ impl Protocol {
         let Some(session) = &mut state.hosts[at].session else { return false };
         let id = session.id;
         if !state.sessions[usize::from(id)] {
-            (state.hosts[at].session, state.hosts[at].tenure) = (None, None);
+            Self::give_up(state, at);
             return false;
         }
         session.age = 0;
@@ -135,6 +146,17 @@ impl Protocol {
             sighting.current = false;
         }
         true
+    }
+
+    fn give_up(state: &mut State, at: usize) {
+        let Host { session, tenure, heard, .. } = &mut state.hosts[at];
+        (*session, *tenure, *heard) = (None, None, None);
+    }
+
+    /// A tenure begins.
+    fn tend(state: &mut State, at: usize, epoch: u8) {
+        let seen = u8::try_from(state.journal.len()).unwrap();
+        state.hosts[at].tenure = Some(Tenure { epoch, seen, effect: Effect::Idle });
     }
 
     /// Since when a session must have been seen as it is to be ended.
@@ -176,6 +198,7 @@ impl Model for Protocol {
             sessions: vec![],
             claim: None,
             epochs: 0,
+            handed: None,
             journal: vec![],
             applied: [0; GOAL as usize],
             trespassed: false,
@@ -195,7 +218,8 @@ impl Model for Protocol {
             }
             self.watch(state, at, actions);
             let Some(session) = &host.session else {
-                if state.claim.is_none() && state.sessions.len() < usize::from(SESSIONS) {
+                // Also to ask for a share of what another has.
+                if state.sessions.len() < usize::from(SESSIONS) {
                     actions.push(Action::Begin(at));
                 }
                 continue;
@@ -208,13 +232,23 @@ impl Model for Protocol {
                 actions.push(Action::GiveUp(at));
             }
             let may_act = session.age < 2 || self.without == Without::OwnClock;
+            let may_claim = state.epochs < CLAIMS;
             let Some(tenure) = &host.tenure else {
-                if state.claim.is_none() && state.epochs < TENURES && may_act {
+                if state.claim.is_none() && may_claim && may_act {
                     actions.push(Action::Take(at));
+                }
+                if host.heard.is_some() && may_claim && may_act {
+                    actions.push(Action::Accept(at));
+                }
+                if host.heard.is_some() {
+                    actions.push(Action::Refuse(at));
                 }
                 continue;
             };
             actions.push(Action::GiveBack(at));
+            if state.hosts[1 - at].session.is_some() && may_claim {
+                actions.push(Action::HandOver(at));
+            }
             match tenure.effect {
                 Effect::Idle if tenure.seen < GOAL && may_act => actions.push(Action::Start(at)),
                 Effect::Idle => {}
@@ -243,7 +277,7 @@ impl Model for Protocol {
             Action::Renew(at) => drop(Self::renew(&mut state, at)),
             // The claims stay, with the session that nobody renews.
             Action::GiveUp(at) | Action::Kill(at) => {
-                (state.hosts[at].session, state.hosts[at].tenure) = (None, None);
+                Self::give_up(&mut state, at);
                 if matches!(action, Action::Kill(_)) {
                     state.hosts[at].sighting = None;
                 }
@@ -252,12 +286,40 @@ impl Model for Protocol {
                 let session = state.hosts[at].session.as_ref()?.id;
                 state.epochs += 1;
                 state.claim = Some((session, state.epochs));
-                let seen = u8::try_from(state.journal.len()).unwrap();
-                state.hosts[at].tenure = Some(Tenure { epoch: state.epochs, seen, effect: Effect::Idle });
+                let epoch = state.epochs;
+                Self::tend(&mut state, at, epoch);
             }
             Action::GiveBack(at) => {
                 let tenure = state.hosts[at].tenure.take()?;
                 state.claim = state.claim.filter(|(_, epoch)| *epoch != tenure.epoch);
+            }
+            Action::HandOver(at) => {
+                let tenure = state.hosts[at].tenure.take()?;
+                let session = state.hosts[1 - at].session.as_ref()?.id;
+                if state.claim.is_some_and(|(_, epoch)| epoch == tenure.epoch) {
+                    state.epochs += 1;
+                    state.handed = Some(state.epochs);
+                    state.claim = Some((session, state.epochs));
+                    state.hosts[1 - at].heard = state.handed;
+                }
+            }
+            Action::Accept(at) => {
+                let heard = state.hosts[at].heard?;
+                let session = state.hosts[at].session.as_ref()?.id;
+                if self.without == Without::OwnClaim {
+                    Self::tend(&mut state, at, heard);
+                } else if state.claim.is_some_and(|(_, epoch)| epoch == heard) {
+                    state.epochs += 1;
+                    let epoch = state.epochs;
+                    state.claim = Some((session, epoch));
+                    Self::tend(&mut state, at, epoch);
+                } else {
+                    state.hosts[at].heard = None;
+                }
+            }
+            Action::Refuse(at) => {
+                let heard = state.hosts[at].heard?;
+                state.claim = state.claim.filter(|(_, epoch)| *epoch != heard);
             }
             Action::Look(at) => {
                 let (session, _) = state.claim?;
@@ -325,6 +387,10 @@ impl Model for Protocol {
                 "the actor comes to its goal over two tenures",
                 |_, state: &State| matches!(state.journal[..], [first, second] if first != second),
             ),
+            Property::sometimes(
+                "the actor goes on where it was handed over to",
+                |_, state: &State| matches!((&state.journal[..], state.handed), ([first, second], Some(handed)) if (first + 1..*second).contains(&handed)),
+            ),
             Property::sometimes("a host wakes up after its partition was taken", |_, state: &State| {
                 state.hosts.iter().any(|host| {
                     !host.paused
@@ -352,6 +418,7 @@ fn each_part_of_the_protocol_is_needed() {
         (Without::Patience, TRESPASS),
         (Without::CompareAndSet, TRESPASS),
         (Without::SessionEnd, TRESPASS),
+        (Without::OwnClaim, TRESPASS),
         (Without::Idempotency, "an effect is acted on once"),
     ];
     for (without, property) in needed {

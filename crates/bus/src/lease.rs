@@ -43,9 +43,11 @@ impl Bus {
     ) -> Result<Option<Lease>, Error> {
         let key = subject::lease(run, kind, partition);
         let entry = self.look(&key).await?;
-        if entry.value.is_some() {
-            return Ok(None);
-        }
+        if entry.value.is_some() { Ok(None) } else { self.claim(key, entry.revision, holder).await }
+    }
+
+    /// Writes a claim if its revision is `after`, and nobody acts under that one.
+    pub(crate) async fn claim(&self, key: String, after: u64, holder: &str) -> Result<Option<Lease>, Error> {
         let upkeep = self.session().await?;
         let session = upkeep.session.clone();
         if !session.reach(&key) {
@@ -55,7 +57,7 @@ impl Bus {
         // From here on dropping it has the claim deleted, should it be ours.
         let mut lease = Lease { session: session.clone(), upkeep: Some(upkeep), key, epoch: 0, lost };
         let claim = Claim { session: session.id.clone(), holder: holder.to_owned() };
-        match self.write(&lease.key, entry.revision, Write::Claim(claim)).await {
+        match self.write(&lease.key, after, Write::Claim(claim)).await {
             Ok(epoch) => {
                 lease.epoch = epoch;
                 session.won(&lease.key, epoch, lease.lost.clone());
@@ -137,12 +139,17 @@ impl Lease {
 
     /// Gives the partition back, so that another host can have it at once: also one that was lost, so that nobody waits for what this
     /// process does not do any more.
-    pub async fn release(mut self) {
+    pub async fn release(self) {
+        self.end(Write::Delete).await;
+    }
+
+    /// Nobody acts under it any more: what the claim says from now on.
+    pub(crate) async fn end(mut self, claim: Write) {
         self.lost.cancel();
         let Some(upkeep) = self.upkeep.take() else { return };
         let session = &self.session;
-        let freed = timeout(session.ttl, session.bus.write(&self.key, self.epoch, Write::Delete)).await;
-        match freed {
+        let ended = timeout(session.ttl, session.bus.write(&self.key, self.epoch, claim)).await;
+        match ended {
             Ok(Ok(_) | Err(StoreError::Outdated)) => session.missed(&self.key),
             _ => session.left(&self.key),
         }

@@ -110,15 +110,16 @@ impl Bus {
     }
 
     /// A claim is at `revision` now. Should it be one of this process's and name another session, or none, its holder finds out.
-    /// Should it name this process's session and nobody hold it, it is deleted.
-    pub(crate) async fn heard_of_claim(&self, key: &str, revision: u64, names: Option<&str>) {
-        let Some(upkeep) = self.session_slot().lock().await.upgrade() else { return };
+    /// True: it names this process's session, and nobody here has, or had, anything to do with it: it was handed over. (Or it is one that was
+    /// written long after it was given up, which is as free for this process.) What was left is deleted at the next renewal.
+    pub(crate) async fn heard_of_claim(&self, key: &str, revision: u64, names: Option<&str>) -> bool {
+        let Some(upkeep) = self.session_slot().lock().await.upgrade() else { return false };
         let session = &upkeep.session;
-        if names != Some(session.id.as_str()) {
-            session.overruled(key, revision);
-        } else if session.reach(key) {
-            session.left(key);
+        if names == Some(session.id.as_str()) {
+            return !session.claims.lock().contains_key(key);
         }
+        session.overruled(key, revision);
+        false
     }
 }
 

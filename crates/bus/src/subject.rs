@@ -65,6 +65,11 @@ pub(crate) fn drain(run: &RunId, host: &str) -> String {
     format!("atlas.drain.{run}.{host}")
 }
 
+/// Where hosts of a kind ask each other for partitions: core NATS, for what is lost is asked again.
+pub(crate) fn shares(run: &RunId, kind: ActorKind) -> String {
+    format!("atlas.shares.{run}.{kind}")
+}
+
 /// The key of a lease.
 pub(crate) fn lease(run: &RunId, kind: ActorKind, partition: u16) -> String {
     format!("{run}.{kind}.{partition}")

@@ -10,6 +10,8 @@ use crate::actors::{ActorIx, Actors, Place};
 pub enum Fact<'a> {
     /// A process won the lease of a partition.
     Won { place: Place, epoch: u64, process: usize },
+    /// A process handed a partition that it had over to another, which will win its lease.
+    HandedOver { place: Place, epoch: u64, process: usize },
     /// A process began an effect.
     Begun { actor: ActorIx, key: &'a str, epoch: u64, process: usize },
     /// A model call was made, of which the provider keeps a bill.
@@ -45,6 +47,9 @@ impl Fact<'_> {
         match self {
             Self::Won { place, epoch, process } => {
                 write!(line, "p{process} won {}.{} epoch {epoch}", place.0, place.1)
+            }
+            Self::HandedOver { place, epoch, process } => {
+                write!(line, "p{process} handed over {}.{} epoch {epoch}", place.0, place.1)
             }
             Self::Begun { actor, key, epoch, process } => {
                 write!(line, "p{process} began {} {key} epoch {epoch}", name(actor))

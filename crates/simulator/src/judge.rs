@@ -1,7 +1,7 @@
 //! The promise, line by line, held against every fact of a history as it happens.
 
 use crate::actors::{ActorIx, Actors, Place};
-use crate::clock::Micros;
+use crate::clock::{Micros, SECOND};
 use crate::fact::Fact;
 use crate::server::Loss;
 use crate::table::{Set, Table};
@@ -65,6 +65,13 @@ struct Known {
     archived: bool,
 }
 
+impl Known {
+    /// Whether its journal has this record of this cause.
+    fn has(&self, cause: &str, sequence: u64) -> bool {
+        self.causes.get(cause).is_some_and(|(at, _)| *at == sequence)
+    }
+}
+
 /// Looks at one fact after the other.
 #[derive(Debug, Default)]
 pub struct Judge {
@@ -79,8 +86,13 @@ pub struct Judge {
     /// Calls that the ledger may have forgotten with the server's power, microdollars.
     forgotten: u64,
     lost: u64,
+    /// Until then answers may come that were on their way when the server's machine lost its power.
+    powerless_until: Micros,
+    handed_over: u64,
 }
 
+/// How long an answer may be on its way.
+const ON_THE_WAY: Micros = 10 * SECOND;
 /// Violations that are kept; one is enough to fail, more are for people.
 const KEPT: usize = 20;
 
@@ -96,7 +108,8 @@ impl Judge {
     /// Takes a fact in.
     pub fn see(&mut self, at: Micros, fact: &Fact<'_>, actors: &Actors) {
         match *fact {
-            Fact::Won { place, epoch, .. } => {
+            Fact::Won { place, epoch, .. } | Fact::HandedOver { place, epoch, .. } => {
+                self.handed_over += u64::from(matches!(fact, Fact::HandedOver { .. }));
                 let before = self.epochs.insert(place, epoch);
                 if before.is_some_and(|before| before >= epoch) {
                     let (kind, partition) = place;
@@ -141,6 +154,12 @@ impl Judge {
                 if again {
                     self.broken(Promise::TaskOnce, at, format!("{cause} acted on {name} twice"));
                 }
+            }
+            // The answer was on its way when the server's machine lost its power, and the record with it.
+            Fact::Told { actor, sequence, cause }
+                if at < self.powerless_until && !self.of(actor).has(cause, sequence) =>
+            {
+                self.lost += 1;
             }
             Fact::Told { actor, sequence, .. } => self.of(actor).told.push((sequence, at)),
             Fact::Passed { actor, letter } => {
@@ -275,6 +294,7 @@ impl Judge {
             known.epoch = known.causes.values().map(|(_, epoch)| *epoch).max().unwrap_or(0);
             known.calls.values_mut().for_each(|call| call.interrupted = call.paid);
         }
+        self.powerless_until = at + ON_THE_WAY;
         // Revisions of leases are given out anew.
         self.epochs.clear();
         self.forgotten = self.paid;
@@ -345,5 +365,10 @@ impl Judge {
     /// Acknowledged records that were lost with the server's power.
     pub fn lost(&self) -> u64 {
         self.lost
+    }
+
+    /// Partitions that hosts handed over to others.
+    pub fn handed_over(&self) -> u64 {
+        self.handed_over
     }
 }

@@ -266,6 +266,7 @@ impl Model {
             Event::Again { queue, number } => server.again(net, queue, number),
             Event::Forgotten { key, revision } => server.forget(key, revision),
             Event::Asked { .. }
+            | Event::Sought { .. }
             | Event::Limits(_)
             | Event::Fault(_)
             | Event::Healed(_)

@@ -1,5 +1,6 @@
 //! What all parts of a simulated run share: the clock, chance, the weather on the network, names, the judge.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::Write;
 use std::rc::Rc;
@@ -48,6 +49,9 @@ pub enum Key {
 
 /// A key as it is read: the revision of its last write, 0 without any, and the session that it names; `None`: it was deleted.
 pub type Entry = (u64, Option<u64>);
+
+/// Of whose session how many partitions.
+pub type Asked = BTreeMap<u64, u16>;
 
 /// A queue of work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -129,6 +133,10 @@ pub enum Op {
     Bury { message: Option<(Queue, u64)>, what: String },
     /// Write a key if its revision is `after`.
     Write { key: Key, after: u64, names: Option<u64>, process: usize },
+    /// Have a claim name the session of another host, if its revision is `after`.
+    HandOver { place: Place, after: u64, names: u64 },
+    /// Ask the hosts of a kind for partitions, to be handed over to the session `by`.
+    Ask { kind: ActorKind, by: u64, of: Rc<Asked> },
     /// Read a key.
     Look(Key),
     /// Read the claims on all partitions of a kind.
@@ -243,6 +251,8 @@ pub enum Event {
     Asked { to: Addr, command: Box<LedgerCommand>, asker: Addr, cont: Cont, until: Micros },
     /// News of a claim.
     Heard { to: Addr, place: Place, entry: Entry },
+    /// A host asks for partitions.
+    Sought { to: Addr, kind: ActorKind, by: u64, of: Rc<Asked> },
     /// A message was not acknowledged in time.
     Expire { queue: Queue, number: u64, delivery: u32 },
     /// A message is to be delivered again.

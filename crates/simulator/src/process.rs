@@ -143,6 +143,11 @@ impl Process {
                 Role::Runner(host) if kind == ActorKind::Agent => host.heard(net, me, partition, entry),
                 _ => {}
             },
+            Event::Sought { kind: ActorKind::Agent, by, of, .. } => {
+                if let Role::Runner(host) = &mut self.role {
+                    host.sought(net, me, by, &of);
+                }
+            }
             _ => {}
         }
     }

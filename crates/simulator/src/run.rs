@@ -217,6 +217,8 @@ pub struct Outcome {
     pub attempts: usize,
     /// Submissions that landed.
     pub landed: usize,
+    /// Partitions that hosts handed over to others.
+    pub handed_over: u64,
     /// Model calls that were made more than once, each after an interruption.
     pub repeated_calls: u64,
     /// What all model calls cost, microdollars.
@@ -420,6 +422,7 @@ impl Simulation {
             faults: self.counts,
             attempts: self.net.actors.count(ActorKind::Agent),
             landed: self.net.judge.landed(),
+            handed_over: self.net.judge.handed_over(),
             repeated_calls,
             paid,
             dead: self.server.dead().len(),
@@ -444,7 +447,8 @@ impl Simulation {
             Event::Tell { to, .. }
             | Event::Push { to, .. }
             | Event::Asked { to, .. }
-            | Event::Heard { to, .. } => *to,
+            | Event::Heard { to, .. }
+            | Event::Sought { to, .. } => *to,
             _ => return self.serve(event),
         };
         let process = &mut self.processes[to.process];

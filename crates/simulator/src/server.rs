@@ -212,7 +212,12 @@ impl Server {
         }
         let stores = matches!(
             op,
-            Op::Append { .. } | Op::Send { .. } | Op::Write { .. } | Op::Archive(_) | Op::Keep { .. }
+            Op::Append { .. }
+                | Op::Send { .. }
+                | Op::Write { .. }
+                | Op::HandOver { .. }
+                | Op::Archive(_)
+                | Op::Keep { .. }
         );
         let disk = if stores { net.disk() } else { 0 };
         let said = self.take(net, from, op);
@@ -306,7 +311,29 @@ impl Server {
                 self.dead.push(what);
                 Said::Stored(0)
             }
-            Op::Write { key, after, names, process } => self.write(net, (key, after), names, process),
+            Op::Write { key, after, names, process } => {
+                let said = self.write(net, (key, after), names);
+                if let (Key::Claim(place), Some(_), &Said::Stored(epoch)) = (key, names, &said) {
+                    net.note(Fact::Won { place, epoch, process });
+                }
+                said
+            }
+            Op::HandOver { place, after, names } => {
+                let said = self.write(net, (Key::Claim(place), after), Some(names));
+                if let Said::Stored(epoch) = said {
+                    net.note(Fact::HandedOver { place, epoch, process: from.process });
+                }
+                said
+            }
+            Op::Ask { kind, by, of } => {
+                for to in self.watchers.clone() {
+                    if !net.lost(to.process) {
+                        let after = net.latency();
+                        net.clock.plan(after, Event::Sought { to, kind, by, of: of.clone() });
+                    }
+                }
+                Said::Stored(0)
+            }
             Op::Look(key) => Said::Entry(self.entry(net, key)),
             Op::Claims(kind) => {
                 let of = |key: &Key| matches!(key, Key::Claim(place) if place.0 == kind);
@@ -496,7 +523,7 @@ impl Server {
         hosts.get(&key).copied().unwrap_or_default()
     }
 
-    fn write(&mut self, net: &mut Net, (key, after): (Key, u64), names: Option<u64>, process: usize) -> Said {
+    fn write(&mut self, net: &mut Net, (key, after): (Key, u64), names: Option<u64>) -> Said {
         let before = self.hosts.get(&key).copied().unwrap_or_default();
         if before.0 != after {
             return Said::Refused;
@@ -510,9 +537,6 @@ impl Server {
             net.clock.plan(FORGOTTEN, Event::Forgotten { key, revision });
         }
         if let Key::Claim(place) = key {
-            if names.is_some() {
-                net.note(Fact::Won { place, epoch: revision, process });
-            }
             for to in self.watchers.clone() {
                 if !net.lost(to.process) {
                     let after = net.latency();

@@ -36,7 +36,12 @@ pub fn say(text: &str) -> Letter {
 
 /// A leaseholder that dies is known dead after two seconds.
 pub fn spec() -> Spec {
-    Spec { lease_ttl: Duration::from_secs(2), ..Spec::new(2) }
+    spec_of(2)
+}
+
+/// The same with so many partitions.
+pub fn spec_of(partitions: u16) -> Spec {
+    Spec { lease_ttl: Duration::from_secs(2), ..Spec::new(partitions) }
 }
 
 /// What a record of a counter holds.
@@ -206,11 +211,16 @@ pub struct TestHost {
 impl TestHost {
     /// Its own runtime and connection, so that it can die like a process.
     pub async fn start(options: atlas_bus::Options, name: &str) -> Self {
-        Self::start_with(options, name, None).await
+        Self::start_with(options, name, 2, None).await
     }
 
-    /// The same, with what the letter `stall` does there.
-    pub async fn start_with(options: atlas_bus::Options, name: &str, stall: Option<Arc<Stall>>) -> Self {
+    /// The same, with so many partitions, and what the letter `stall` does there.
+    pub async fn start_with(
+        options: atlas_bus::Options,
+        name: &str,
+        partitions: u16,
+        stall: Option<Arc<Stall>>,
+    ) -> Self {
         let (started_sender, started) = mpsc::unbounded_channel();
         let (seen_sender, seen) = watch::channel(Vec::new());
         let hands = Arc::new(Hands { started: started_sender, seen: seen_sender, stall });
@@ -218,10 +228,10 @@ impl TestHost {
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let shutdown = CancellationToken::new();
         let stop = shutdown.clone();
-        let host_options = HostOptions { run: run_id(), partitions: 2, host: name.to_owned() };
+        let host_options = HostOptions { run: run_id(), partitions, host: name.to_owned() };
         let task = runtime.spawn(async move {
             let bus = Bus::connect(&options).await?;
-            bus.ensure_spec(&spec()).await?;
+            bus.ensure_spec(&spec_of(partitions)).await?;
             host::<Counter, Hands>(bus, host_options, hands, stop).await
         });
         Self { started, seen, shutdown, runtime: Some(runtime), task: Some(task) }

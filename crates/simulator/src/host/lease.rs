@@ -29,9 +29,10 @@ impl<M: Modelled> Host<M> {
             self.lose(net, me, partition);
         }
         let news = self.vigil.claimed(partition, revision, names);
-        // Free; or a claim of its own that it does not know of.
-        if (news && names.is_none()) || (names.is_some() && names == self.own()) {
+        if news && names.is_none() {
             self.reach(net, me, partition);
+        } else if names.is_some() && names == self.own() {
+            self.accept(net, me, partition, revision);
         }
     }
 
@@ -90,6 +91,9 @@ impl<M: Modelled> Host<M> {
         let term = Term::new(duration(LEASE), duration(sent));
         self.session = Some(Session { number, revision, term, unanswered: None });
         self.plan_renewal(net, me);
+        if let Some(of) = self.wanted.take() {
+            self.ask(net, me, of);
+        }
         for partition in 0..self.seats.len() as u16 {
             if !self.vigil.is_claimed(partition) {
                 self.reach(net, me, partition);
@@ -110,6 +114,17 @@ impl<M: Modelled> Host<M> {
         net.ask(me, Op::Look(Key::Claim(Self::place(partition))), self.cont(partition, What::Reached));
     }
 
+    /// Takes a partition whose claim names its session and that it does not hold: it was handed over, or the claim was written, and
+    /// nobody heard of it.
+    fn accept(&mut self, net: &mut Net, me: Addr, partition: u16, revision: u64) {
+        let (seat, own) = (&mut self.seats[usize::from(partition)], self.session.as_ref());
+        if let (false, false, Some(&Session { number, .. })) = (seat.held, seat.reaching, own) {
+            seat.reaching = true;
+            let cont = self.cont(partition, What::Claimed(number));
+            self.write(net, me, Key::Claim(Self::place(partition)), revision, Some(number), cont);
+        }
+    }
+
     pub(super) fn reached(&mut self, net: &mut Net, me: Addr, partition: u16, said: &Said) {
         let (key, own) = (Key::Claim(Self::place(partition)), self.own());
         self.seats[usize::from(partition)].reaching =
@@ -118,11 +133,6 @@ impl<M: Modelled> Host<M> {
             (Said::Entry((revision, None)), Some(session)) => {
                 let cont = self.cont(partition, What::Claimed(session));
                 self.write(net, me, key, *revision, own, cont);
-            }
-            // Its claim was written, and nobody heard of it.
-            (Said::Entry((revision, names)), Some(_)) if *names == own => {
-                let cont = self.cont(partition, What::Nothing);
-                self.write(net, me, key, *revision, None, cont);
             }
             (Said::Entry(_), _) => {}
             _ => self.try_later(net, me, partition),
@@ -247,18 +257,57 @@ impl<M: Modelled> Host<M> {
     /// The partition is, or may be, another's. Nothing is under way here any more: whoever wants it need not wait.
     pub(super) fn lose(&mut self, net: &mut Net, me: Addr, partition: u16) {
         let epoch = self.seats[usize::from(partition)].epoch;
-        self.drop_lives(net, partition);
-        net.ask(me, Op::Close(Self::place(partition)), self.cont(partition, What::Nothing));
+        self.stop(net, me, partition);
         let cont = self.cont(partition, What::Nothing);
         self.write(net, me, Key::Claim(Self::place(partition)), epoch, None, cont);
         self.try_later(net, me, partition);
     }
 
-    /// Looks at the sessions that this host is to look at.
+    /// Nothing is under way in the partition any more, and no letters come.
+    fn stop(&mut self, net: &mut Net, me: Addr, partition: u16) {
+        self.drop_lives(net, partition);
+        net.ask(me, Op::Close(Self::place(partition)), self.cont(partition, What::Nothing));
+    }
+
+    /// A host asks for partitions, to be handed over to its session `by`.
+    pub fn sought(&mut self, net: &mut Net, me: Addr, by: u64, of: &Asked) {
+        let Some(own) = self.own() else { return };
+        let seats = &self.seats;
+        let load = |partition| {
+            let lives = seats.get(usize::from(partition)).map(|seat: &Seat<M>| seat.lives.values());
+            lives.map_or(0, |lives| lives.map(|live| live.effects.len()).sum())
+        };
+        for (partition, epoch) in self.vigil.gives(&own, &by, of.get(&own).copied().unwrap_or_default(), load)
+        {
+            let seat = &self.seats[usize::from(partition)];
+            if seat.held && seat.epoch == epoch {
+                self.stop(net, me, partition);
+                let op = Op::HandOver { place: Self::place(partition), after: epoch, names: by };
+                net.ask(me, op, self.cont(partition, What::Nothing));
+            }
+        }
+    }
+
+    /// Asks others for what this host lacks, under a session.
+    fn ask(&mut self, net: &mut Net, me: Addr, of: Asked) {
+        match self.own() {
+            Some(by) => net.ask(me, Op::Ask { kind: M::KIND, by, of: of.into() }, Self::wide(What::Nothing)),
+            None => {
+                self.wanted = Some(of);
+                self.begin_session(net, me);
+            }
+        }
+    }
+
+    /// Looks at the sessions that this host is to look at, and at what it has itself.
     fn look(&mut self, net: &mut Net, me: Addr) {
         let (own, now) = (self.own(), net.clock.now());
         for session in self.vigil.watched(own.as_ref(), duration(now)) {
             net.ask(me, Op::Look(Key::Session(session)), Self::wide(What::Watched(session)));
+        }
+        let of = self.vigil.asks(own.as_ref(), duration(now));
+        if !of.is_empty() {
+            self.ask(net, me, of);
         }
         let next = self.vigil.next_look(own.as_ref(), duration(now)).as_micros() as Micros;
         net.timer(me, next.saturating_sub(now), Self::wide(What::Look));

@@ -22,7 +22,7 @@ use crate::clock::{MS, Micros, SECOND};
 use crate::fact::Fact;
 use crate::machines::{Modelled, Stage, kept, readable, recalled, written};
 use crate::net::{
-    ActorIx, Addr, Body, Cont, Delivered, Entry, Key, LEASE, Net, Op, Place, Queue, Said, Verify, What,
+    ActorIx, Addr, Asked, Body, Cont, Delivered, Entry, Key, LEASE, Net, Op, Place, Queue, Said, Verify, What,
 };
 use crate::run::Sabotage;
 use crate::server::MAX_PENDING;
@@ -88,6 +88,8 @@ pub struct Host<M: Modelled> {
     /// The session that is being begun.
     beginning: Option<u64>,
     vigil: Vigil<u64>,
+    /// What it asks others for once its session has begun.
+    wanted: Option<Asked>,
     /// Where its sessions' numbers begin: its place among the hosts.
     ring: u64,
     sessions: u64,
@@ -120,6 +122,7 @@ impl<M: Modelled> Host<M> {
             session: None,
             beginning: None,
             vigil: Vigil::new(ring, duration(LEASE)),
+            wanted: None,
             ring,
             sessions: 0,
             lives: 0,
