@@ -3,8 +3,8 @@
 //!
 //! It is named like the code that follows it: [`Action::Begin`], [`Action::Renew`], [`Action::GiveUp`] are `Session` and `Term` in
 //! `crates/bus/src`; [`Action::Take`], [`Action::GiveBack`] are `Bus::try_lease` and `Lease::release`; [`Action::Look`], [`Action::End`],
-//! [`Action::Free`] are `Claims` with `Vigil`; [`Action::HandOver`], [`Action::Accept`], [`Action::Refuse`] are `Lease::hand_over`,
-//! `Bus::accept`, `Bus::refuse`; [`Action::Start`], [`Action::Perform`], [`Action::Record`] are `Live` in
+//! [`Action::Free`] are `Claims` with `Vigil`; [`Action::HandOver`], [`Action::Hear`], [`Action::Accept`], [`Action::Refuse`] are `Lease::hand_over`,
+//! `Bus::heard_of_claim`, `Bus::accept`, `Bus::refuse`; [`Action::Start`], [`Action::Perform`], [`Action::Record`] are `Live` in
 //! `crates/actor/src/live.rs`, with the compare-and-set of `Bus::append`; the receiver knows an effect by actor and key.
 //!
 //! Time goes in thirds of a session's life. A host that runs renews after one, and gives up by its own clock after two; another host
@@ -61,7 +61,7 @@ struct Host {
     session: Option<Session>,
     tenure: Option<Tenure>,
     sighting: Option<Sighting>,
-    /// The claim by which the partition was handed over to its session, as it was, and as a server that lags may go on saying.
+    /// A claim that named its session, by its epoch: as it was, and as one may go on hearing from a server that lags.
     heard: Option<u8>,
 }
 
@@ -95,6 +95,8 @@ enum Action {
     GiveBack(usize),
     /// To the other host, which has asked.
     HandOver(usize),
+    /// Of a claim that names its session.
+    Hear(usize),
     Accept(usize),
     Refuse(usize),
     Look(usize),
@@ -237,6 +239,11 @@ impl Model for Protocol {
                 if state.claim.is_none() && may_claim && may_act {
                     actions.push(Action::Take(at));
                 }
+                if let Some((_, epoch)) = state.claim.filter(|(named, _)| *named == session.id)
+                    && host.heard != Some(epoch)
+                {
+                    actions.push(Action::Hear(at));
+                }
                 if host.heard.is_some() && may_claim && may_act {
                     actions.push(Action::Accept(at));
                 }
@@ -300,9 +307,9 @@ impl Model for Protocol {
                     state.epochs += 1;
                     state.handed = Some(state.epochs);
                     state.claim = Some((session, state.epochs));
-                    state.hosts[1 - at].heard = state.handed;
                 }
             }
+            Action::Hear(at) => state.hosts[at].heard = state.claim.map(|(_, epoch)| epoch),
             Action::Accept(at) => {
                 let heard = state.hosts[at].heard?;
                 let session = state.hosts[at].session.as_ref()?.id;
