@@ -155,10 +155,12 @@ impl History {
             let actor = actors.of(record.actor.kind, &record.actor.id);
             judge.see(0, &Fact::Told { actor, sequence, cause: &record.cause }, &actors);
         }
-        let there: HashSet<_> = (self.records.iter())
-            .map(|(sequence, actor, _)| (actors.of(actor.kind, &actor.id), *sequence))
-            .collect();
-        judge.survived(0, &actors, |actor, sequence| there.contains(&(actor, sequence)));
+        let mut there: HashMap<_, Vec<u64>> = HashMap::new();
+        for (sequence, actor, _) in &self.records {
+            there.entry(actors.of(actor.kind, &actor.id)).or_default().push(*sequence);
+        }
+        there.values_mut().for_each(|sequences| sequences.sort_unstable());
+        judge.survived(0, &actors, |actor| there.get(&actor).cloned().unwrap_or_default());
         self.check_what_follows(&mut judge);
         self.check_landings(&mut judge, &actors, stage);
         self.check_end(&mut judge, stage, exit_code).await;
