@@ -103,7 +103,7 @@ pub async fn host<M: Machine, E: Executor<M>>(
         tracing::debug!(%error, "not everything was sent before the end");
     }
     // A drained host stays, idle: whoever runs it decides when it ends.
-    Announcer { bus, options, seats: Vec::new() }.run::<M>(shutdown).await;
+    Box::pin(Announcer { bus, options, seats: Vec::new() }.run::<M>(shutdown)).await;
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use async_nats::client::RequestErrorKind;
 use atlas_domain::{ActorId, ActorKind, RunId};
 use atlas_proto::Record;
 use bytes::Bytes;
@@ -10,6 +11,10 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::{Bus, Error};
+
+/// How long servers may take to know who answers, and how often they are asked.
+const KNOWN: Duration = Duration::from_secs(10);
+const AGAIN: Duration = Duration::from_millis(10);
 
 /// What was measured.
 #[derive(Debug, Clone)]
@@ -70,7 +75,6 @@ pub async fn requests(
     let subject = "atlas.bench";
     let failed = |error: crate::error::Cause| Error::failed(format!("answer on {subject}"), error);
     let mut asked = answerer.client().subscribe(subject).await.map_err(|error| failed(error.into()))?;
-    answerer.flush().await?;
     let client = answerer.client().clone();
     let answers = tokio::spawn(async move {
         while let Some(reply) = asked.next().await.and_then(|message| message.reply) {
@@ -78,6 +82,14 @@ pub async fn requests(
             let _ = client.publish(reply, Bytes::new()).await;
         }
     });
+    // A server that does not know the answerer yet says so at once.
+    let until = Instant::now() + KNOWN;
+    while let Err(error) = asker.client().request(subject, Bytes::new()).await {
+        if error.kind() != RequestErrorKind::NoResponders || Instant::now() > until {
+            return Err(Error::failed(format!("ask on {subject}"), error));
+        }
+        tokio::time::sleep(AGAIN).await;
+    }
     let figures = measure(at_once, time, |_, until| {
         let (client, payload) = (asker.client().clone(), Bytes::from(vec![0; bytes]));
         async move {

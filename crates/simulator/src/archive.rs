@@ -102,7 +102,7 @@ mod tests {
             };
             (1..=3).map(|at| (of * 10 + at, Arc::new(record(at)))).collect()
         };
-        let journals: Vec<Records> = (0..4).map(|of| journal(of, IN_MEMORY / 6)).collect();
+        let journals: Vec<Records> = (0..5).map(|of| journal(of, IN_MEMORY / 6)).collect();
         let shelved: Vec<Shelved> = journals.iter().map(|journal| archives.put(journal)).collect();
         {
             let shelf = archives.0.borrow();
