@@ -30,6 +30,20 @@ impl FromStr for Allowed {
     }
 }
 
+/// What each module that is checked must keep to.
+#[derive(Debug, Clone, Args)]
+pub struct ModuleLimits {
+    /// The axioms that declarations may rest on, of Lean's three, separated by commas, or `none` [default: all three]
+    #[arg(long, value_name = "AXIOMS")]
+    pub axioms: Option<Allowed>,
+    /// The longest that one module may take
+    #[arg(long, default_value = "10m", value_name = "DURATION")]
+    pub deadline: atlas_api::Duration,
+    /// The most memory that one module may take
+    #[arg(long, default_value = "3Gi", value_name = "BYTES")]
+    pub memory: atlas_api::Quantity,
+}
+
 /// `atlas check`.
 #[derive(Debug, Clone, Args)]
 #[command(
@@ -47,15 +61,9 @@ pub struct CheckArgs {
     /// The Lean that checks: `embedded`, `native` (lean on PATH), or a native toolchain's folder
     #[arg(long, default_value = "embedded", value_name = "TOOLCHAIN")]
     pub toolchain: String,
-    /// The axioms that declarations may rest on, of Lean's three, separated by commas, or `none` [default: all three]
-    #[arg(long, value_name = "AXIOMS")]
-    pub axioms: Option<Allowed>,
-    /// The longest that one module may take
-    #[arg(long, default_value = "10m", value_name = "DURATION")]
-    pub deadline: atlas_api::Duration,
-    /// The most memory that one module may take
-    #[arg(long, default_value = "3Gi", value_name = "BYTES")]
-    pub memory: atlas_api::Quantity,
+    /// What a module must keep to.
+    #[command(flatten)]
+    pub limits: ModuleLimits,
     /// Where the embedded Lean is [default: .cache of the project]
     #[arg(long, value_name = "DIR", env = "ATLAS_CACHE", value_hint = ValueHint::DirPath)]
     pub cache: Option<PathBuf>,
@@ -112,15 +120,9 @@ pub struct AuditArgs {
     /// The folder of the key that signs, made on first use [default: receipt-keys of the cache]
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub keys: Option<PathBuf>,
-    /// The axioms that declarations may rest on, of Lean's three, separated by commas, or `none` [default: all three]
-    #[arg(long, value_name = "AXIOMS")]
-    pub axioms: Option<Allowed>,
-    /// The longest that one module may take
-    #[arg(long, default_value = "10m", value_name = "DURATION")]
-    pub deadline: atlas_api::Duration,
-    /// The most memory that one module may take
-    #[arg(long, default_value = "3Gi", value_name = "BYTES")]
-    pub memory: atlas_api::Quantity,
+    /// What a module must keep to.
+    #[command(flatten)]
+    pub limits: ModuleLimits,
     /// Where the embedded Lean is [default: .cache of the project]
     #[arg(long, value_name = "DIR", env = "ATLAS_CACHE", value_hint = ValueHint::DirPath)]
     pub cache: Option<PathBuf>,

@@ -163,9 +163,9 @@ fn one<'a>(toolchain: &dyn Toolchain, modules: &'a [Module], at: usize, args: &C
         level: CheckLevel::Certified.into(),
         modules: sources.collect(),
         check: vec![module.name.clone()],
-        deadline_ms: u32::try_from(args.deadline.get().as_millis()).unwrap_or(u32::MAX),
-        memory_bytes: args.memory.bytes(),
-        axioms: args.axioms.as_ref().map(|Allowed(axioms)| Axioms {
+        deadline_ms: u32::try_from(args.limits.deadline.get().as_millis()).unwrap_or(u32::MAX),
+        memory_bytes: args.limits.memory.bytes(),
+        axioms: args.limits.axioms.as_ref().map(|Allowed(axioms)| Axioms {
             names: axioms.iter().map(|axiom| axiom.name().to_owned()).collect(),
         }),
         ..CheckRequest::default()

@@ -30,9 +30,7 @@ pub fn audit(args: &AuditArgs) -> Result<Exit> {
         file: None,
         library: Some(args.library.clone()),
         toolchain: "embedded".to_owned(),
-        axioms: args.axioms.clone(),
-        deadline: args.deadline,
-        memory: args.memory,
+        limits: args.limits.clone(),
         cache: args.cache.clone(),
         output: args.output,
     };
@@ -128,7 +126,7 @@ fn export(
     toolchain.sort();
     toolchain.dedup();
     let foundation = lean
-        .foundation(&toolchain, args.deadline.get())
+        .foundation(&toolchain, args.limits.deadline.get())
         .map_err(|e| Failure::fault(format!("Lean's own library cannot be exported: {e}")))?;
     let mut combined = Combined::over(&foundation)?;
     // Each after those that it imports.
