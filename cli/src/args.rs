@@ -473,8 +473,8 @@ pub struct DlqPickArgs {
 /// `atlas drain`.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\
-Other hosts of the run take the partitions over at once, and repeat nothing that is journaled. The
-drained process stays, idle, until it is stopped; started again, it works again.")]
+Model calls under way there are let end, other work is dropped, and nothing new begins. Other hosts of
+the run take each partition over at once, and repeat nothing that is journaled. The drained process stays, idle, until it is stopped; started again, it works again.")]
 pub struct DrainArgs {
     /// The host, as it calls itself; the hosts are listed when absent
     #[arg(value_name = "HOST")]
@@ -483,7 +483,7 @@ pub struct DrainArgs {
     #[arg(long)]
     pub force: bool,
     /// How long to wait until it has given everything back
-    #[arg(long, default_value = "30s", value_name = "DURATION")]
+    #[arg(long, default_value = "10m", value_name = "DURATION")]
     pub timeout: atlas_api::Duration,
     /// Which run.
     #[command(flatten)]

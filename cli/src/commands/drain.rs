@@ -51,14 +51,20 @@ async fn act(attached: &Attached, args: &DrainArgs) -> Result<()> {
         });
     }
     let until = Instant::now() + args.timeout.get();
+    let mut said = had;
     loop {
         let left = mine(&self::held(attached).await?);
         if left == 0 {
             break;
         }
         if Instant::now() > until {
-            return Err(Failure::fault(format!("`{host}` still holds {}", plural(left, "partition")))
-                .hint("others find it dead within 5 s once its process is gone"));
+            return Err(Failure::fault(format!("`{host}` still holds {}", plural(left, "partition"))).hint(
+                "it lets model calls end; stop its process to have them dropped, and paid again elsewhere",
+            ));
+        }
+        if left < said {
+            said = left;
+            print::error_line(format!("model calls are under way yet in {}", plural(left, "partition")));
         }
         tokio::time::sleep(AGAIN).await;
     }

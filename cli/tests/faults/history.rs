@@ -323,7 +323,9 @@ impl History {
             }
         };
         if exit_code == 0 && tokio::time::timeout(QUEUES, drained).await.is_err() {
-            stuck(format!("{:?} letters lie in the queues", stage.console.messages("ATLAS_WORK").await));
+            let left = stage.console.messages("ATLAS_WORK").await;
+            println!("{}", stage.console.explain("ATLAS_WORK").await.unwrap_or_else(|error| error));
+            stuck(format!("{left:?} letters lie in the queues"));
         }
     }
 }

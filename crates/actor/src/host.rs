@@ -9,9 +9,10 @@ use atlas_domain::RunId;
 use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::live::panic_text;
-use crate::partition::{Place, UnderWay, tenure};
+use crate::partition::{Place, Until, tenure};
 use crate::{Error, Executor, Machine};
 
 /// Pause before the bus is asked again for what it failed to do.
@@ -40,7 +41,7 @@ struct Seat {
     handed: AtomicU64,
     /// To be handed over, by the tenure of this epoch.
     asked: mpsc::UnboundedSender<(u64, Ask)>,
-    under_way: Arc<UnderWay>,
+    under_way: TaskTracker,
 }
 
 impl Seat {
@@ -53,8 +54,9 @@ impl Seat {
 
 /// Hosts all actors of `M::KIND` of one run in the partitions whose leases it wins, until `shutdown`. On
 /// taking a partition it activates every unfinished actor there and runs its effects. It asks other hosts for a share of theirs, and
-/// hands over what they ask for, those partitions first in which the fewest effects are under way; these it drops. At shutdown,
-/// and when it is told to drain ([`Bus::drain`]), it stops pulling letters, drops the effects under way and gives its leases back.
+/// hands over what they ask for, those partitions first in which the fewest effects are under way. There, and everywhere when it is told
+/// to drain ([`Bus::drain`]), it stops pulling letters, begins no effects, lets those that cost end ([`Machine::is_costly`]) and drops
+/// the others. At shutdown it drops all at once and gives its leases back.
 ///
 /// # Errors
 /// [`Error::Panicked`] when the host itself fails. What the bus fails to do is tried again for ever.
@@ -65,13 +67,14 @@ pub async fn host<M: Machine, E: Executor<M>>(
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
     let over = bus.until_drained(&options.run, &options.host, &shutdown);
+    let until = Until { over: over.clone(), shutdown: shutdown.clone() };
     let options = Arc::new(options);
     let folding = Arc::new(Semaphore::new(FOLDING));
     let mut tasks = JoinSet::new();
     let mut seats = Vec::new();
     for partition in 0..options.partitions {
         let (asked, asks) = mpsc::unbounded_channel();
-        let under_way = Arc::new(UnderWay::default());
+        let under_way = TaskTracker::new();
         let seat = Arc::new(Seat {
             freed: Notify::new(),
             handed: AtomicU64::new(0),
@@ -85,8 +88,9 @@ pub async fn host<M: Machine, E: Executor<M>>(
             executor: executor.clone(),
             folding: folding.clone(),
             under_way,
+            until: until.clone(),
         };
-        tasks.spawn(tend::<M, E>(place, options.clone(), seat.clone(), asks, over.clone()));
+        tasks.spawn(tend::<M, E>(place, options.clone(), seat.clone(), asks));
         seats.push(seat);
     }
     let announcer = Announcer { bus: bus.clone(), options: options.clone(), seats };
@@ -113,20 +117,20 @@ async fn tend<M: Machine, E: Executor<M>>(
     options: Arc<HostOptions>,
     seat: Arc<Seat>,
     mut asks: mpsc::UnboundedReceiver<(u64, Ask)>,
-    shutdown: CancellationToken,
 ) {
+    let over = &place.until.over;
     let (run, partition, host) = (&place.run, place.partition, options.host.as_str());
     loop {
         tokio::select! {
             () = seat.freed.notified() => {}
-            () = shutdown.cancelled() => return,
+            () = over.cancelled() => return,
         }
         let lease = match seat.handed.swap(0, Ordering::Relaxed) {
             0 => place.bus.try_lease(run, M::KIND, partition, host).await,
             revision => place.bus.accept(run, M::KIND, partition, revision, host).await,
         };
         let ended = match lease {
-            Ok(Some(lease)) => tenure::<M, E>(&place, lease, &mut asks, &shutdown).await,
+            Ok(Some(lease)) => tenure::<M, E>(&place, lease, &mut asks).await,
             // Another was faster.
             Ok(None) => continue,
             Err(error) => Err(error.into()),
@@ -138,7 +142,7 @@ async fn tend<M: Machine, E: Executor<M>>(
             let offset = Duration::from_millis(u64::from(partition % 32) * 20);
             tokio::select! {
                 () = tokio::time::sleep(TRY_AGAIN + offset) => seat.freed.notify_one(),
-                () = shutdown.cancelled() => return,
+                () = over.cancelled() => return,
             }
         }
     }
@@ -203,7 +207,7 @@ impl Announcer {
                 }
             },
             News::Asked(ask) => {
-                let load = |partition| seat(partition).map_or(0, |seat| seat.under_way.count());
+                let load = |partition| seat(partition).map_or(0, |seat| seat.under_way.len());
                 for (partition, epoch) in claims.give(&ask, load).await {
                     if let Some(seat) = seat(partition) {
                         // Refused only where nobody tends any more.

@@ -13,11 +13,12 @@ use backon::BackoffBuilder as _;
 use futures::FutureExt as _;
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
+use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
 use crate::journaled::Journaled;
 use crate::life::{End, Given, Life, Step};
-use crate::partition::UnderWay;
+use crate::partition::{Begun, Leaving};
 use crate::roster::Idle;
 use crate::snapshot::{EVERY, Keeper};
 use crate::{EffectError, Executor, Machine, Scope};
@@ -32,7 +33,8 @@ pub(crate) struct Tenure<E> {
     pub bus: Bus,
     pub executor: Arc<E>,
     pub lease: Lease,
-    pub under_way: Arc<UnderWay>,
+    pub under_way: TaskTracker,
+    pub leaving: Leaving,
     /// Where actors say that they wait for nothing but letters.
     pub idle: mpsc::UnboundedSender<Idle>,
 }
@@ -43,6 +45,7 @@ struct Outcome<M: Machine> {
     traceparent: String,
     span: tracing::Span,
     result: Result<Option<M::Command>, String>,
+    begun: Begun,
 }
 
 pub(crate) struct Live<M: Machine, E> {
@@ -55,6 +58,8 @@ pub(crate) struct Live<M: Machine, E> {
     letters: u64,
     /// The letter that is being acted on.
     letter: Option<(Delivery, Letter)>,
+    /// The effect whose result is being acted on.
+    ended: Option<Begun>,
     /// Of what is being acted on.
     span: tracing::Span,
     /// Before the next time that the journal is tried.
@@ -80,6 +85,7 @@ impl<M: Machine, E: Executor<M>> Live<M, E> {
             mailbox,
             letters: 0,
             letter: None,
+            ended: None,
             span: tracing::Span::none(),
             pauses: Box::new(pauses(BUS_PAUSE)),
             keeper,
@@ -95,6 +101,7 @@ impl<M: Machine, E: Executor<M>> Live<M, E> {
             let given = match step {
                 Step::Wait { start, cancel, idle } => {
                     self.span = tracing::Span::none();
+                    self.ended = None;
                     self.reconcile(start, cancel);
                     self.wait(idle).await
                 }
@@ -135,6 +142,8 @@ impl<M: Machine, E: Executor<M>> Live<M, E> {
     }
 
     fn start(&mut self, key: String, effect: M::Effect) {
+        let costly = M::is_costly(&effect);
+        let Some(begun) = self.tenure.leaving.begin(&self.tenure.under_way, costly) else { return };
         let span = tracing::info_span!(
             target: "atlas_actor", parent: None, "effect",
             otel.name = format!("effect {}", M::KIND), actor = %self.actor, key = %key,
@@ -148,13 +157,8 @@ impl<M: Machine, E: Executor<M>> Live<M, E> {
             traceparent,
             hold: self.tenure.lease.hold(),
         };
-        let executor = self.tenure.executor.clone();
-        let begun = self.tenure.under_way.begin();
-        let performed = perform::<M, E>(executor, scope, effect, span.clone()).instrument(span);
-        let abort = self.effects.spawn(async move {
-            let _begun = begun;
-            performed.await
-        });
+        let performed = perform::<M, E>(self.tenure.clone(), scope, effect, span.clone(), begun);
+        let abort = self.effects.spawn(performed.instrument(span));
         self.aborts.insert(key, abort);
     }
 
@@ -175,9 +179,9 @@ impl<M: Machine, E: Executor<M>> Live<M, E> {
                 },
                 Some(outcome) = self.effects.join_next(), if !self.effects.is_empty() => {
                     // Else it was cancelled; panics are caught inside.
-                    if let Ok(Outcome { key, traceparent, span, result }) = outcome {
+                    if let Ok(Outcome { key, traceparent, span, result, begun }) = outcome {
                         self.aborts.remove(&key);
-                        self.span = span;
+                        (self.span, self.ended) = (span, Some(begun));
                         return Given::Ended { key, traceparent, result };
                     }
                 }
@@ -300,10 +304,11 @@ impl<M: Machine, E: Executor<M>> Live<M, E> {
 
 /// Runs an effect until it comes to a result.
 async fn perform<M: Machine, E: Executor<M>>(
-    executor: Arc<E>,
+    tenure: Arc<Tenure<E>>,
     scope: Scope,
     effect: M::Effect,
     span: tracing::Span,
+    begun: Begun,
 ) -> Outcome<M> {
     let mut pauses = pauses(EFFECT_PAUSE);
     let (key, traceparent) = (scope.key.clone(), scope.traceparent.clone());
@@ -312,19 +317,25 @@ async fn perform<M: Machine, E: Executor<M>>(
             // The partition is, or may be, another's: its tenure ends, and this with it.
             std::future::pending::<()>().await;
         }
-        let attempt = AssertUnwindSafe(executor.execute(scope.clone(), effect.clone())).catch_unwind().await;
+        let attempt =
+            AssertUnwindSafe(tenure.executor.execute(scope.clone(), effect.clone())).catch_unwind().await;
         let result = match attempt {
             Ok(Ok(command)) => Ok(command),
             Ok(Err(EffectError::Retry { after, cause })) => {
                 let pause = after.max(pauses.next().unwrap_or_default());
                 tracing::warn!(actor = %scope.actor, key, cause, pause_ms = pause.as_millis() as u64, "an effect failed; trying again");
-                tokio::time::sleep(pause).await;
-                continue;
+                tokio::select! {
+                    () = tokio::time::sleep(pause) => continue,
+                    () = tenure.leaving.begun.cancelled() => {}
+                }
+                // Whoever has the partition next tries again.
+                drop(begun);
+                return std::future::pending().await;
             }
             Ok(Err(EffectError::Fatal(reason))) => Err(reason),
             Err(panic) => Err(format!("it panicked: {}", panic_text(&*panic))),
         };
-        return Outcome { key, traceparent, span, result };
+        return Outcome { key, traceparent, span, result, begun };
     }
 }
 

@@ -68,6 +68,12 @@ pub trait Machine: Send + Sync + Sized + 'static {
         Err(format!("{} actors are always folded from the beginning", Self::KIND))
     }
 
+    /// Whether running an effect a second time would cost what the first did, as a paid call does. A host that gives up a partition of
+    /// its own accord lets such effects end, and journals what comes of them; it drops all others.
+    fn is_costly(_effect: &Self::Effect) -> bool {
+        false
+    }
+
     /// No more effects ever, and no letter changes that: the actor may be archived.
     fn is_finished(&self) -> bool;
 }

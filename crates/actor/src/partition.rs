@@ -9,6 +9,8 @@ use atlas_domain::{ActorId, RunId};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::journaled::Journaled;
 use crate::life::End;
@@ -24,23 +26,48 @@ pub(crate) struct Place<E> {
     pub executor: Arc<E>,
     /// Lets only some partitions fold their journals at once: it takes memory.
     pub folding: Arc<Semaphore>,
-    pub under_way: Arc<UnderWay>,
+    /// The effects that are under way in the partition.
+    pub under_way: TaskTracker,
+    pub until: Until,
 }
 
-/// Counts the effects that are under way in a partition.
-#[derive(Debug, Default)]
-pub(crate) struct UnderWay(Arc<()>);
+/// Until when a host works.
+#[derive(Clone)]
+pub(crate) struct Until {
+    /// It gives up what it has of its own accord: it drains, or shuts down.
+    pub over: CancellationToken,
+    /// It shuts down: now.
+    pub shutdown: CancellationToken,
+}
 
-/// An effect that is under way, until this is dropped.
-pub(crate) type Begun = Arc<()>;
+/// How a tenure is given up.
+#[derive(Default)]
+pub(crate) struct Leaving {
+    /// Nothing more begins.
+    pub begun: CancellationToken,
+    /// The effects that are waited for: those that cost.
+    costly: TaskTracker,
+}
 
-impl UnderWay {
-    pub fn begin(&self) -> Begun {
-        self.0.clone()
+/// An effect that is under way, or whose result is not journaled yet, until this is dropped.
+pub(crate) struct Begun {
+    _effect: TaskTrackerToken,
+    _costly: Option<TaskTrackerToken>,
+}
+
+impl Leaving {
+    /// Has an effect begin, unless nothing does any more.
+    pub fn begin(&self, under_way: &TaskTracker, costly: bool) -> Option<Begun> {
+        // The token first: whoever waits for what costs sees it, or this sees that it is too late.
+        let begun = Begun { _effect: under_way.token(), _costly: costly.then(|| self.costly.token()) };
+        (!self.begun.is_cancelled()).then_some(begun)
     }
 
-    pub fn count(&self) -> usize {
-        Arc::strong_count(&self.0) - 1
+    /// Waits until what costs has ended and is journaled; nothing begins any more.
+    async fn settle(&self) {
+        self.begun.cancel();
+        self.costly.close();
+        self.costly.wait().await;
     }
 }
 
@@ -63,13 +90,13 @@ struct Partition<M: Machine, E> {
     machine: std::marker::PhantomData<M>,
 }
 
-/// Runs the partition until the lease is lost, `shutdown`, or another host is to have it: hands it over, or gives the lease back.
-/// `asks`: to whom to hand it over, with the epoch of the tenure that is to.
+/// Runs the partition until the lease is lost, or the host's work is over, or another host is to have the partition. In the last two cases no
+/// letters are taken and no effects begin from then on, and those that cost are waited for. Then it hands the partition over, or gives the lease
+/// back. `asks`: to whom to hand it over, with the epoch of the tenure that is to.
 pub(crate) async fn tenure<M: Machine, E: Executor<M>>(
     place: &Place<E>,
     lease: Lease,
     asks: &mut mpsc::UnboundedReceiver<(u64, Ask)>,
-    shutdown: &CancellationToken,
 ) -> Result<(), Error> {
     let (lost, epoch) = (lease.lost(), lease.epoch());
     let (idle, mut idlers) = mpsc::unbounded_channel();
@@ -77,6 +104,7 @@ pub(crate) async fn tenure<M: Machine, E: Executor<M>>(
         bus: place.bus.clone(),
         executor: place.executor.clone(),
         under_way: place.under_way.clone(),
+        leaving: Leaving::default(),
         lease,
         idle,
     });
@@ -99,16 +127,26 @@ pub(crate) async fn tenure<M: Machine, E: Executor<M>>(
             }
         }
     };
-    let mut receiver = None;
+    let (mut receiver, mut left) = (None, false);
     let result = tokio::select! {
         result = work => result,
         () = lost.cancelled() => Ok(()),
-        () = shutdown.cancelled() => Ok(()),
+        () = place.until.over.cancelled() => {
+            left = true;
+            Ok(())
+        }
         ask = asked(asks, epoch) => {
-            receiver = Some(ask);
+            (receiver, left) = (Some(ask), true);
             Ok(())
         }
     };
+    if left {
+        tokio::select! {
+            () = tenure.leaving.settle() => {}
+            () = lost.cancelled() => {}
+            () = place.until.shutdown.cancelled() => {}
+        }
+    }
     // Effects under way are dropped: whoever takes the partition next runs them again.
     partition.tasks.shutdown().await;
     drop(partition);

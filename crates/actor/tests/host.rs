@@ -119,6 +119,52 @@ async fn a_drained_host_hands_its_partitions_over_and_takes_none_again() {
     second.stop().await;
 }
 
+#[tokio::test]
+async fn a_drained_host_lets_what_costs_end_and_begins_nothing_more() {
+    let nats = TestNats::start().await;
+    let bus = nats.bus_with(&spec()).await;
+    let mut first = TestHost::start(nats.options("first"), "first").await;
+    for id in ["a", "b"] {
+        bus.send(&agent(id), start(3), "start").await.unwrap();
+    }
+    let mut under_way = vec![first.effect().await, first.effect().await];
+    under_way.sort_by_key(|running| running.scope.actor.id.clone());
+    let mut free = under_way.pop().unwrap();
+    under_way.pop().unwrap().count();
+    let costly = first.effect().await;
+    assert_eq!((costly.scope.actor.id.as_str(), costly.scope.key.as_str()), ("a", "count/1"));
+
+    assert!(bus.drain(&run_id(), "first").await.unwrap());
+    // That of the other actor is dropped, unless it is in the same partition, which is still held.
+    let of = |running: &Running| running.scope.actor.partition(2);
+    if of(&free) != of(&costly) {
+        free.answer.closed().await;
+        while bus.held(&run_id()).await.unwrap().len() > 1 {}
+    }
+    assert!(!costly.answer.is_closed());
+    costly.count();
+    free.answer.closed().await;
+    while !bus.held(&run_id()).await.unwrap().is_empty() {}
+    let records = bus.records(&agent("a")).await.unwrap();
+    assert_eq!(
+        causes(&records),
+        ["start", "count/0", "count/1"],
+        "it was journaled, and nothing began after it"
+    );
+
+    let mut second = TestHost::start(nats.options("second"), "second").await;
+    for _ in 0..1 + 3 {
+        second.effect().await.count();
+    }
+    for id in ["a", "b"] {
+        until_archived(&bus, id).await;
+        let records = bus.records(&agent(id)).await.unwrap();
+        assert_eq!(causes(&records), ["start", "count/0", "count/1", "count/2"]);
+    }
+    first.stop().await;
+    second.stop().await;
+}
+
 /// Waits until a host has so many partitions. Returns them, with the epochs of their leases.
 async fn until_held(bus: &Bus, host: &str, many: usize) -> Vec<(u16, u64)> {
     loop {

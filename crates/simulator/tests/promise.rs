@@ -93,6 +93,16 @@ fn a_book_is_finished_when_nothing_goes_wrong() {
 }
 
 #[test]
+fn what_is_handed_over_is_paid_once() {
+    // Eight runners that come one after the other, and share out anew what agents are at work in.
+    let options = Options { faults: Faults(Vec::new()), turns: 6, ..Options::new(1, 300) };
+    let outcome = simulate(&options, None);
+    assert!(outcome.violations.is_empty(), "{:?}", outcome.violations);
+    assert!(outcome.handed_over > 8, "{} partitions were handed over", outcome.handed_over);
+    assert_eq!(outcome.repeated_calls, 0);
+}
+
+#[test]
 fn one_seed_is_one_history() {
     for seed in [1, 2, 3] {
         let (first, second) = (simulate(&Options::small(seed), None), simulate(&Options::small(seed), None));

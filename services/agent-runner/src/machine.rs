@@ -336,6 +336,10 @@ impl Machine for Agent {
         vec![effect]
     }
 
+    fn is_costly(effect: &Effect) -> bool {
+        matches!(effect, Effect::CallModel(_))
+    }
+
     fn is_finished(&self) -> bool {
         self.phase == Phase::Finished
     }

@@ -86,7 +86,7 @@ impl Stall {
     }
 }
 
-/// Counts to its goal, one effect `count/N` at a time; letters count too. `cancel` drops the effect under way for good.
+/// Counts to its goal, one effect `count/N` at a time, of which every other one costs; letters count too. `cancel` drops the effect under way for good.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Counter {
     pub goal: u32,
@@ -139,6 +139,10 @@ impl Machine for Counter {
         } else {
             vec![(format!("count/{next}"), next)]
         }
+    }
+
+    fn is_costly(count: &u32) -> bool {
+        count % 2 == 1
     }
 
     fn is_finished(&self) -> bool {

@@ -27,6 +27,9 @@ impl<M: Modelled> Host<M> {
             return self.give_up(net, me);
         }
         let seat = &mut self.seats[usize::from(partition)];
+        if seat.leaving.is_some() {
+            return;
+        }
         let epoch = seat.epoch;
         let Some(live) = seat.lives.get_mut(&actor).filter(|live| live.number == number) else { return };
         let stages = M::stages(net, me, actor, &key, &effect).into();

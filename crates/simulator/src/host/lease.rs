@@ -279,12 +279,25 @@ impl<M: Modelled> Host<M> {
         };
         for (partition, epoch) in self.vigil.gives(&own, &by, of.get(&own).copied().unwrap_or_default(), load)
         {
-            let seat = &self.seats[usize::from(partition)];
+            let seat = &mut self.seats[usize::from(partition)];
             if seat.held && seat.epoch == epoch {
-                self.stop(net, me, partition);
-                let op = Op::HandOver { place: Self::place(partition), after: epoch, names: by };
-                net.ask(me, op, self.cont(partition, What::Nothing));
+                (seat.leaving, seat.open) = (Some(by), false);
+                net.ask(me, Op::Close(Self::place(partition)), self.cont(partition, What::Nothing));
+                self.settle(net, me, partition);
             }
+        }
+    }
+
+    /// Hands a partition over that is to be, unless an effect that costs is still under way there.
+    pub(super) fn settle(&mut self, net: &mut Net, me: Addr, partition: u16) {
+        let seat = &self.seats[usize::from(partition)];
+        if let Some(names) = seat.leaving
+            && !seat.lives.values().any(Live::costs)
+        {
+            let after = seat.epoch;
+            self.stop(net, me, partition);
+            let op = Op::HandOver { place: Self::place(partition), after, names };
+            net.ask(me, op, self.cont(partition, What::Nothing));
         }
     }
 
@@ -361,6 +374,9 @@ impl<M: Modelled> Host<M> {
     /// All actors of the partition are awake: letters may come.
     pub(super) fn open(&mut self, net: &mut Net, me: Addr, partition: u16) {
         let seat = &mut self.seats[usize::from(partition)];
+        if seat.leaving.is_some() {
+            return;
+        }
         seat.open = true;
         let tenure = seat.tenure;
         let cont = self.cont(partition, What::Nothing);

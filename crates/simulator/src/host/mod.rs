@@ -59,6 +59,17 @@ struct Live<M: Machine> {
     paid: BTreeSet<Rc<str>>,
 }
 
+impl<M: Machine> Live<M> {
+    /// Whether an effect that costs is under way, or its result on its way into the journal. One that failed is tried again elsewhere.
+    fn costs(&self) -> bool {
+        let fails = |running: &Running<M>| matches!(running.stages.get(1), Some(Stage::Never));
+        let result = |key: &str| self.paid.contains(key);
+        self.effects.values().any(|running| M::is_costly(&running.effect) && !fails(running))
+            || self.ended.iter().any(|(key, _)| result(key))
+            || self.append.as_ref().is_some_and(|(_, record, ..)| result(&record.cause))
+    }
+}
+
 /// A partition as this host sees it.
 struct Seat<M: Machine> {
     tenure: u32,
@@ -67,6 +78,8 @@ struct Seat<M: Machine> {
     reaching: bool,
     /// Its journals are folded: letters may come.
     open: bool,
+    /// It is to be handed over to this session, once what costs has ended.
+    leaving: Option<u64>,
     epoch: u64,
     roster: Roster<ActorIx>,
     lives: BTreeMap<ActorIx, Live<M>>,
@@ -112,6 +125,7 @@ impl<M: Modelled> Host<M> {
             held: false,
             reaching: false,
             open: false,
+            leaving: None,
             epoch: 0,
             roster: Roster::default(),
             lives: BTreeMap::new(),
@@ -187,7 +201,7 @@ impl<M: Modelled> Host<M> {
             }
         }
         seat.roster = Roster::default();
-        (seat.held, seat.open) = (false, false);
+        (seat.held, seat.open, seat.leaving) = (false, false, None);
         self.tenures += 1;
         seat.tenure = self.tenures;
     }
@@ -215,6 +229,7 @@ impl<M: Modelled> Host<M> {
             }
             _ => {}
         }
+        self.settle(net, me, partition);
     }
 
     fn wake(&mut self, net: &mut Net, me: Addr, partition: u16, actor: ActorIx, journaled: Journaled<M>) {
@@ -245,7 +260,7 @@ impl<M: Modelled> Host<M> {
     pub fn push(&mut self, net: &mut Net, me: Addr, tenure: u32, delivered: Delivered) {
         let Queue::Inbox((_, partition)) = delivered.queue else { return };
         let seat = &mut self.seats[usize::from(partition)];
-        if !seat.held || seat.tenure != tenure {
+        if !seat.held || seat.tenure != tenure || seat.leaving.is_some() {
             return;
         }
         let (Body::Letter(actor, _) | Body::Garbage(actor)) = delivered.body else { return };
