@@ -25,7 +25,7 @@ pub(crate) const MOST_LANES: usize = 64;
 const MOST_HELLO: u64 = 1 << 16;
 /// How long a process may take to end, its memory given back, before its launcher is killed: its status is then not known, and its group is left
 /// to the next launcher.
-const ENDING_MS: u16 = 2000;
+const ENDING_MS: u16 = 10_000;
 /// Bytes that are kept of what a process says about its end.
 const MOST_LAST_WORDS: usize = 4096;
 

@@ -72,6 +72,32 @@ impl Console {
         Ok(cluster["leader"].is_string() && copies.iter().all(whole))
     }
 
+    /// What lies in a stream and how far each taker has come, for people to read: a line for each subject and each consumer.
+    ///
+    /// # Errors
+    /// When JetStream does not answer.
+    pub async fn explain(&self, stream: &str) -> Result<String, String> {
+        let what = format!("STREAM.INFO.{stream}");
+        let state = &self.ask(&what, &json!({"subjects_filter": ">"})).await?["state"];
+        let mut lines =
+            vec![format!("{} messages, {} to {}", state["messages"], state["first_seq"], state["last_seq"])];
+        for (subject, messages) in state["subjects"].as_object().into_iter().flatten() {
+            lines.push(format!("{messages} in {subject}"));
+        }
+        let consumers = self.ask(&format!("CONSUMER.LIST.{stream}"), &json!({})).await?;
+        for consumer in consumers["consumers"].as_array().into_iter().flatten() {
+            lines.push(format!(
+                "{}: given out to {}, acknowledged to {}, {} with takers, {} wait",
+                consumer["name"].as_str().unwrap_or_default(),
+                consumer["delivered"]["stream_seq"],
+                consumer["ack_floor"]["stream_seq"],
+                consumer["num_ack_pending"],
+                consumer["num_pending"],
+            ));
+        }
+        Ok(lines.join("\n"))
+    }
+
     async fn info(&self, stream: &str) -> Result<Value, String> {
         self.ask(&format!("STREAM.INFO.{stream}"), &json!({})).await
     }
