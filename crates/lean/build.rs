@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest as _, Sha256};
 
 /// This crate and those whose types and code it shares with its workers.
-const SOURCES: [&str; 9] = [
+const SOURCES: [&str; 10] = [
     "native",
     "src",
     "../judge/src",
+    "../lean-export/src",
     "../lean-kernel/src",
     "../lean-wasm/session",
     "../lean-wasm/src",

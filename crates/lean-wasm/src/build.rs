@@ -9,10 +9,10 @@ use std::collections::BTreeMap;
 use wasmtime::{Instance, Result, Store, TypedFunc, bail};
 
 use crate::guest::{SharedGuest, Thread};
-use crate::heap::tag;
 use crate::memory::GuestMemory;
 use crate::recipe::{Function, Given, Part, Recipe, Step};
 use crate::schedule::function;
+use atlas_lean_export::tag;
 
 /// An object begins at a multiple of this many bytes.
 const ALIGNMENT: usize = 8;

@@ -8,11 +8,11 @@ use std::time::Instant;
 use parking_lot::{ArcMutexGuard, Mutex, RawMutex};
 use wasmtime::Caller;
 
-use crate::heap::Heap;
 use crate::memory::GuestMemory;
 use crate::recipe::Recipe;
 use crate::symbols::Symbols;
 use crate::vfs::{Channel, Vfs};
+use atlas_lean_export::Heap;
 
 /// 2 GB: what this build of Lean was linked for.
 pub(crate) const MOST_PAGES: u32 = 32768;
@@ -178,7 +178,9 @@ impl Guest {
             Channel::Register => self.registered = self.registered.or_else(address),
             Channel::Object => {
                 if let (Some(address), Some(reader)) = (address(), self.reader.as_mut()) {
-                    reader(&Heap::new(&self.memory), address);
+                    // All of it is in range.
+                    let memory = self.memory.bytes(0, self.memory.len()).unwrap_or_default();
+                    reader(&Heap::over(memory), address);
                 }
             }
             Channel::Nonce | Channel::Request => {}

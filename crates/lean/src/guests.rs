@@ -11,7 +11,6 @@ use parking_lot::Mutex;
 
 use crate::Error;
 use crate::answer;
-use crate::export;
 use crate::handed;
 use crate::host::Host;
 use crate::key::Key;
@@ -183,7 +182,7 @@ impl Host for Guests {
         let slot = exported.clone();
         let mut job = job("base\n---\n".to_owned(), IMPORT_MEMORY, budget)?;
         job.reader = Some(Box::new(move |heap, address| {
-            slot.lock().get_or_insert_with(|| export::export_modules(heap, address));
+            slot.lock().get_or_insert_with(|| atlas_lean_export::export_modules(heap, address));
         }));
         let run = self.image.run(&imported, job).map_err(Error::from)?;
         let End::Answered(_) = &run.end else {

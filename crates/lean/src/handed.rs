@@ -3,15 +3,12 @@
 use std::collections::{BTreeSet, HashMap};
 
 use atlas_judge::{Facts, LibraryFacts, TooLarge};
+use atlas_lean_export::{Belonging, ExportError, Malformed, Objects, Twice, Walk, WalkError, export};
 use atlas_lean_kernel::{ConstantKind, Declarations, Name, NameId, TermError, Terms};
-use atlas_lean_wasm::Malformed;
 use atlas_proto::Outcome;
 use serde::{Deserialize, Serialize};
 
-use crate::export::{self, ExportError};
-use crate::objects::Objects;
 use crate::pipeline::Failure;
-use crate::walk::{Belonging, Twice, Walk, WalkError};
 
 /// What the session handed over.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -95,7 +92,7 @@ pub(crate) fn read(
     let text = |name: &NameId| atlas_judge::name_text(&terms, *name);
     let (texts, unchecked) = (names.iter().map(text).collect(), unchecked.iter().map(text).collect());
     let described = if exported {
-        Described::Export(export::export(&terms, &declarations)?)
+        Described::Export(export(&terms, &declarations)?)
     } else {
         let mut library = LibraryFacts::new(&mut terms, &declarations, None)?;
         let mut facts = vec![];

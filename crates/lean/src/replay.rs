@@ -8,20 +8,18 @@
 use std::sync::Arc;
 
 use atlas_judge::{Ground, Spoken, Word};
+use atlas_lean_export::{Objects, WalkError};
 use atlas_lean_kernel::{Base, Declaration, Declarations, Terms, ndjson};
 use atlas_lean_wasm::{End, Job, Recipe, Snapshot};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
-use crate::export;
 use crate::frame::{Frame, frames};
 use crate::guests::{Guests, IMPORT_MEMORY, Making, Store, failure, job};
 use crate::key::Key;
-use crate::objects::Objects;
 use crate::pipeline::{Budget, Failure};
 use crate::rebuild;
-use crate::walk::WalkError;
 
 /// How receipts name Lean's kernel.
 const LEAN_KERNEL: &str = "Lean";
@@ -221,7 +219,7 @@ impl Back {
         };
         let constants = heap.field(address, 0).and_then(|made| heap.array(made)).map_err(WalkError::from);
         let (terms, made) = constants
-            .and_then(|constants| export::read(heap, &constants, self.terms, &self.base))
+            .and_then(|constants| atlas_lean_export::read(heap, &constants, self.terms, &self.base))
             .map_err(unreadable)?;
         for given in self.declarations.iter() {
             let Some(name) = name(&given) else { continue };

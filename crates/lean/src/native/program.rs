@@ -10,19 +10,18 @@ use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
 use atlas_judge::Ground;
+use atlas_lean_export::{Dump, export_modules};
 use atlas_lean_wasm::SESSION;
 use atlas_proto::Outcome;
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
 use crate::answer;
-use crate::export;
 use crate::frame::frames;
 use crate::guests::{IMPORT_MEMORY, Store};
 use crate::handed;
 use crate::host::Host;
 use crate::key::Key;
-use crate::objects::Dump;
 use crate::pipeline::{Below, Budget, Elaborated, Failure, Work};
 use crate::replay::{Asked, Replayed, told, unsound};
 
@@ -221,7 +220,7 @@ impl Host for Confined {
         let run = Run { what, request, below: &[], given: &[], memory: IMPORT_MEMORY };
         let left = self.run(&run, store, budget)?;
         let (dump, root) = left.objects("objects")?.ok_or_else(|| left.unreadable())?;
-        export::export_modules(&dump, root).map_err(|error| Failure::environment(format!("{what}: {error}")))
+        export_modules(&dump, root).map_err(|error| Failure::environment(format!("{what}: {error}")))
     }
 
     fn replay(

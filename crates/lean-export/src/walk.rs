@@ -9,25 +9,28 @@ use atlas_lean_kernel::{
     Base, Constructor, Declaration, Declarations, DeclareError, ExprId, Height, Inductive, InductiveType,
     LevelId, NameId, QuotientPart, Recursor, RecursorRule, Signature, TermError, Terms,
 };
-use atlas_lean_wasm::Malformed;
 use num_bigint::BigUint;
 
+use crate::heap::Malformed;
 use crate::objects::Objects;
 
 /// Why declarations cannot be read.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum WalkError {
+pub enum WalkError {
+    /// An object is not what it should be.
     #[error(transparent)]
     Malformed(#[from] Malformed),
+    /// A term has no place in the tables.
     #[error(transparent)]
     Term(#[from] TermError),
+    /// A declaration has none.
     #[error(transparent)]
     Declare(#[from] DeclareError),
 }
 
 /// What a constant is declared together with.
 #[derive(Clone, Copy)]
-pub(crate) enum Belonging {
+pub enum Belonging {
     /// With nothing.
     Alone,
     /// A type or recursor with the inductive block whose first type this is.
@@ -38,7 +41,8 @@ pub(crate) enum Belonging {
 
 /// A constant that is met again.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Twice {
+pub enum Twice {
+    /// It is refused.
     Refused,
     /// Of several modules: Lean derives equations where it needs them, so two may have the same.
     LeftOut,
@@ -47,12 +51,14 @@ pub(crate) enum Twice {
 type Walked<T> = Result<T, WalkError>;
 
 /// What has been met, by address.
-pub(crate) struct Walk<'h> {
+pub struct Walk<'h> {
     heap: &'h dyn Objects,
-    pub(crate) terms: Terms,
-    pub(crate) declarations: Declarations,
+    /// Their terms so far.
+    pub terms: Terms,
+    /// What has been met so far, but for inductive blocks.
+    pub declarations: Declarations,
     /// Constants that terms have named since somebody looked.
-    pub(crate) named: Vec<NameId>,
+    pub named: Vec<NameId>,
     blocks: Blocks,
     names: HashMap<u32, NameId>,
     levels: HashMap<u32, LevelId>,
@@ -61,7 +67,7 @@ pub(crate) struct Walk<'h> {
 
 /// Inductive blocks by the first of their types; constructors are met before and after their types.
 #[derive(Default)]
-pub(crate) struct Blocks {
+struct Blocks {
     by_first: BTreeMap<NameId, Inductive>,
     constructors: HashMap<NameId, Constructor>,
 }
@@ -91,13 +97,14 @@ impl Blocks {
 }
 
 impl<'h> Walk<'h> {
-    pub(crate) fn new(heap: &'h dyn Objects) -> Self {
+    /// A walk over tables of its own.
+    pub fn new(heap: &'h dyn Objects) -> Self {
         let base = Base::empty();
         Self::over(heap, base.terms(), &base)
     }
 
     /// A walk whose ids are those of `terms`, which are over `base`.
-    pub(crate) fn over(heap: &'h dyn Objects, terms: Terms, base: &Base) -> Self {
+    pub fn over(heap: &'h dyn Objects, terms: Terms, base: &Base) -> Self {
         Walk {
             heap,
             terms,
@@ -111,7 +118,10 @@ impl<'h> Walk<'h> {
     }
 
     /// The terms and declarations that were met.
-    pub(crate) fn finish(mut self) -> Walked<(Terms, Declarations)> {
+    ///
+    /// # Errors
+    /// A block is not whole.
+    pub fn finish(mut self) -> Walked<(Terms, Declarations)> {
         for block in self.blocks.finish()? {
             self.declarations.add(&self.terms, Declaration::Inductive(block))?;
         }
@@ -119,13 +129,19 @@ impl<'h> Walk<'h> {
     }
 
     /// The name of the `ConstantInfo` at `at`.
-    pub(crate) fn name_of(&mut self, at: u32) -> Walked<NameId> {
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn name_of(&mut self, at: u32) -> Walked<NameId> {
         let heap = self.heap;
         self.name(heap.field(heap.field(heap.field(at, 0)?, 0)?, 0)?)
     }
 
     /// What the `ConstantInfo` at `at` is declared together with.
-    pub(crate) fn belongs_to(&mut self, at: u32) -> Walked<Belonging> {
+    ///
+    /// # Errors
+    /// There is none at `at`.
+    pub fn belongs_to(&mut self, at: u32) -> Walked<Belonging> {
         let heap = self.heap;
         let info = heap.field(at, 0)?;
         let all = match heap.constructor(at)? {
@@ -138,7 +154,10 @@ impl<'h> Walk<'h> {
     }
 
     /// Whether the `ConstantInfo` at `at` is one that no kernel is asked about.
-    pub(crate) fn is_unchecked(&self, at: u32) -> Walked<bool> {
+    ///
+    /// # Errors
+    /// There is none at `at`.
+    pub fn is_unchecked(&self, at: u32) -> Walked<bool> {
         let info = self.heap.field(at, 0)?;
         let flag = |offset| self.heap.scalar_byte(info, offset);
         Ok(match self.heap.constructor(at)? {
@@ -152,7 +171,10 @@ impl<'h> Walk<'h> {
     }
 
     /// Reads the `ConstantInfo` at `at`.
-    pub(crate) fn constant(&mut self, at: u32, twice: Twice) -> Walked<()> {
+    ///
+    /// # Errors
+    /// There is none, or one that cannot be declared.
+    pub fn constant(&mut self, at: u32, twice: Twice) -> Walked<()> {
         if self.is_unchecked(at)? {
             return Ok(());
         }

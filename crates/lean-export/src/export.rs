@@ -2,6 +2,7 @@
 
 use atlas_lean_kernel::{Base, Declarations, NameId, Terms, ndjson};
 
+use crate::heap::Heap;
 use crate::objects::Objects;
 use crate::walk::{Twice, Walk, WalkError};
 
@@ -10,15 +11,20 @@ const MAX_BYTES: usize = 1 << 30;
 
 /// Why declarations cannot be exported.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum ExportError {
+pub enum ExportError {
+    /// They cannot be read.
     #[error(transparent)]
     Walk(#[from] WalkError),
+    /// They are too many.
     #[error("the declarations take more than {MAX_BYTES} bytes as text")]
     TooLarge,
 }
 
 /// Declarations as text.
-pub(crate) fn export(terms: &Terms, declarations: &Declarations) -> Result<Vec<u8>, ExportError> {
+///
+/// # Errors
+/// [`ExportError::TooLarge`].
+pub fn export(terms: &Terms, declarations: &Declarations) -> Result<Vec<u8>, ExportError> {
     let names: Vec<NameId> = declarations.names().collect();
     let mut out = Bounded(vec![]);
     ndjson::write(terms, declarations, &names, &mut out).map_err(|_| ExportError::TooLarge)?;
@@ -26,7 +32,10 @@ pub(crate) fn export(terms: &Terms, declarations: &Declarations) -> Result<Vec<u
 }
 
 /// The declarations whose `ConstantInfo`s lie at `constants`, made of ids of `terms`, which are over `base`.
-pub(crate) fn read(
+///
+/// # Errors
+/// What is wrong with the first that cannot be read.
+pub fn read(
     heap: &dyn Objects,
     constants: &[u32],
     terms: Terms,
@@ -40,7 +49,10 @@ pub(crate) fn read(
 }
 
 /// All declarations of the modules in the pair at `address`, whose second part is an array of `ModuleData`.
-pub(crate) fn export_modules(heap: &dyn Objects, address: u32) -> Result<Vec<u8>, ExportError> {
+///
+/// # Errors
+/// [`ExportError`].
+pub fn export_modules(heap: &dyn Objects, address: u32) -> Result<Vec<u8>, ExportError> {
     let mut walk = Walk::new(heap);
     let modules = heap.field(address, 1).and_then(|at| heap.array(at)).map_err(WalkError::from)?;
     for module in modules {
@@ -51,6 +63,15 @@ pub(crate) fn export_modules(heap: &dyn Objects, address: u32) -> Result<Vec<u8>
     }
     let (terms, declarations) = walk.finish()?;
     export(&terms, &declarations)
+}
+
+/// The same of a memory of any origin, in which the pair lies at `address`: for whoever wants to try it with one. Whatever the memory holds, this
+/// ends after time and with memory in proportion to its length.
+///
+/// # Errors
+/// [`ExportError`].
+pub fn export_memory(memory: &[u8], address: u32) -> Result<Vec<u8>, ExportError> {
+    export_modules(&Heap::over(memory), address)
 }
 
 /// A buffer that refuses to grow beyond [`MAX_BYTES`].

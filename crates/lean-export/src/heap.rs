@@ -5,12 +5,12 @@
 
 use std::cell::Cell;
 
-use crate::memory::GuestMemory;
-
 /// Tags that are not constructors.
-pub(crate) mod tag {
-    pub(crate) const ARRAY: u8 = 246;
-    pub(crate) const STRING: u8 = 249;
+pub mod tag {
+    /// Of an array.
+    pub const ARRAY: u8 = 246;
+    /// Of a string.
+    pub const STRING: u8 = 249;
     pub(super) const BIG_NUMBER: u8 = 250;
     pub(super) const MOST_CONSTRUCTOR: u8 = 244;
 }
@@ -44,11 +44,6 @@ pub struct Heap<'a> {
 }
 
 impl<'a> Heap<'a> {
-    pub(crate) fn new(memory: &'a GuestMemory) -> Self {
-        // All of it is in range.
-        Self::over(memory.bytes(0, memory.len()).unwrap_or_default())
-    }
-
     /// The objects in a memory, whoever made it.
     pub fn over(memory: &'a [u8]) -> Self {
         let left = READS.saturating_mul(memory.len() as u64).saturating_add(MORE_READS);

@@ -1,10 +1,13 @@
 //! Lean objects from wherever they are: a guest's memory, or the text that a native Lean wrote.
 
-use atlas_lean_wasm::{Heap, Malformed};
+use crate::heap::{Heap, Malformed};
 
 /// Objects by reference. References are only good for the value that gave them.
-pub(crate) trait Objects {
+pub trait Objects {
     /// Which constructor: of a boxed scalar its value, of an object its tag.
+    ///
+    /// # Errors
+    /// [`Malformed`], as everywhere here, when the object is not what is asked for.
     fn constructor(&self, object: u32) -> Result<u32, Malformed>;
     /// The `index`th field of a constructor.
     fn field(&self, object: u32, index: u32) -> Result<u32, Malformed>;
@@ -50,7 +53,7 @@ impl Objects for Heap<'_> {
 }
 
 /// Objects as `native/driver.lean` writes them.
-pub(crate) struct Dump(Vec<Object>);
+pub struct Dump(Vec<Object>);
 
 enum Object {
     Constructor { tag: u32, scalars: Vec<u8>, fields: Vec<u32> },
@@ -66,7 +69,7 @@ fn line_reference(line: u32) -> u32 {
 
 impl Dump {
     /// Reads a dump; its root is the last object.
-    pub(crate) fn parse(text: &str) -> Option<(Self, u32)> {
+    pub fn parse(text: &str) -> Option<(Self, u32)> {
         let mut objects = vec![];
         let mut rest = text;
         while let Some((line, after)) = rest.split_once('\n') {

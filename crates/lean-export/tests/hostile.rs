@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use atlas_lean::exported;
+use atlas_lean_export::export_memory;
 use proptest::prelude::*;
 
 /// Boxed zero: the constructor without fields, number 0 (`Name.anonymous`, `Level.zero`, `List.nil`).
@@ -126,7 +126,8 @@ impl Image {
 }
 
 fn export(memory: &[u8]) -> Result<Vec<u8>, String> {
-    exported(memory, u32::from_le_bytes(*memory.first_chunk().unwrap()))
+    export_memory(memory, u32::from_le_bytes(*memory.first_chunk().unwrap()))
+        .map_err(|error| error.to_string())
 }
 
 /// A theorem, an axiom and all kinds of terms.
