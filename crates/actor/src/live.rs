@@ -13,6 +13,7 @@ use backon::BackoffBuilder as _;
 use futures::FutureExt as _;
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
@@ -157,7 +158,9 @@ impl<M: Machine, E: Executor<M>> Live<M, E> {
             traceparent,
             hold: self.tenure.lease.hold(),
         };
-        let performed = perform::<M, E>(self.tenure.clone(), scope, effect, span.clone(), begun);
+        // Not the tenure itself: whoever ends it hands its lease on once all lives are over, and effects that are dropped end a little later.
+        let (executor, leaving) = (self.tenure.executor.clone(), self.tenure.leaving.begun.clone());
+        let performed = perform::<M, E>(executor, leaving, scope, effect, span.clone(), begun);
         let abort = self.effects.spawn(performed.instrument(span));
         self.aborts.insert(key, abort);
     }
@@ -302,9 +305,10 @@ impl<M: Machine, E: Executor<M>> Live<M, E> {
     }
 }
 
-/// Runs an effect until it comes to a result.
+/// Runs an effect until it comes to a result, or fails when the partition is being left.
 async fn perform<M: Machine, E: Executor<M>>(
-    tenure: Arc<Tenure<E>>,
+    executor: Arc<E>,
+    leaving: CancellationToken,
     scope: Scope,
     effect: M::Effect,
     span: tracing::Span,
@@ -317,8 +321,7 @@ async fn perform<M: Machine, E: Executor<M>>(
             // The partition is, or may be, another's: its tenure ends, and this with it.
             std::future::pending::<()>().await;
         }
-        let attempt =
-            AssertUnwindSafe(tenure.executor.execute(scope.clone(), effect.clone())).catch_unwind().await;
+        let attempt = AssertUnwindSafe(executor.execute(scope.clone(), effect.clone())).catch_unwind().await;
         let result = match attempt {
             Ok(Ok(command)) => Ok(command),
             Ok(Err(EffectError::Retry { after, cause })) => {
@@ -326,7 +329,7 @@ async fn perform<M: Machine, E: Executor<M>>(
                 tracing::warn!(actor = %scope.actor, key, cause, pause_ms = pause.as_millis() as u64, "an effect failed; trying again");
                 tokio::select! {
                     () = tokio::time::sleep(pause) => continue,
-                    () = tenure.leaving.begun.cancelled() => {}
+                    () = leaving.cancelled() => {}
                 }
                 // Whoever has the partition next tries again.
                 drop(begun);
