@@ -1,11 +1,14 @@
 //! What lies on the server: every stream and bucket, in one place.
 
 use std::collections::HashMap;
+use std::error::Error as _;
 use std::time::Duration;
 
 use async_nats::jetstream::ErrorCode;
-use async_nats::jetstream::context::{CreateStreamErrorKind, GetStreamErrorKind};
-use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, StorageType};
+use async_nats::jetstream::context::{
+    CreateStreamErrorKind, GetStreamError, GetStreamErrorKind, RequestError, RequestErrorKind,
+};
+use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, StorageType, Stream};
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
@@ -150,7 +153,7 @@ impl Bus {
         let name = &wanted.name;
         let deadline = Instant::now() + PATIENCE;
         loop {
-            match self.js().get_stream(name).await {
+            match self.look_up(name).await {
                 Ok(stream) => return Ok(Some(stream.cached_info().config.clone())),
                 Err(error) if missing(&error) => {}
                 Err(error) => return Err(Error::failed(format!("look up stream {name}"), error)),
@@ -160,6 +163,18 @@ impl Bus {
                 // Another service was faster, or will be; or a cluster's nodes do not all know each other yet.
                 Err(error) if Instant::now() < deadline && may_be_there_soon(&error) => sleep(BETWEEN).await,
                 Err(error) => return Err(Error::failed(format!("create stream {name}"), error)),
+            }
+        }
+    }
+
+    /// A stream as it is. A cluster that is between leaders is asked again.
+    async fn look_up(&self, name: &str) -> Result<Stream, GetStreamError> {
+        // One question takes as long to fail.
+        let deadline = Instant::now() + PATIENCE * 2;
+        loop {
+            match self.js().get_stream(name).await {
+                Err(error) if Instant::now() < deadline && may_pass(&error) => sleep(BETWEEN).await,
+                found => return found,
             }
         }
     }
@@ -205,7 +220,7 @@ impl Bus {
     pub async fn partitions(&self) -> Result<u16, Error> {
         self.partition_cell()
             .get_or_try_init(|| async {
-                let stream = self.js().get_stream(JOURNAL).await.map_err(|error| match missing(&error) {
+                let stream = self.look_up(JOURNAL).await.map_err(|error| match missing(&error) {
                     true => Error::NotPrepared { stream: JOURNAL.to_owned() },
                     false => Error::failed(format!("look up stream {JOURNAL}"), error),
                 })?;
@@ -233,6 +248,18 @@ impl Bus {
 
 pub(crate) fn missing(error: &async_nats::jetstream::context::GetStreamError) -> bool {
     matches!(error.kind(), GetStreamErrorKind::JetStream(ref e) if e.error_code() == ErrorCode::STREAM_NOT_FOUND)
+}
+
+fn may_pass(error: &GetStreamError) -> bool {
+    match error.kind() {
+        // Who was asked may have died over it.
+        GetStreamErrorKind::Request => error
+            .source()
+            .and_then(|source| source.downcast_ref::<RequestError>())
+            .is_some_and(|error| error.kind() == RequestErrorKind::TimedOut),
+        GetStreamErrorKind::JetStream(ref error) => is_passing(error),
+        _ => false,
+    }
 }
 
 fn may_be_there_soon(error: &async_nats::jetstream::context::CreateStreamError) -> bool {

@@ -151,7 +151,8 @@ async fn what_is_being_worked_on_stays(mut nats: impl Nats) {
             break again;
         }
     };
-    assert_eq!((id.as_str(), deliveries), ("dropped", 2));
+    // Once more where a server was too slow for the first time.
+    assert!(id == "dropped" && deliveries >= 2, "{id} for the {deliveries}th time");
     assert!(nats.now() - got >= nats.ack_wait(Line::Work) * 9 / 10, "{:?}", nats.now() - got);
     nats.ack(again).await;
     drop(dropped);
