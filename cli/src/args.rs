@@ -473,8 +473,9 @@ pub struct DlqPickArgs {
 /// `atlas drain`.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\
-Model calls under way there are let end, other work is dropped, and nothing new begins. Other hosts of
-the run take each partition over at once, and repeat nothing that is journaled. The drained process stays, idle, until it is stopped; started again, it works again.")]
+Model calls under way there are let end, other work is dropped, and nothing new begins. Other hosts
+of the run take each partition over at once, and repeat nothing that is journaled. The drained
+process stays, idle, until it is stopped; started again, it works again.")]
 pub struct DrainArgs {
     /// The host, as it calls itself; the hosts are listed when absent
     #[arg(value_name = "HOST")]

@@ -246,7 +246,7 @@ impl Bus {
     }
 }
 
-pub(crate) fn missing(error: &async_nats::jetstream::context::GetStreamError) -> bool {
+pub(crate) fn missing(error: &GetStreamError) -> bool {
     matches!(error.kind(), GetStreamErrorKind::JetStream(ref e) if e.error_code() == ErrorCode::STREAM_NOT_FOUND)
 }
 
