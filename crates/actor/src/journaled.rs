@@ -20,6 +20,8 @@ pub struct Journaled<M> {
     pub(crate) archived: bool,
     /// Ids of the letters and keys of the effects that were acted on.
     causes: HashSet<String>,
+    /// Where the live journal's records lie; of a machine with snapshots, and of an archive, none.
+    sequences: Vec<u64>,
 }
 
 impl<M: Machine> Journaled<M> {
@@ -30,6 +32,7 @@ impl<M: Machine> Journaled<M> {
             bookmark: Bookmark::default(),
             archived: false,
             causes: HashSet::new(),
+            sequences: Vec::new(),
         }
     }
 
@@ -41,7 +44,8 @@ impl<M: Machine> Journaled<M> {
     pub fn restore(actor: &ActorId, snapshot: Snapshot) -> Result<Self, Error> {
         let (machine, bookmark, causes) = Bookmark::restore(snapshot)
             .map_err(|cause| Error::Snapshot { actor: actor.to_string(), cause })?;
-        Ok(Self { machine, bookmark, archived: false, causes: causes.into_iter().collect() })
+        let causes = causes.into_iter().collect();
+        Ok(Self { machine, bookmark, archived: false, causes, sequences: Vec::new() })
     }
 
     /// The machine so far.
@@ -69,6 +73,11 @@ impl<M: Machine> Journaled<M> {
         self.bookmark.after()
     }
 
+    /// Where the live journal's records lie, all of them; empty where that is not known.
+    pub(crate) fn sequences(&self) -> &[u64] {
+        &self.sequences
+    }
+
     /// False after [`Journaled::restore`], until the journal has shown the record that the snapshot was taken at.
     pub fn is_proven(&self) -> bool {
         self.bookmark.is_proven()
@@ -85,7 +94,7 @@ impl<M: Machine> Journaled<M> {
         }
         if Bus::is_archived(&record) {
             self.archived = true;
-            self.bookmark.advance::<M>(sequence, Arc::new(record));
+            self.advance(sequence, Arc::new(record));
             return Ok(());
         }
         let unreadable = |cause: String| Error::Journal { actor: actor.to_string(), sequence, cause };
@@ -99,7 +108,7 @@ impl<M: Machine> Journaled<M> {
             self.machine.apply(&event, record.time_ms);
         }
         self.causes.insert(record.cause.clone());
-        self.bookmark.advance::<M>(sequence, Arc::new(record));
+        self.advance(sequence, Arc::new(record));
         Ok(())
     }
 
@@ -109,6 +118,13 @@ impl<M: Machine> Journaled<M> {
             self.machine.apply(event, record.time_ms);
         }
         self.causes.insert(record.cause.clone());
+        self.advance(sequence, record);
+    }
+
+    fn advance(&mut self, sequence: u64, record: Arc<Record>) {
+        if M::SNAPSHOT.is_none() {
+            self.sequences.push(sequence);
+        }
         self.bookmark.advance::<M>(sequence, record);
     }
 
@@ -159,6 +175,7 @@ impl<M: Machine> Journaled<M> {
             for (sequence, record) in bus.records(actor).await? {
                 journaled.fold(actor, sequence, record)?;
             }
+            journaled.sequences.clear();
         }
         Ok(journaled)
     }

@@ -166,6 +166,11 @@ impl<M: Machine> Life<M> {
         self.journaled.last()
     }
 
+    /// Where the live journal's records lie; empty where that is not known.
+    pub fn sequences(&self) -> &[u64] {
+        self.journaled.sequences()
+    }
+
     /// A snapshot of what the journal says so far, if one is due: `every` records after the last one at least. A driver asks after each
     /// record, while the lease holds, and stores it beside the actor's life: nothing waits for it.
     pub fn snapshot(&mut self, every: usize) -> Option<Snapshot> {

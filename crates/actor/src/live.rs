@@ -281,7 +281,7 @@ impl<M: Machine, E: Executor<M>> Live<M, E> {
     async fn archive(&mut self) -> Given<M> {
         self.forget_effects();
         let mut pauses = pauses(BUS_PAUSE);
-        while let Err(error) = self.tenure.bus.archive(&self.actor).await {
+        while let Err(error) = self.tenure.bus.archive(&self.actor, self.life.sequences()).await {
             tracing::warn!(actor = %self.actor, %error, "a finished actor could not be archived; trying again");
             tokio::time::sleep(pauses.next().unwrap_or_default()).await;
         }

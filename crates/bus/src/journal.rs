@@ -207,7 +207,7 @@ pub(crate) fn is_tombstone(record: &Record) -> bool {
     record.cause == ARCHIVED
 }
 
-fn decode(stored: &Stored) -> Result<Record, Error> {
+pub(crate) fn decode(stored: &Stored) -> Result<Record, Error> {
     Record::decode(stored.payload.clone()).map_err(|error| Error::Corrupt {
         what: format!("record {} of {}", stored.sequence, stored.subject),
         cause: error.to_string(),

@@ -98,9 +98,10 @@ async fn an_archived_actor_reads_as_before_and_takes_no_more_records() {
     bus.append(&alive, &record("a"), 0).await.unwrap();
     let before = bus.records(&actor).await.unwrap();
 
-    bus.archive(&actor).await.unwrap();
-    bus.archive(&actor).await.unwrap();
-    bus.archive(&agent("nobody")).await.unwrap();
+    // What a host believes that has not seen the last record is looked up; so is what is archived already.
+    bus.archive(&actor, &[first]).await.unwrap();
+    bus.archive(&actor, &[first, second]).await.unwrap();
+    bus.archive(&agent("nobody"), &[]).await.unwrap();
 
     assert_eq!(bus.records(&actor).await.unwrap(), before);
     // A host that lost its lease, and one that believes the actor unborn.
@@ -119,6 +120,26 @@ async fn an_archived_actor_reads_as_before_and_takes_no_more_records() {
     .await
     .unwrap();
     assert_eq!(swept, [true], "one closing record is left");
+}
+
+#[tokio::test]
+async fn a_journal_is_archived_from_where_its_records_lie() {
+    let nats = TestNats::start().await;
+    let bus = nats.bus().await;
+    let (actor, other) = (agent("done"), agent("other"));
+    let mut sequences = vec![0];
+    let mut last = 0;
+    for text in ["a", "b", "c"] {
+        last = bus.append(&actor, &record(text), last).await.unwrap();
+        sequences.push(last);
+        bus.append(&other, &record(text), bus.records(&other).await.unwrap().last().map_or(0, |r| r.0))
+            .await
+            .unwrap();
+    }
+    let before = bus.records(&actor).await.unwrap();
+    bus.archive(&actor, &sequences[1..]).await.unwrap();
+    assert_eq!(bus.records(&actor).await.unwrap(), before);
+    assert_eq!(bus.records(&other).await.unwrap().len(), 3);
 }
 
 #[tokio::test]

@@ -63,9 +63,7 @@ pub fn actors(args: &BenchActorsArgs) -> Result<Exit> {
     let runtime = tokio::runtime::Runtime::new().map_err(|e| Failure::fault(e.to_string()))?;
     let mut rows = vec![];
     for &agents in &args.agents {
-        if args.output.output == Output::Text {
-            print::error_line(print::styled(print::FAINT, format!("measuring {agents} agents …")));
-        }
+        progress(args, agents, "are activated");
         rows.push(runtime.block_on(measured(args, agents))?);
     }
     if let Some(path) = &args.csv {
@@ -76,6 +74,12 @@ pub fn actors(args: &BenchActorsArgs) -> Result<Exit> {
         Output::Text => tables(args, &rows),
     }
     Ok(Exit::Done)
+}
+
+fn progress(args: &BenchActorsArgs, agents: u32, what: &str) {
+    if args.output.output == Output::Text {
+        print::error_line(print::styled(print::FAINT, format!("{agents} agents {what} …")));
+    }
 }
 
 async fn measured(args: &BenchActorsArgs, agents: u32) -> Result<Row> {
@@ -102,9 +106,13 @@ async fn measured(args: &BenchActorsArgs, agents: u32) -> Result<Row> {
         };
         match stage {
             Stage::Empty => empty = now,
-            Stage::Live => live = now,
+            Stage::Live => {
+                live = now;
+                progress(args, agents, "move to another host and wait");
+            }
+            Stage::Back => progress(args, agents, "take their turns"),
+            Stage::Turned => progress(args, agents, "are archived"),
             Stage::Archived => archived = now,
-            Stage::Back => {}
         }
     };
     let figures = fleet(&bus, &run, agents, args.turns, &mut look).await.map_err(|e| wrong(&e))?;
@@ -121,6 +129,7 @@ fn tables(args: &BenchActorsArgs, rows: &[Row]) {
             format!("{:.0}", row.activated()),
             seconds(row.figures.activation),
             format!("{:.0}", row.turns()),
+            seconds(row.figures.archiving),
             seconds(row.figures.back),
             format!("{:.1}", row.figures.idle_messages),
             kilobytes(row.each(row.live, |u| u.host)),
@@ -134,12 +143,13 @@ fn tables(args: &BenchActorsArgs, rows: &[Row]) {
         "ACTIVATED/S",
         "ALL IN S",
         "TURNS/S",
+        "ARCHIVED IN S",
         "BACK IN S",
         "IDLE MSG/S",
         "HOST KB EACH",
         "SERVER KB",
         "DISK KB LIVE",
-        "ARCHIVED",
+        "DISK KB ARCHIVED",
     ];
     print::line(print::table(&head, cells.collect(), &(0..head.len()).collect::<Vec<_>>()));
     let (who, what, rate, source) = PEER;
@@ -169,6 +179,7 @@ fn as_json(args: &BenchActorsArgs, rows: &[Row]) -> serde_json::Value {
             "activated_per_second": row.activated(),
             "activation_s": row.figures.activation.as_secs_f64(),
             "turns_per_second": row.turns(),
+            "archiving_s": row.figures.archiving.as_secs_f64(),
             "back_s": row.figures.back.as_secs_f64(),
             "idle_messages_per_second": row.figures.idle_messages,
             "host_bytes_per_live_agent": row.each(row.live, |u| u.host),
@@ -181,15 +192,16 @@ fn as_json(args: &BenchActorsArgs, rows: &[Row]) -> serde_json::Value {
 }
 
 fn write_csv(path: &Path, rows: &[Row]) -> Result<()> {
-    let mut text = "agents,activation_s,back_s,turning_s,idle_messages_per_second,host_bytes,server_bytes,disk_bytes_live,disk_bytes_archived\n".to_owned();
+    let mut text = "agents,activation_s,back_s,turning_s,archiving_s,idle_messages_per_second,host_bytes,server_bytes,disk_bytes_live,disk_bytes_archived\n".to_owned();
     for row in rows {
         let of = &row.figures;
         text += &format!(
-            "{},{:.3},{:.3},{:.3},{:.2},{},{},{},{}\n",
+            "{},{:.3},{:.3},{:.3},{:.3},{:.2},{},{},{},{}\n",
             of.agents,
             of.activation.as_secs_f64(),
             of.back.as_secs_f64(),
             of.turning.as_secs_f64(),
+            of.archiving.as_secs_f64(),
             of.idle_messages,
             row.live.host,
             row.live.server,

@@ -41,7 +41,9 @@ pub enum Stage {
     Live,
     /// The same, on a host that found them in their journals.
     Back,
-    /// All are done and archived.
+    /// All are done.
+    Turned,
+    /// All are archived too.
     Archived,
 }
 
@@ -58,8 +60,10 @@ pub struct Figures {
     pub back: Duration,
     /// Messages a second, in and out, while all agents wait.
     pub idle_messages: f64,
-    /// All turns of all agents.
+    /// All turns of all agents; those that are done early are archived meanwhile.
     pub turning: Duration,
+    /// From then on, until all are archived.
+    pub archiving: Duration,
 }
 
 /// Runs `agents` agents of `turns` turns each on `run`, which must be new and have the bus to itself. Each turn is an effect, a decision and an
@@ -104,14 +108,16 @@ pub async fn fleet(
     gate.send_replace(true);
     second.bench.finished.reach(all).await;
     let turning = begun.elapsed();
+    at(Stage::Turned);
     // One record of each is left, which says where the others are.
     while bus.journal_size().await?.0 > u64::from(agents) {
         tokio::time::sleep(LOOK).await;
     }
+    let archiving = begun.elapsed() - turning;
     at(Stage::Archived);
     second.stop().await?;
     let records = u64::from(agents) * (u64::from(turns) + 1);
-    Ok(Figures { agents, records, activation, back, idle_messages, turning })
+    Ok(Figures { agents, records, activation, back, idle_messages, turning, archiving })
 }
 
 /// A host of this process.

@@ -13,6 +13,8 @@ use super::{Entry, Footprint, Landing, MergeQueue};
 pub struct Candidate {
     /// In order.
     pub submissions: Vec<String>,
+    /// The arrival of each.
+    pub arrivals: Vec<u64>,
     /// The commit that they stand on; empty: the empty library.
     pub base: String,
     /// How many submissions had landed then.
@@ -118,7 +120,13 @@ impl MergeQueue {
 
     /// Its submissions that still wait.
     pub(crate) fn remaining<'a>(&self, candidate: &'a Candidate) -> Vec<&'a str> {
-        candidate.submissions.iter().map(String::as_str).filter(|id| self.waiting.contains_key(*id)).collect()
+        self.remains_of(candidate).collect()
+    }
+
+    /// The same, one by one.
+    pub(crate) fn remains_of<'a>(&self, candidate: &'a Candidate) -> impl Iterator<Item = &'a str> {
+        let arrived = candidate.submissions.iter().zip(&candidate.arrivals);
+        arrived.filter(|(_, arrival)| self.entries.contains_key(*arrival)).map(|(id, _)| id.as_str())
     }
 
     /// Whether what is known of a candidate holds of the head with its remaining submissions: all that landed since it was

@@ -41,10 +41,15 @@ impl MergeQueue {
             Event::Speculated(speculated) => {
                 self.last_candidate = speculated.candidate;
                 self.totals.candidates += 1;
+                // The machine speculates on what waits.
+                let arrival = |id| self.waiting.get(id).copied().unwrap_or_default();
+                let arrivals: Vec<u64> = speculated.submissions.iter().map(arrival).collect();
+                self.reached = arrivals.iter().copied().fold(self.reached, u64::max);
                 self.candidates.insert(
                     speculated.candidate,
                     Candidate {
                         submissions: speculated.submissions.clone(),
+                        arrivals,
                         base: speculated.base.clone(),
                         base_index: self.landings,
                         standing: Standing::Waiting,
@@ -297,8 +302,7 @@ impl MergeQueue {
     /// Forgets candidates that can tell nothing any more, and checks and landings that none refers to.
     fn tidy(&mut self) {
         let useful = |candidate: &Candidate| {
-            let remaining = self.remaining(candidate);
-            if remaining.is_empty() {
+            if self.remains_of(candidate).next().is_none() {
                 return false;
             }
             // A submission's own verdict tells whether it is good on whatever head it was tried.
@@ -316,7 +320,7 @@ impl MergeQueue {
             .candidates
             .values()
             .map(|candidate| candidate.base_index)
-            .chain(self.entries.values().filter_map(|entry| entry.proven))
+            .chain(self.tried().filter_map(|(_, entry)| entry.proven))
             .min()
             .unwrap_or(self.landings);
         while self.recent.front().is_some_and(|landing| landing.index < oldest) {

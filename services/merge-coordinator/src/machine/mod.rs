@@ -144,6 +144,8 @@ pub struct MergeQueue {
     /// Waiting, by arrival.
     entries: Shared<u64, Entry>,
     arrivals: u64,
+    /// The newest arrival that was ever part of a candidate: of those after it nothing is known.
+    reached: u64,
     /// Arrival of each that waits.
     waiting: Shared<String, u64>,
     /// All that have landed or been refused.
@@ -183,6 +185,7 @@ impl Machine for MergeQueue {
             recent: VecDeque::new(),
             entries: Shared::default(),
             arrivals: 0,
+            reached: 0,
             waiting: Shared::default(),
             ended: Shared::default(),
             unreported: BTreeMap::new(),
@@ -292,7 +295,7 @@ impl Machine for MergeQueue {
         effects
     }
 
-    const SNAPSHOT: Option<u32> = Some(1);
+    const SNAPSHOT: Option<u32> = Some(2);
 
     fn snapshot(&self) -> Option<Vec<u8>> {
         snapshot::encode(self)
@@ -326,6 +329,11 @@ impl MergeQueue {
 
     fn entry(&self, submission: &str) -> Option<&Entry> {
         self.entries.get(self.waiting.get(submission)?)
+    }
+
+    /// Those that wait of which something may be known. Thousands may wait behind them.
+    fn tried(&self) -> impl Iterator<Item = (&u64, &Entry)> {
+        self.entries.iter().take_while(|(arrival, _)| **arrival <= self.reached)
     }
 
     fn request(&self, submission: &str) -> Option<Arc<MergeRequest>> {

@@ -235,7 +235,10 @@ impl MergeQueue {
         };
         let mut unproven = 0;
         let mut members: Vec<(&Entry, &Arc<Footprint>)> = Vec::new();
-        for entry in self.entries.values() {
+        for (&arrival, entry) in self.entries.iter() {
+            if arrival > self.reached && unproven >= self.window.singles {
+                break;
+            }
             if entry.suspect {
                 let valid =
                     |candidate: &&Candidate| candidate.is_single(entry.id()) && self.is_valid(candidate);
@@ -318,7 +321,7 @@ impl MergeQueue {
             Fate::Blocked { .. } => true,
             Fate::Open | Fate::Accepted => false,
         };
-        refused && self.remaining(candidate).len() > 1
+        refused && self.remains_of(candidate).nth(1).is_some()
     }
 }
 
