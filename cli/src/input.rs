@@ -4,10 +4,10 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
-use atlas_api::{AtlasRun, AtlasRunSpec, BookFormat, Loaded, Problem, Problems, ROLES};
+use atlas_api::{AtlasRun, AtlasRunSpec, Axiom, BookFormat, Loaded, Problem, Problems, ROLES};
 use atlas_domain::{Blueprint, RunId, Target};
 use atlas_planner::skeleton::module_circle;
-use atlas_proto::{Policy, RoleLimits, RunSpec};
+use atlas_proto::{Axioms, Policy, RoleLimits, RunSpec};
 use sha2::{Digest, Sha256};
 
 use crate::failure::{Exit, Failure, Result};
@@ -147,6 +147,7 @@ fn policy(spec: &AtlasRunSpec, created_ms: u64) -> Policy {
         chunk_lines: agents.chunk_lines,
         chunk_overlap: agents.chunk_overlap,
         triage_limit: 3,
+        axioms: narrowed(&spec.verifiers.axioms),
         roles: ROLES
             .iter()
             .filter(|role| agents.roles.contains_key(**role))
@@ -157,6 +158,12 @@ fn policy(spec: &AtlasRunSpec, created_ms: u64) -> Policy {
             })
             .collect(),
     }
+}
+
+/// What agents are told that landings may rest on: nothing where it is Lean's three axioms.
+fn narrowed(allowed: &[Axiom]) -> Option<Axioms> {
+    let names = allowed.iter().map(|axiom| axiom.name().to_owned()).collect();
+    (!Axiom::ALL.iter().all(|axiom| allowed.contains(axiom))).then_some(Axioms { names })
 }
 
 /// Whether agents find the targets of a book that comes without. Recorded extractors do so only where a recording

@@ -16,10 +16,9 @@ impl FromStr for Allowed {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let all = [Axiom::Propext, Axiom::Choice, Axiom::QuotSound];
         let one = |name: &str| {
-            all.into_iter().find(|axiom| axiom.name() == name).ok_or_else(|| {
-                let names = all.map(Axiom::name).join(", ");
+            Axiom::ALL.into_iter().find(|axiom| axiom.name() == name).ok_or_else(|| {
+                let names = Axiom::ALL.map(Axiom::name).join(", ");
                 format!("`{name}` can be allowed to nothing; there are {names}, or none")
             })
         };

@@ -151,7 +151,7 @@ pub struct Storm {
     pub seed: u64,
     pub happened: Vec<Happened>,
     /// How often processes ended by themselves and were started again.
-    pub failures: Vec<(String, usize)>,
+    pub failures: Vec<(String, Vec<String>)>,
     pub versions: Vec<String>,
     pub older: bool,
     /// Milliseconds that each node took to give a journal afterwards.

@@ -1,9 +1,9 @@
 //! A process of the run, started again whenever it ends, as a cluster's own supervision does.
 
 use std::fs::File;
-use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use atlas_testkit::{Proxy, Wire, end_with_this};
@@ -35,7 +35,7 @@ pub struct Service {
     pub wires: Vec<Proxy>,
     group: watch::Receiver<Option<i32>>,
     ended: watch::Receiver<Option<i32>>,
-    failures: Arc<AtomicUsize>,
+    failures: Arc<Mutex<Vec<String>>>,
     /// Seconds that its wall clock will be off from its next start on.
     clock: Arc<AtomicI64>,
     supervisor: JoinHandle<()>,
@@ -46,7 +46,7 @@ impl Service {
     pub fn start(name: &'static str, program: Program, wires: Vec<Proxy>, last: &'static [i32]) -> Self {
         let (say_group, group) = watch::channel(None);
         let (say_end, ended) = watch::channel(None);
-        let failures = Arc::new(AtomicUsize::new(0));
+        let failures = Arc::new(Mutex::new(Vec::new()));
         let clock = Arc::new(AtomicI64::new(0));
         let (failed, off) = (Arc::clone(&failures), Arc::clone(&clock));
         let supervisor = tokio::spawn(async move {
@@ -74,7 +74,7 @@ impl Service {
                         say_end.send_replace(Some(code));
                         return;
                     }
-                    failed.fetch_add(1, Ordering::Relaxed);
+                    failed.lock().unwrap().push(format!("exit {code}: {}", last_line(&program.log)));
                 }
                 tokio::time::sleep(AGAIN).await;
             }
@@ -108,10 +108,15 @@ impl Service {
         self.ended.borrow().is_some()
     }
 
-    /// How often it ended by itself and was started again.
-    pub fn failures(&self) -> usize {
-        self.failures.load(Ordering::Relaxed)
+    /// What it said each time that it ended by itself and was started again.
+    pub fn failures(&self) -> Vec<String> {
+        self.failures.lock().unwrap().clone()
     }
+}
+
+fn last_line(log: &Path) -> String {
+    let text = std::fs::read_to_string(log).unwrap_or_default();
+    text.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default().to_owned()
 }
 
 impl Drop for Service {

@@ -31,12 +31,11 @@ pub fn print(options: &Options, storm: &Storm, verdict: &Verdict) {
     if storm.older {
         println!("One agent runner was of an older build.");
     }
-    let again = storm.failures.iter().filter(|(_, times)| *times > 0);
-    let again: Vec<String> = again.map(|(name, times)| format!("{name} {times}")).collect();
-    println!(
-        "Ended by themselves and were started again: {}.",
-        if again.is_empty() { "none".into() } else { again.join(", ") }
-    );
+    let again = storm.failures.iter().map(|(_, said)| said.len()).sum::<usize>();
+    println!("Ended by themselves and were started again: {again} times.");
+    for (name, said) in &storm.failures {
+        said.iter().for_each(|said| println!("  {name}: {said}"));
+    }
     println!(
         "{} actors, {} records ({} of them read as they were written), {} landings, targets {:?}, dead letters {}.",
         verdict.actors,

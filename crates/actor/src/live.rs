@@ -55,10 +55,10 @@ pub(crate) struct Live<M: Machine, E> {
     life: Life<M>,
     effects: JoinSet<Outcome<M>>,
     aborts: HashMap<String, AbortHandle>,
-    mailbox: mpsc::UnboundedReceiver<Delivery>,
+    mailbox: mpsc::UnboundedReceiver<Box<Delivery>>,
     letters: u64,
     /// The letter that is being acted on.
-    letter: Option<(Delivery, Letter)>,
+    letter: Option<(Box<Delivery>, Letter)>,
     /// The effect whose result is being acted on.
     ended: Option<Begun>,
     /// Of what is being acted on.
@@ -73,7 +73,7 @@ impl<M: Machine, E: Executor<M>> Live<M, E> {
         tenure: Arc<Tenure<E>>,
         actor: ActorId,
         journaled: Journaled<M>,
-        mailbox: mpsc::UnboundedReceiver<Delivery>,
+        mailbox: mpsc::UnboundedReceiver<Box<Delivery>>,
     ) -> Self {
         let life = Life::new(journaled, tenure.lease.epoch());
         let keeper = Keeper::new(tenure.bus.clone(), actor.clone());
@@ -106,10 +106,11 @@ impl<M: Machine, E: Executor<M>> Live<M, E> {
                     self.reconcile(start, cancel);
                     self.wait(idle).await
                 }
-                Step::End(end) => return self.end(end).await,
+                // What an actor does now and then takes ten times the memory that waiting does, and thousands wait.
+                Step::End(end) => return Box::pin(self.end(end)).await,
                 step => {
                     let span = self.span.clone();
-                    self.act(step).instrument(span).await
+                    Box::pin(self.act(step).instrument(span)).await
                 }
             };
             let learned = matches!(given, Given::Stored(_) | Given::Loaded(_));
@@ -192,7 +193,7 @@ impl<M: Machine, E: Executor<M>> Live<M, E> {
         }
     }
 
-    fn open(&mut self, mut delivery: Delivery) -> Given<M> {
+    fn open(&mut self, mut delivery: Box<Delivery>) -> Given<M> {
         let span = tracing::info_span!(
             target: "atlas_actor", parent: None, "letter",
             otel.name = format!("letter {}", M::KIND), otel.kind = "consumer", actor = %self.actor, id = %delivery.id,

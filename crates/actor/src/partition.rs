@@ -80,11 +80,14 @@ struct Folded<M> {
     records: u32,
 }
 
+/// Boxed: a mailbox has room for 32 letters from the first on.
+type Mailbox = mpsc::UnboundedSender<Box<Delivery>>;
+
 struct Partition<M: Machine, E> {
     run: RunId,
     tenure: Arc<Tenure<E>>,
     /// Mailboxes are unbounded, but the consumer's limit of unacknowledged letters bounds all of them together.
-    roster: Roster<mpsc::UnboundedSender<Delivery>>,
+    roster: Roster<Mailbox>,
     tasks: JoinSet<End>,
     names: HashMap<Id, String>,
     machine: std::marker::PhantomData<M>,
@@ -243,7 +246,7 @@ impl<M: Machine, E: Executor<M>> Partition<M, E> {
             Fate::Ack => return delivery.ack().await,
             Fate::Retry(pause) => return delivery.retry(pause).await,
             Fate::Deliver(mailbox) => {
-                return match mailbox.send(delivery) {
+                return match mailbox.send(Box::new(delivery)) {
                     Ok(()) => {}
                     // Its task has just ended; we shall hear of it next. The letter comes again.
                     Err(refused) => refused.0.retry(Duration::ZERO).await,
@@ -269,7 +272,7 @@ impl<M: Machine, E: Executor<M>> Partition<M, E> {
                 self.wake(delivery.actor.clone(), *journaled);
                 if let Fate::Deliver(mailbox) = self.roster.fate(&id) {
                     // The task cannot have ended: it waits for this.
-                    let _ = mailbox.send(delivery);
+                    let _ = mailbox.send(Box::new(delivery));
                 }
             }
         }

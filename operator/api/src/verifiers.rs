@@ -35,7 +35,7 @@ impl Default for Verifiers {
             deadline: Duration::from_secs(120),
             memory: Quantity::gibibytes(2),
             cache: Quantity::gibibytes(1),
-            axioms: vec![Axiom::Propext, Axiom::Choice, Axiom::QuotSound],
+            axioms: Axiom::ALL.to_vec(),
         }
     }
 }
@@ -55,6 +55,9 @@ pub enum Axiom {
 }
 
 impl Axiom {
+    /// Lean's three.
+    pub const ALL: [Self; 3] = [Self::Propext, Self::Choice, Self::QuotSound];
+
     /// Its Lean name.
     pub fn name(self) -> &'static str {
         match self {

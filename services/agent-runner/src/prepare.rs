@@ -189,11 +189,17 @@ async fn opening(
         human_reply: task.human_reply.clone(),
         candidates: task.candidates.clone(),
         elaborated,
+        axioms: narrowed(task),
         number: task.number,
         max_turns,
         target,
     };
     Ok((opening, noticed))
+}
+
+fn narrowed(task: &Task) -> String {
+    let Some(axioms) = &task.axioms else { return String::new() };
+    if axioms.names.is_empty() { "none".to_owned() } else { axioms.names.join(", ") }
 }
 
 /// The targets that another rests on, with their regions.

@@ -57,6 +57,8 @@ pub struct Opening {
     pub candidates: Vec<Target>,
     /// What Lean says of a submission under review.
     pub elaborated: Elaborated,
+    /// What a landing may rest on, when that is not all of Lean's three axioms; `none` when it is nothing.
+    pub axioms: String,
     /// Which attempt of this role at this target it is, from 1.
     pub number: u32,
     /// Turns that it may take.
@@ -299,7 +301,10 @@ mod tests {
             ..Opening::default()
         };
         let said = role.prompt.opening(&opening).unwrap();
-        insta::assert_snapshot!(said);
+        insta::assert_snapshot!(said.clone());
+        let narrowed = role.prompt.opening(&Opening { axioms: "propext".into(), ..opening }).unwrap();
+        let told = narrowed.lines().find(|line| said.lines().all(|other| other != *line)).unwrap();
+        assert!(told.contains("proofs may rest on propext only"), "{told}");
         let system = role.prompt.system("prover").unwrap();
         assert!(system.contains("-- begin even-add") && !system.contains("{%"), "{system}");
     }

@@ -200,7 +200,7 @@ fn refusal(task: &Task, name: &str, reply: &CheckReply) -> Option<String> {
             "Not submitted. Lean accepts the module, but it declares no `{name}`. Mind the namespace: inside `namespace X` write the name without `X.`.{found}"
         ));
     };
-    sorry(task, name, facts).or_else(|| foreign_axioms(name, facts))
+    sorry(task, name, facts).or_else(|| foreign_axioms(task, name, facts))
 }
 
 fn sorry(task: &Task, name: &str, facts: &DeclarationFacts) -> Option<String> {
@@ -236,15 +236,28 @@ fn sorry(task: &Task, name: &str, facts: &DeclarationFacts) -> Option<String> {
     })
 }
 
-fn foreign_axioms(name: &str, facts: &DeclarationFacts) -> Option<String> {
-    let foreign =
-        facts.axioms.iter().filter(|axiom| !AXIOMS.contains(&axiom.as_str()) && *axiom != "sorryAx");
-    let foreign: Vec<&str> = foreign.map(String::as_str).collect();
+/// What the attempt's landing may rest on.
+pub fn axioms(task: &Task) -> Vec<&str> {
+    match &task.axioms {
+        Some(narrowed) => narrowed.names.iter().map(String::as_str).collect(),
+        None => AXIOMS.to_vec(),
+    }
+}
+
+fn foreign_axioms(task: &Task, name: &str, facts: &DeclarationFacts) -> Option<String> {
+    let (allowed, used) = (axioms(task), facts.axioms.iter().map(String::as_str));
+    let foreign: Vec<&str> = used.filter(|axiom| !allowed.contains(axiom) && *axiom != "sorryAx").collect();
+    let causes = if foreign.iter().all(|axiom| AXIOMS.contains(axiom)) {
+        "A lemma or a tactic that it uses does: do without that."
+    } else {
+        "`native_decide` and `axiom` are the usual causes."
+    };
     (!foreign.is_empty()).then(|| {
+        let allowed =
+            if allowed.is_empty() { "no axiom".to_owned() } else { format!("{} only", allowed.join(", ")) };
         format!(
-            "Not submitted. `{name}` rests on {}; a landing may rest on {} only. `native_decide` and `axiom` are the usual causes.",
-            foreign.join(", "),
-            AXIOMS.join(", ")
+            "Not submitted. `{name}` rests on {}; a landing may rest on {allowed}. {causes}",
+            foreign.join(", ")
         )
     })
 }
@@ -299,6 +312,21 @@ mod tests {
                 .unwrap()
                 .contains("rests on Lean.ofReduceBool")
         );
+    }
+
+    #[test]
+    fn a_library_that_allows_fewer_axioms_hears_of_others_before_the_merge_queue_does() {
+        let narrowed = |names: &[&str]| {
+            let names = names.iter().map(|&name| name.to_owned()).collect();
+            Task { axioms: Some(atlas_proto::Axioms { names }), ..task("prover") }
+        };
+        let said = |task: &Task, used| refusal(task, "N.a", &accepted(vec![declared("theorem", &[], used)]));
+        assert_eq!(said(&narrowed(&["propext"]), &["propext"]), None);
+        assert_eq!(
+            said(&narrowed(&["propext"]), &["propext", "Classical.choice"]).unwrap(),
+            "Not submitted. `N.a` rests on Classical.choice; a landing may rest on propext only. A lemma or a tactic that it uses does: do without that."
+        );
+        assert!(said(&narrowed(&[]), &["propext"]).unwrap().contains("may rest on no axiom."));
     }
 
     #[test]

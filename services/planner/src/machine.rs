@@ -247,7 +247,7 @@ impl Machine for Planner {
         std::iter::once((RUN, self.run_effects())).chain(targets).collect()
     }
 
-    const SNAPSHOT: Option<u32> = Some(1);
+    const SNAPSHOT: Option<u32> = Some(2);
 
     fn snapshot(&self) -> Option<Vec<u8>> {
         snapshot::encode(self)

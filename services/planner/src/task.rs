@@ -38,6 +38,7 @@ impl Planner {
             human_reply: track.human_reply.clone(),
             refute: started.refute,
             users: self.users(ix, role, started.refute),
+            axioms: self.policy.axioms.clone(),
             max_turns: limits(&self.policy, &started.role).0,
             max_tokens: limits(&self.policy, &started.role).1,
             ..Task::default()

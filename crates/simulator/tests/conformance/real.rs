@@ -238,7 +238,11 @@ impl Nats for Real<'_> {
     }
 
     async fn archive(&mut self, agent: &str) -> Written {
-        self.server.bus.archive(&self.actor(agent)).await.map_or(Written::Failed, |()| Written::Stored(0))
+        self.server
+            .bus
+            .archive(&self.actor(agent), &[])
+            .await
+            .map_or(Written::Failed, |()| Written::Stored(0))
     }
 
     async fn send(&mut self, line: Line, id: &str) -> Written {
