@@ -279,7 +279,9 @@ impl Blueprint {
         let dependency = self.node_mut(to);
         dependency.statement_dependants.retain(|&dependant| dependant != from);
         dependency.proof_dependants.retain(|&dependant| dependant != from);
-        self.settle(from)
+        let mut touched = vec![from];
+        touched.extend(self.settle(from));
+        touched
     }
 
     /// All targets, in the order in which they came.

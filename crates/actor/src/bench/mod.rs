@@ -23,8 +23,8 @@ use turner::{Command, Turner};
 
 use crate::{EffectError, Error, Executor, HostOptions, Machine as _, Scope, host};
 
-/// Letters sent at once.
-const SENDERS: usize = 64;
+/// Letters sent at once, as a plan of the planner sends them.
+const SENDERS: usize = 256;
 /// How long a host has for opening what it opens once its agents are there, before messages are counted.
 const SETTLE: Duration = Duration::from_secs(2);
 /// How long messages are counted while nobody does anything.

@@ -134,7 +134,8 @@ impl Blueprint {
         if self.node(ix).uses == uses {
             return Vec::new();
         }
-        let mut touched = Vec::new();
+        // What it waits for may be another even when it goes on waiting.
+        let mut touched = vec![ix];
         for below in std::mem::take(&mut self.node_mut(ix).uses) {
             let open = !self.node(below).certified;
             self.node_mut(ix).open_below -= u32::from(open);

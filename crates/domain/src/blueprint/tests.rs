@@ -183,7 +183,7 @@ proptest! {
     #[test]
     fn increments_agree_with_counting_from_nothing(
         edges in proptest::collection::vec((0usize..30, 0usize..30, any::<bool>()), 0..90),
-        steps in proptest::collection::vec((0usize..30, 0u8..5, 0usize..30), 0..80),
+        steps in proptest::collection::vec((0usize..30, 0u8..6, 0usize..30), 0..80),
     ) {
         let mut targets: Vec<Target> = (0..30).map(|i| target(&format!("t{i}"), &[], &[])).collect();
         for (a, b, statement) in edges {
@@ -194,8 +194,14 @@ proptest! {
         }
         let mut b = Blueprint::new(targets.clone()).unwrap();
         let ids: Vec<TargetIx> = b.targets().map(|(ix, _)| ix).collect();
+        let shown = |b: &Blueprint| -> Vec<_> {
+            let of = |&ix| (b.standing(ix), b.open_below(ix), b.can_state(ix), b.can_prove(ix));
+            ids.iter().map(of).collect()
+        };
         for (i, what, j) in steps {
-            match what {
+            let before = shown(&b);
+            let touched = match what {
+                5 => b.unlink(ids[i.max(j)], ids[i.min(j)]),
                 // As Lean's order has it, uses go down.
                 4 => b.set_uses(ids[i], if j < i { vec![ids[j], ids[j / 2]] } else { vec![] }),
                 what => {
@@ -203,6 +209,9 @@ proptest! {
                     b.set_holding(ids[i], holdings[what as usize])
                 }
             };
+            for (at, (before, after)) in before.iter().zip(&shown(&b)).enumerate() {
+                prop_assert!(before == after || touched.contains(&ids[at]), "t{} was {:?}, is {:?}", at, before, after);
+            }
         }
         // In the order of the edges and uses, so that what lies below is known.
         let mut certified = [false; 30];
