@@ -318,15 +318,16 @@ impl History {
         }
         self.dead.iter().for_each(|letter| stuck(format!("a dead letter: {letter}")));
         let drained = async {
-            while stage.console.messages("ATLAS_WORK").await != Ok(0) {
+            while stage.console.waiting("ATLAS_WORK").await != Ok(0) {
                 tokio::time::sleep(Duration::from_millis(200)).await;
             }
         };
         if exit_code == 0 && tokio::time::timeout(QUEUES, drained).await.is_err() {
-            let left = stage.console.messages("ATLAS_WORK").await;
+            let left = stage.console.waiting("ATLAS_WORK").await;
             println!("{}", stage.console.explain("ATLAS_WORK").await.unwrap_or_else(|error| error));
-            stuck(format!("{left:?} letters lie in the queues"));
+            stuck(format!("{left:?} letters wait in the queues"));
         }
+        println!("Messages in the queues, acknowledged: {:?}.", stage.console.messages("ATLAS_WORK").await);
     }
 }
 

@@ -74,7 +74,7 @@ impl Service {
                         say_end.send_replace(Some(code));
                         return;
                     }
-                    failed.lock().unwrap().push(format!("exit {code}: {}", last_line(&program.log)));
+                    failed.lock().unwrap().push(format!("exit {code}: {}", last_words(&program.log)));
                 }
                 tokio::time::sleep(AGAIN).await;
             }
@@ -114,9 +114,11 @@ impl Service {
     }
 }
 
-fn last_line(log: &Path) -> String {
+/// The last line of a log that tells of an error; there may be help and a backtrace after it.
+fn last_words(log: &Path) -> String {
     let text = std::fs::read_to_string(log).unwrap_or_default();
-    text.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default().to_owned()
+    let tells = |line: &&str| ["error", "Error", "panicked"].iter().any(|word| line.contains(word));
+    text.lines().rev().find(tells).unwrap_or_default().to_owned()
 }
 
 impl Drop for Service {

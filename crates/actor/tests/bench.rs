@@ -13,6 +13,6 @@ async fn every_turn_of_every_agent_is_journaled_and_every_agent_archived() {
     let run = RunId::new("bench").unwrap();
     let figures = bench::fleet(&bus, &run, 20, 10, &mut |stage| stages.push(stage)).await.unwrap();
     assert_eq!((figures.agents, figures.records), (20, 220));
-    assert_eq!(stages, [Stage::Empty, Stage::Live, Stage::Back, Stage::Archived]);
+    assert_eq!(stages, [Stage::Empty, Stage::Live, Stage::Back, Stage::Turned, Stage::Archived]);
     assert_eq!(bus.journal_size().await.unwrap().0, 20);
 }
