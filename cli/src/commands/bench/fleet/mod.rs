@@ -30,15 +30,17 @@ use crate::print;
 
 /// How long messages are counted while nobody does anything.
 const IDLE: Duration = Duration::from_secs(4);
-/// How long a new runner may take to get agents of others.
-const SHARE: Duration = Duration::from_secs(20);
+/// How long a new runner has for asking others for partitions, before their agents go on.
+const ASKING: Duration = Duration::from_secs(2);
+/// Turns within which it is to have some.
+const SHARES: u32 = 3;
 /// How often it is looked whether all journals have been archived.
 const LOOK: Duration = Duration::from_millis(500);
 
 /// Measures.
 pub fn fleet(args: &BenchFleetArgs) -> Result<Exit> {
-    if args.agents.contains(&0) || args.steady + 2 >= args.turns {
-        return Err(Failure::input("there must be agents, and at least 3 turns after the steady ones"));
+    if args.agents.contains(&0) || args.steady + SHARES + 2 >= args.turns {
+        return Err(Failure::input("there must be agents, and at least 6 turns after the steady ones"));
     }
     let runtime = tokio::runtime::Runtime::new().map_err(fault)?;
     let mut fleets = vec![];
@@ -126,13 +128,18 @@ async fn measured(args: &BenchFleetArgs, agents: u32) -> Result<Fleet> {
     stage.until("a killed runner's agents are at work again", |stage| stage.waiting() == all).await?;
     log.begin(&stage, "added").await?;
     let added = stage.add_runner().await?;
-    let since = Instant::now();
-    let shared = |stage: &Stage<'_>| stage.waiting_on(&added) > 0 || since.elapsed() > SHARE;
-    stage.until("a new runner has agents", shared).await?;
-    stage.until("all agents are at work again", |stage| stage.waiting() == all).await?;
+    // A partition changes hands once its agents' model calls have ended: everybody goes on by a turn, until the newcomer has some.
+    let mut turn = args.steady;
+    while stage.waiting_on(&added) == 0 && turn < args.steady + SHARES {
+        tokio::time::sleep(ASKING).await;
+        turn += 1;
+        stage.set_level(turn).await?;
+        stage.until("all agents are at work again", |stage| stage.waiting() == all).await?;
+    }
     log.begin(&stage, "drained").await?;
     let drained = stage.busy_runner()?;
     stage.bus.drain(&stage.run, &drained).await.map_err(fault)?;
+    stage.set_level(turn + 1).await?;
     let given_up = |stage: &Stage<'_>| stage.waiting_on(&drained) == 0 && stage.waiting() == all;
     stage.until("a drained runner's agents are at work again", given_up).await?;
 
