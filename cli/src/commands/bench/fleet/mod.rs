@@ -30,16 +30,16 @@ use crate::print;
 
 /// How long messages are counted while nobody does anything.
 const IDLE: Duration = Duration::from_secs(4);
-/// How long a new runner has for asking others for partitions, before their agents go on.
+/// How long a new runner has for asking others for partitions before their agents go on.
 const ASKING: Duration = Duration::from_secs(2);
-/// Turns within which it is to have some.
-const SHARES: u32 = 3;
+/// How long nothing changes when agents wait for each other: longer than it takes until a dead runner is missed.
+const CALM: Duration = Duration::from_secs(6);
 /// How often it is looked whether all journals have been archived.
 const LOOK: Duration = Duration::from_millis(500);
 
 /// Measures.
 pub fn fleet(args: &BenchFleetArgs) -> Result<Exit> {
-    if args.agents.contains(&0) || args.steady + SHARES + 2 >= args.turns {
+    if args.agents.contains(&0) || args.steady + 6 > args.turns {
         return Err(Failure::input("there must be agents, and at least 6 turns after the steady ones"));
     }
     let runtime = tokio::runtime::Runtime::new().map_err(fault)?;
@@ -114,38 +114,33 @@ async fn measured(args: &BenchFleetArgs, agents: u32) -> Result<Fleet> {
         .map_err(fault)?;
     stage.until("the first agent is at work", |stage| stage.waiting() > 0).await?;
     log.begin(&stage, "activate").await?;
-    stage.until("all agents are at work", |stage| stage.waiting() == all).await?;
+    stage.settle("all agents are at work", |stage| stage.waiting() == all).await?;
     log.begin(&stage, "idle").await?;
     tokio::time::sleep(IDLE).await;
 
     log.begin(&stage, "steady").await?;
-    stage.set_level(args.steady).await?;
+    stage.go_on(args.steady).await?;
     stage.until("all agents have had their turns", |stage| stage.waiting() == all).await?;
 
     log.begin(&stage, "killed").await?;
     let victim = stage.busy_runner()?;
     stage.kill(&victim).await?;
-    stage.until("a killed runner's agents are at work again", |stage| stage.waiting() == all).await?;
+    stage.settle("a killed runner's agents are at work again", |stage| stage.waiting() == all).await?;
     log.begin(&stage, "added").await?;
-    let added = stage.add_runner().await?;
-    // A partition changes hands once its agents' model calls have ended: everybody goes on by a turn, until the newcomer has some.
-    let mut turn = args.steady;
-    while stage.waiting_on(&added) == 0 && turn < args.steady + SHARES {
-        tokio::time::sleep(ASKING).await;
-        turn += 1;
-        stage.set_level(turn).await?;
-        stage.until("all agents are at work again", |stage| stage.waiting() == all).await?;
-    }
+    stage.add_runner().await?;
+    tokio::time::sleep(ASKING).await;
+    stage.go_on(1).await?;
+    stage.settle("all agents are at work again", |stage| stage.waiting() == all).await?;
     log.begin(&stage, "drained").await?;
     let drained = stage.busy_runner()?;
     stage.bus.drain(&stage.run, &drained).await.map_err(fault)?;
-    stage.set_level(turn + 1).await?;
+    stage.go_on(1).await?;
     let given_up = |stage: &Stage<'_>| stage.waiting_on(&drained) == 0 && stage.waiting() == all;
-    stage.until("a drained runner's agents are at work again", given_up).await?;
+    stage.settle("a drained runner's agents are at work again", given_up).await?;
 
     log.begin(&stage, "all back").await?;
     stage.kill_all().await?;
-    stage.until("all agents are at work again", |stage| stage.waiting() == all).await?;
+    stage.settle("all agents are at work again", |stage| stage.waiting() == all).await?;
 
     let (mut attempts, mut landings) = (all, 0);
     if !args.short {

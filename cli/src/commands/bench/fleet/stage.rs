@@ -11,6 +11,7 @@ use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use super::CALM;
 use super::figures::{Counters, Footing, PLACES, Place};
 use super::part::{Orders, Part, Report};
 use crate::args::{BenchFleetArgs, BenchSync};
@@ -68,7 +69,7 @@ async fn server(args: &BenchFleetArgs, dir: PathBuf, port: Option<u16>) -> Resul
 }
 
 impl<'a> Stage<'a> {
-    /// Starts server and processes; returns when all leases are held.
+    /// Starts server and processes; returns when the runners have shared the partitions out.
     pub async fn start(args: &'a BenchFleetArgs, run: &str) -> Result<Self> {
         let folder = tempfile::tempdir().map_err(fault)?;
         let server = server(args, folder.path().join("nats"), None).await?;
@@ -90,11 +91,19 @@ impl<'a> Stage<'a> {
             gone: Counters::default(),
         };
         stage.cast().await?;
-        let partitions = usize::from(args.partitions) + 2;
-        while stage.bus.held(&stage.run).await.map_err(fault)?.len() < partitions {
+        while !stage.is_shared().await? {
             stage.hear().await?;
         }
         Ok(stage)
+    }
+
+    /// Whether each partition has a host, and each runner as many as the others.
+    async fn is_shared(&self) -> Result<bool> {
+        let held = self.bus.held(&self.run).await.map_err(fault)?;
+        let fair = usize::from(self.args.partitions / self.args.runners);
+        let runners = self.processes.iter().filter(|process| process.part == Part::Runner);
+        let mut counts = runners.map(|runner| held.iter().filter(|held| held.host == runner.name).count());
+        Ok(held.len() == usize::from(self.args.partitions) + 2 && counts.all(|count| count >= fair))
     }
 
     /// Starts all processes; they begin when all have connected.
@@ -186,6 +195,28 @@ impl<'a> Stage<'a> {
         Ok(())
     }
 
+    /// Waits until `is_so`. A partition changes hands when all model calls of its agents have ended; when nothing happens any more, because
+    /// calls wait for the bench and agents for their partitions, all go on by a turn.
+    ///
+    /// # Errors
+    /// As [`Stage::until`].
+    pub async fn settle(&mut self, what: &str, mut is_so: impl FnMut(&Self) -> bool) -> Result<()> {
+        while self.level + 2 < self.args.turns {
+            let (mut before, mut since) = (self.waiting(), Instant::now());
+            while since.elapsed() < CALM {
+                if is_so(self) {
+                    return Ok(());
+                }
+                self.hear().await?;
+                if self.waiting() != before {
+                    (before, since) = (self.waiting(), Instant::now());
+                }
+            }
+            self.go_on(1).await?;
+        }
+        self.until(what, is_so).await
+    }
+
     /// Agents that are at work and wait to go beyond the level, on all runners that know it.
     pub fn waiting(&self) -> u64 {
         let there = self.processes.iter().filter(|process| process.last.level == self.level);
@@ -205,6 +236,11 @@ impl<'a> Stage<'a> {
             process.orders.write_all(format!("{level}\n").as_bytes()).await.map_err(fault)?;
         }
         Ok(())
+    }
+
+    /// Lets agents go on by so many turns.
+    pub async fn go_on(&mut self, turns: u32) -> Result<()> {
+        self.set_level(self.level + turns).await
     }
 
     /// The name of a runner that has agents.
