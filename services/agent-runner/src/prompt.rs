@@ -301,7 +301,7 @@ mod tests {
             ..Opening::default()
         };
         let said = role.prompt.opening(&opening).unwrap();
-        insta::assert_snapshot!(said.clone());
+        insta::assert_snapshot!(said);
         let narrowed = role.prompt.opening(&Opening { axioms: "propext".into(), ..opening }).unwrap();
         let told = narrowed.lines().find(|line| said.lines().all(|other| other != *line)).unwrap();
         assert!(told.contains("proofs may rest on propext only"), "{told}");
