@@ -150,7 +150,7 @@ pub struct Happened {
 pub struct Storm {
     pub seed: u64,
     pub happened: Vec<Happened>,
-    /// How often processes ended by themselves and were started again.
+    /// By process, what it said each time that it ended by itself and was started again.
     pub failures: Vec<(String, Vec<String>)>,
     pub versions: Vec<String>,
     pub older: bool,

@@ -237,7 +237,7 @@ fn sorry(task: &Task, name: &str, facts: &DeclarationFacts) -> Option<String> {
 }
 
 /// What the attempt's landing may rest on.
-pub fn axioms(task: &Task) -> Vec<&str> {
+fn axioms(task: &Task) -> Vec<&str> {
     match &task.axioms {
         Some(narrowed) => narrowed.names.iter().map(String::as_str).collect(),
         None => AXIOMS.to_vec(),

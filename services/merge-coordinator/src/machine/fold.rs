@@ -320,7 +320,7 @@ impl MergeQueue {
             .candidates
             .values()
             .map(|candidate| candidate.base_index)
-            .chain(self.tried().filter_map(|(_, entry)| entry.proven))
+            .chain(self.tried().filter_map(|entry| entry.proven))
             .min()
             .unwrap_or(self.landings);
         while self.recent.front().is_some_and(|landing| landing.index < oldest) {

@@ -332,8 +332,9 @@ impl MergeQueue {
     }
 
     /// Those that wait of which something may be known. Thousands may wait behind them.
-    fn tried(&self) -> impl Iterator<Item = (&u64, &Entry)> {
-        self.entries.iter().take_while(|(arrival, _)| **arrival <= self.reached)
+    fn tried(&self) -> impl Iterator<Item = &Entry> {
+        let tried = self.entries.iter().take_while(|(arrival, _)| **arrival <= self.reached);
+        tried.map(|(_, entry)| entry)
     }
 
     fn request(&self, submission: &str) -> Option<Arc<MergeRequest>> {

@@ -32,8 +32,6 @@ use crate::print;
 const IDLE: Duration = Duration::from_secs(4);
 /// How long a new runner has for asking others for partitions before their agents go on.
 const ASKING: Duration = Duration::from_secs(2);
-/// How long nothing changes when agents wait for each other: longer than it takes until a dead runner is missed.
-const CALM: Duration = Duration::from_secs(6);
 /// How often it is looked whether all journals have been archived.
 const LOOK: Duration = Duration::from_millis(500);
 

@@ -11,13 +11,15 @@ use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::CALM;
 use super::figures::{Counters, Footing, PLACES, Place};
 use super::part::{Orders, Part, Report};
 use crate::args::{BenchFleetArgs, BenchSync};
 use crate::attach::nats_server;
 use crate::commands::bench::machine;
 use crate::failure::{Failure, Result};
+
+/// How long nothing changes when agents wait for each other: longer than it takes until a dead runner is missed.
+const CALM: Duration = Duration::from_secs(6);
 
 /// A process of the fleet.
 struct Process {
